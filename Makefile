@@ -1,0 +1,90 @@
+# Two commands to begin with:   make demo   and   make test
+# Needed: python3 (3.11 or newer), pip, git and make. Everything else comes into .tools/ and .venv/ of this checkout.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-long check format lint types imports dependencies translations bench lock clean
+
+# A uv on PATH is used first. pip's --target is allowed where the system's own Python may not be changed (PEP 668).
+UV := $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.tools/bin/uv)
+BIN := .venv/bin
+READY := .venv/.ready
+STRICT := messenger/domain messenger/app messenger/channels
+SOURCES := messenger bridges tests benchmarks migrations
+
+help:
+	@echo "make demo        start everything on this machine and print the addresses   (ARGS=--reset, --story, --live)"
+	@echo "make test        unit, contract, property and integration tests on a real homeserver and database   (ARGS=...)"
+	@echo "make test-long   the long ones too: crash series, load, soak"
+	@echo "make check       format, lint, types, layers, dependencies, translations"
+	@echo "make format      put the sources into the one format"
+	@echo "make bench       the benchmarks"
+	@echo "make lock        work out requirements.lock anew   (UPGRADE=1 takes the newest versions)"
+	@echo "make clean       remove the environment and the data of demo and tests"
+
+demo: $(READY)
+	@$(BIN)/stellwerk demo $(ARGS)
+
+test: $(READY)
+	@echo "→ Tests (servers are started and ended by the tests themselves)"
+	@$(BIN)/pytest $(ARGS)
+
+test-long: $(READY)
+	@echo "→ All tests, the long ones too"
+	@$(BIN)/pytest -m "" $(ARGS)
+
+check: $(READY)
+	@$(MAKE) --no-print-directory --keep-going lint types imports dependencies translations
+	@echo "✓ All checks passed"
+
+format: $(READY)
+	@$(BIN)/ruff format $(SOURCES)
+	@$(BIN)/ruff check --fix-only $(SOURCES)
+
+lint: $(READY)
+	@echo "→ Format"
+	@$(BIN)/ruff format --check --output-format concise $(SOURCES) || { echo "  make format puts that right"; exit 1; }
+	@echo "→ Lint"
+	@$(BIN)/ruff check $(SOURCES)
+
+types: $(READY)
+	@echo "→ Types: strict in the core"
+	@$(BIN)/mypy --strict --follow-imports=silent $(STRICT)
+	@echo "→ Types: everywhere else"
+	@$(BIN)/mypy messenger
+
+imports: $(READY)
+	@echo "→ Who may import whom"
+	@$(BIN)/lint-imports
+
+dependencies: $(READY)
+	@echo "→ Dependencies: declared and used"
+	@$(BIN)/deptry .
+
+translations: $(READY)
+	@echo "→ Translations"
+	@$(BIN)/python -m messenger.i18n check
+
+bench: $(READY)
+	@for program in benchmarks/[a-z]*.py; do echo "→ $$program"; $(BIN)/python "$$program" $(ARGS) || exit 1; done
+
+lock: $(UV)
+	@echo "→ Working out requirements.lock"
+	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --all-extras \
+		$(if $(UPGRADE),--upgrade) pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf .venv .tools var build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+# Done again only when the lock or the project's own description changes.
+$(READY): requirements.lock pyproject.toml | $(UV)
+	@echo "→ Python environment in .venv, exactly as requirements.lock says"
+	@test -x $(BIN)/python || $(UV) venv --quiet --python '>=3.11' .venv
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(UV) pip sync --quiet requirements.lock
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(UV) pip install --quiet --no-deps --editable .
+	@touch $(READY)
+	@echo "✓ Environment ready"
+
+$(CURDIR)/.tools/bin/uv:
+	@echo "→ uv, the installer, into .tools (once)"
+	@python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target .tools uv

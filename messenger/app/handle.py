@@ -1,0 +1,105 @@
+"""One inbox row, one transaction: claim → load and lock → decide → append → project → react → settle → COMMIT.
+
+Nothing outside is awaited here. A process that dies in between leaves the row as it was."""
+
+from datetime import timedelta
+from typing import assert_never
+
+from messenger.app import customer_side, outcomes, staff_side
+from messenger.app.items import (
+    ChatInvited,
+    ChatReady,
+    ChatRefused,
+    Item,
+    KeyStillMissing,
+    SendEnded,
+    StaffReacted,
+    StaffRedacted,
+    StaffSaid,
+    Unreadable,
+)
+from messenger.app.ports import InboxRow, UnitOfWork, Units
+from messenger.app.turn import NotYet, Turn
+from messenger.channels.messages import InboundMessage, MessageDeleted, MessageEdited, ReactionsChanged, Unsupported
+from messenger.observability.failpoints import fp
+
+NOT_YET_PAUSE = timedelta(seconds=1)
+NOT_YET_TRIES = 60
+
+
+class HandlingFailed(Exception):
+    """A row could not be handled; nothing of it was done. The cause is a defect of ours or a database that is away."""
+
+    def __init__(self, row: InboxRow) -> None:
+        super().__init__(type(row.item).__name__)
+        self.row = row
+
+
+async def handle_next(units: Units) -> InboxRow | None:
+    """Handles the head row of some lane. Returns it, or None if nothing is due. Raises HandlingFailed."""
+    row = None
+    try:
+        async with units() as unit:
+            row = await unit.inbox.claim()
+            if row is None:
+                return None
+            fp("inbox_claimed")
+            await _take_turn(unit, row)
+    except Exception as error:
+        if row is None:
+            raise
+        raise HandlingFailed(row) from error
+    fp("process_committed")
+    return row
+
+
+async def _take_turn(unit: UnitOfWork, row: InboxRow) -> None:
+    turn = Turn(unit, f"{row.source}|{row.source_id}")
+    try:
+        await handle(turn, row.item)
+    except NotYet:
+        if row.attempts < NOT_YET_TRIES:
+            return await unit.inbox.defer(row, unit.now + NOT_YET_PAUSE)
+    await turn.finish()
+    await unit.inbox.settle(row)
+
+
+async def handle(turn: Turn, item: Item) -> None:
+    match item:
+        case InboundMessage():
+            await customer_side.customer_wrote(turn, item)
+        case Unsupported():
+            await customer_side.customer_sent_something_unknown(turn, item)
+        case ChatInvited():
+            await customer_side.invited(turn, item)
+        case ChatReady():
+            await customer_side.chat_ready(turn, item)
+        case StaffSaid():
+            await staff_side.staff_said(turn, item)
+        case StaffReacted():
+            await staff_side.staff_reacted(turn, item)
+        case StaffRedacted():
+            await staff_side.staff_redacted(turn, item)
+        case SendEnded():
+            await outcomes.send_ended(turn, item)
+        case Unreadable():
+            await _unreadable(turn, item)
+        case KeyStillMissing():
+            await _key_still_missing(turn, item)
+        case MessageEdited() | MessageDeleted() | ReactionsChanged() | ChatRefused():
+            pass  # understood and kept in the inbox; the team has nothing to do
+        case _:
+            assert_never(item)
+
+
+async def _unreadable(turn: Turn, item: Unreadable) -> None:
+    chat = await turn.unit.chats.find(item.account, item.room)
+    if chat is not None:
+        return await customer_side.customer_message_unreadable(turn, item, chat)
+    await staff_side.staff_message_unreadable(turn, item)
+
+
+async def _key_still_missing(turn: Turn, item: KeyStillMissing) -> None:
+    waiting = await turn.unit.inbox.waiting(item.account, item.source_id)
+    if waiting is not None:
+        await _unreadable(turn, waiting)

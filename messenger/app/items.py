@@ -1,0 +1,117 @@
+"""What the inbox can hold besides the channels' own `Inbound` values: what staff does at a place, what happens to chats, and
+how sends ended. An item is written once, in the transaction that acknowledges its source, and handled once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from messenger.channels import messages as ch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaffSaid:
+    """A decrypted message in a desk room. `thread` is the id of the thread's root, None in the main timeline."""
+
+    account: str
+    room: str
+    thread: str | None
+    event: str
+    sender: str
+    at: datetime
+    type: str
+    content: ch.Content
+    mentions: Sequence[str] = ()
+    reply_to: str | None = None
+    is_edit: bool = False
+    owner_signed: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaffReacted:
+    account: str
+    room: str
+    event: str
+    target: str
+    key: str
+    sender: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaffRedacted:
+    """A redaction in a desk room: of a reaction (a released claim) or of a message."""
+
+    account: str
+    room: str
+    event: str
+    target: str
+    sender: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatInvited:
+    """Somebody asks us into a chat."""
+
+    account: str
+    chat: str
+    sender: ch.Handle
+    server: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatReady:
+    """We are in an encrypted chat with this person."""
+
+    account: str
+    chat: str
+    person: ch.Handle
+    name: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRefused:
+    """The chat cannot be used. `code` says why."""
+
+    account: str
+    chat: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A message that cannot be read (yet): no key, a broken cipher, or clear text where there must be none."""
+
+    account: str
+    room: str
+    thread: str | None
+    event: str
+    sender: str
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyStillMissing:
+    """A timer's word: the event has waited for its key for ten seconds."""
+
+    account: str
+    source_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendEnded:
+    """An outbox row of a message reached its end. `code` is empty when it was accepted."""
+
+    conversation: UUID
+    message: UUID
+    effect: Literal["SendToCustomer", "RelayToThread"]
+    code: str = ""
+
+
+Item = (ch.InboundMessage | ch.MessageEdited | ch.MessageDeleted | ch.ReactionsChanged | ch.Unsupported | StaffSaid | StaffReacted
+        | StaffRedacted | ChatInvited | ChatReady | ChatRefused | Unreadable | KeyStillMissing | SendEnded)

@@ -1,0 +1,439 @@
+"""What the use cases and the Matrix adapter need from storage, as protocols. `storage/` implements them; nobody above it
+knows SQLAlchemy. A unit is one database transaction: it commits when its `async with` ends well and rolls back otherwise."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+from messenger.app.effects import Effect
+from messenger.app.items import ChatReady, ChatRefused, Item, Unreadable
+from messenger.channels.contract import Bridge
+from messenger.channels.messages import Content, Handle, MediaRef, OutboundMessage, Sent
+from messenger.domain.conversation import Conversation
+from messenger.domain.events import Recorded
+from messenger.domain.ids import AgentId, ChatId, ContactId, ConversationId, GroupId, MessageId
+from messenger.domain.people import Agent, DevicePolicy, Role, SkillGroup
+from messenger.domain.replies import Fate
+
+CryptoTable = Literal["mx_account", "mx_olm", "mx_megolm", "mx_megolm_out", "mx_megolm_shared", "mx_device", "mx_identity",
+                      "mx_tracked", "mx_withheld"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CryptoRow:
+    """One row of the crypto store. `key` are the primary key's columns without `account`; `clear` are columns that the
+    database must see (counters, flags); `secret` is sealed by the store under the desk's key, with account, table and key as
+    associated data, and comes back opened. A row to write carries all its columns; `removed` deletes it."""
+
+    table: CryptoTable
+    key: Mapping[str, str]
+    clear: Mapping[str, Any] = field(default_factory=dict)
+    secret: bytes | None = None
+    removed: bool = False
+
+
+class CryptoRows(Protocol):
+    async def read(self, table: CryptoTable, where: Sequence[Mapping[str, Any]] | None = None, *,
+                   limit: int | None = None) -> Sequence[CryptoRow]:
+        """Rows of this account that match ANY of the mappings (column -> value, key or clear column); None = all rows."""
+        ...
+
+    async def write(self, rows: Sequence[CryptoRow]) -> None:
+        """Inserts or replaces, one statement per table. A session in `mx_megolm` is replaced only by one with the same
+        Ed25519 key and a LOWER first index, or by itself with changed flags."""
+        ...
+
+
+class DeskUnit(CryptoRows, Protocol):
+    """One transaction of a desk. It begins with the fence: a process that lost the desk's lease gets `LeaseLost`."""
+
+
+class DeskStore(Protocol):
+    account: str                                      # the bot's user id
+
+    def unit(self) -> AbstractAsyncContextManager[DeskUnit]: ...
+
+
+# ── What the sync loop writes ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomState:
+    """What we know of one room. `encrypted` is a pin, never taken back. `use` says what the room is to us: a skill group's
+    room, a customer's chat, or nothing (yet)."""
+
+    room_id: str
+    encrypted: bool = False
+    algorithm: str = ""
+    rotation_ms: int | None = None
+    rotation_messages: int | None = None
+    history_visibility: str = "shared"
+    membership: str = "join"
+    members_known: bool = False
+    use: Literal["group", "chat", "none"] = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """One row that a batch brings. `raw` is kept while the event waits for its key; `ciphertext` names it (sender key,
+    session, index), so that the same ciphertext under another event id is refused."""
+
+    source_id: str
+    lane: str
+    item: Item
+    waits_for: tuple[str, str] | None = None          # (room id, session id)
+    raw: Mapping[str, Any] | None = None
+    ciphertext: tuple[str, str, str, int] | None = None   # (room id, sender key, session id, index)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parked:
+    """A row that waits for its key, with the event as it came."""
+
+    id: int
+    room_id: str
+    raw: Mapping[str, Any]
+
+
+class IngestUnit(DeskUnit, Protocol):
+    """The transaction of one sync batch: rows, ratchets and token together, the token last."""
+
+    async def rooms(self, ids: Sequence[str]) -> Mapping[str, RoomState]: ...
+
+    async def save_rooms(self, rooms: Sequence[RoomState]) -> None: ...
+
+    async def save_members(self, room: str, members: Mapping[str, str], *, complete: bool) -> None:
+        """User id -> membership. `complete`: these are all; others are forgotten."""
+        ...
+
+    async def take(self, arrivals: Sequence[Arrival]) -> int:
+        """Inbox rows in the order given, each once. Returns how many ciphertexts were refused as replays."""
+        ...
+
+    async def parked(self, sessions: Sequence[tuple[str, str]]) -> Sequence[Parked]: ...
+
+    async def unpark(self, row: Parked, arrival: Arrival) -> None:
+        """Handles the row in its old place."""
+        ...
+
+    async def bury(self, source_id: str, reason: str, raw: Mapping[str, Any]) -> None: ...
+
+    async def set_cursor(self, token: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audience:
+    """Who is in a room and who may be. Keys go to the users in both."""
+
+    members: frozenset[str]
+    entitled: frozenset[str]
+
+
+class IngestStore(Protocol):
+    account: str
+
+    def unit(self) -> AbstractAsyncContextManager[IngestUnit]: ...
+
+    async def cursor(self) -> str | None: ...
+
+    async def room(self, room_id: str) -> RoomState | None: ...
+
+    async def audience(self, room_id: str) -> Audience: ...
+
+    async def waiting_sessions(self) -> Sequence[tuple[str, str]]:
+        """The (room id, session id) pairs that parked rows wait for."""
+        ...
+
+
+# ── The unit of work of the use cases ────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxRow:
+    id: int
+    source: str
+    source_id: str
+    lane: str
+    attempts: int
+    item: Item
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewItem:
+    """One row for the inbox; `(source, source_id)` is unique, a second insert does nothing."""
+
+    source: str
+    source_id: str
+    lane: str
+    item: Item
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chat:
+    """A contact's chat on one channel account; `remote` is the channel's own id of it (for Matrix the room)."""
+
+    id: ChatId
+    account: str
+    remote: str
+    contact: ContactId
+    person: Handle
+    name: str
+    language: str
+    conversation: ConversationId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredMessage:
+    """A message of a conversation with its opened body. `author` is None for the customer."""
+
+    id: MessageId
+    conversation: ConversationId
+    author: AgentId | None
+    fate: Fate | None
+    content: Content
+    at: datetime
+    type: str = "m.text"
+    is_unverified: bool = False
+    is_late: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """One id by which a side names something of ours. `kind`: `origin` (where a message was written), `copy` (where we
+    relayed it), `card`, `claim` (a reaction that claimed), `fate` (a marker), `notice`."""
+
+    account: str
+    room: str
+    remote_id: str
+    kind: Literal["origin", "copy", "card", "claim", "fate", "notice"]
+    conversation: ConversationId | None = None
+    message: MessageId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A conversation with what surrounds it, for rendering."""
+
+    conversation: Conversation
+    group: SkillGroup
+    room: str | None
+    card: str | None
+    chat: Chat
+    owner: Agent | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """A person's role in one group."""
+
+    agent: Agent
+    role: Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxRow:
+    """One claimed row. `token` proves the claim when it is settled; `device_id` is the device that tried first."""
+
+    id: int
+    txn: str
+    token: UUID
+    attempts: int
+    made_at: datetime
+    first_try_at: datetime
+    device_id: str | None
+    effect: Effect
+
+
+class InboxPort(Protocol):
+    async def claim(self) -> InboxRow | None:
+        """The head row of some lane, locked until the unit ends; None if nothing is due."""
+        ...
+
+    async def settle(self, row: InboxRow) -> None: ...
+
+    async def defer(self, row: InboxRow, until: datetime) -> None: ...
+
+    async def waiting(self, source: str, source_id: str) -> Unreadable | None:
+        """The row if it still waits for its key."""
+        ...
+
+    async def add(self, items: Sequence[NewItem]) -> int: ...
+
+
+class OutboxPort(Protocol):
+    async def put(self, source: str, effects: Sequence[Effect]) -> None:
+        """`source` names what caused them; transaction ids are a function of it, the lane and the position."""
+        ...
+
+
+class ConversationPort(Protocol):
+    async def lock(self, id: ConversationId) -> Conversation: ...
+
+    async def record(self, before: Conversation | None, events: Sequence[Recorded], after: Conversation) -> None:
+        """Appends to the log and writes the state, in this unit."""
+        ...
+
+    async def case(self, id: ConversationId) -> Case: ...
+
+    async def is_number_taken(self, number: str) -> bool: ...
+
+    async def history(self, id: ConversationId) -> Sequence[Recorded]: ...
+
+
+class MessagePort(Protocol):
+    async def add(self, message: StoredMessage, trace: Trace) -> None: ...
+
+    async def get(self, id: MessageId) -> StoredMessage: ...
+
+    async def first_text(self, conversation: ConversationId) -> str: ...
+
+    async def last_held(self, conversation: ConversationId, author: AgentId) -> StoredMessage | None: ...
+
+    async def add_trace(self, trace: Trace) -> None: ...
+
+    async def set_fate(self, id: MessageId, fate: Fate) -> None: ...
+
+    async def find_trace(self, account: str, remote_id: str) -> Trace | None: ...
+
+    async def traces_of(self, message: MessageId) -> Sequence[Trace]: ...
+
+    async def is_told(self, conversation: ConversationId, agent: AgentId, text: str) -> bool:
+        """Remembers that this person was told this once; True if it was so before."""
+        ...
+
+
+class PeoplePort(Protocol):
+    async def groups(self) -> Sequence[SkillGroup]: ...
+
+    async def group(self, id: GroupId) -> SkillGroup: ...
+
+    async def agent(self, id: AgentId) -> Agent: ...
+
+    async def seat(self, group: GroupId, address: str) -> Seat | None: ...
+
+    async def group_of_room(self, room: str) -> SkillGroup | None: ...
+
+    async def room_of_group(self, id: GroupId) -> str | None: ...
+
+    async def is_staff(self, addresses: Sequence[str]) -> bool: ...
+
+
+class ChatPort(Protocol):
+    async def find(self, account: str, remote: str) -> Chat | None: ...
+
+    async def get(self, id: ChatId) -> Chat: ...
+
+    async def open(self, chat: ChatReady) -> tuple[Chat, bool]:
+        """Finds or makes contact, identity and chat; True if the chat is new."""
+        ...
+
+    async def set_language(self, chat: ChatId, language: str) -> None: ...
+
+
+class UnitOfWork(Protocol):
+    now: datetime
+    inbox: InboxPort
+    outbox: OutboxPort
+    conversations: ConversationPort
+    messages: MessagePort
+    people: PeoplePort
+    chats: ChatPort
+
+    def new_id(self, *parts: str) -> UUID:
+        """A UUID that is the same for the same parts, in every retry and every restore of this installation."""
+        ...
+
+
+class InboxQueue(Protocol):
+    """The inbox as its worker sees it, outside the unit that failed."""
+
+    async def give_back(self, row: InboxRow, error: str, *, tries: int) -> None:
+        """Tried again later; after `tries` it goes to the dead letters, and the lane goes on."""
+        ...
+
+
+class Units(Protocol):
+    def __call__(self) -> AbstractAsyncContextManager[UnitOfWork]: ...
+
+
+# ── What the use cases ask of the outside ────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where staff sees a conversation: a room, and the root of a thread in it (None: the room's main timeline)."""
+
+    room: str
+    thread: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """An attachment's bytes after all checks, on their way to one place."""
+
+    data: bytes
+    name: str
+    mime: str
+    type: str                                        # m.image, m.file, m.audio, m.video
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What the desk says at a place: plain text that stands alone, the same as HTML, who is mentioned, whose name it bears."""
+
+    plain: str
+    html: str
+    is_notice: bool = False
+    mentions: Sequence[str] = ()
+    profile: tuple[str, str] | None = None           # (stable id, display name): MSC4144
+    file: File | None = None
+
+
+class Desk(Protocol):
+    """The staff side. Every call is idempotent by `txn`: a repeat has no second effect. Raises ChannelError."""
+
+    account: str
+
+    def link(self, place: Place) -> str:
+        """An address that opens the place in a Matrix client."""
+        ...
+
+    async def post(self, place: Place, said: Said, *, txn: str, policy: DevicePolicy) -> str: ...
+
+    async def edit(self, place: Place, event: str, said: Said, *, txn: str, policy: DevicePolicy) -> str: ...
+
+    async def react(self, room: str, event: str, key: str, *, txn: str) -> str | None: ...
+
+    async def redact(self, room: str, event: str, *, txn: str) -> None: ...
+
+    async def provide_room(self, group: SkillGroup) -> str:
+        """Makes the group's room, or finds the one that an earlier try has made."""
+        ...
+
+    async def seat(self, room: str, address: str) -> None:
+        """Invites, with the keys of the earlier messages. Does nothing for a member."""
+        ...
+
+    async def unseat(self, room: str, address: str) -> None: ...
+
+
+class ChatDoor(Protocol):
+    """How a channel that is asked into chats enters them."""
+
+    async def join(self, chat: str, person: str) -> ChatReady | ChatRefused: ...
+
+
+class CustomerChannel(Bridge, Protocol):
+    """A bridge that takes files as bytes: all checks are behind them."""
+
+    async def send_file(self, message: OutboundMessage, file: File) -> Sent: ...
+
+
+class FileSource(Protocol):
+    async def fetch(self, ref: MediaRef, *, max_bytes: int) -> bytes:
+        """Raises Rejected (`too_large`, `bad_media`) or Temporary."""
+        ...

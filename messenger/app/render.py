@@ -1,0 +1,300 @@
+"""What people read, as values: plain text and HTML that say the same. No Matrix here; the adapters wrap it into events.
+
+Values of customers are cleaned here once more and always escaped, so that no caller can forget it. The plain text of
+everything stands alone: it names the reference, the state and the next action.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
+from typing import Literal, Protocol
+
+from babel.dates import format_datetime
+from babel.numbers import format_decimal
+
+from messenger.domain.attachment import MAX_BYTES
+from messenger.domain.text import clean_filename, clean_message, clean_name, to_html
+from messenger.i18n import LANGUAGES, Field, Texts
+
+CardState = Literal["new", "released", "open", "waiting"]
+Leg = Literal["matrix", "web", "web_sealed", "provider", "readable"]
+FileKind = Literal["image", "document", "audio", "video"]
+Trust = Literal["encryption_off", "unsigned_device", "identity_changed", "unexpected_member"]
+# Texts whose ids no rule puts together; for `notice`.
+NoticeId = Literal[
+    "C.clear", "C.newroom", "C4", "C9", "S3b", "S4.deleted", "S10", "S10.plain", "S10b", "S12", "S13b", "S15",
+    "S25.customer", "S25.late", "S25.staff", "S25.unsupported", "S26", "S26.former", "who.nobody", "who.owner",
+]  # fmt: skip
+
+# Which text speaks when a code of a family has none of its own: a visible line is better than none.
+_GENERAL = {
+    "S5b": "S5b.unreadable",
+    "S8": "S8.other",
+    "S10c": "S10c.agent",
+    "S13": "S13.internal",
+    "C10": "C10.unreadable",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    plain: str
+    html: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The moment and the time zone of the readers: times of another day carry their date."""
+
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    tz: tzinfo = UTC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardView:
+    """What a card shows. `label` is the customer's name, `owner` the staff member's; `waiting_since` is None when the
+    customer has our answer. `preview` is None where the group shows no text on cards. Times are aware."""
+
+    ref: str
+    label: str
+    channel: str
+    language: str
+    state: str
+    owner: str | None
+    since: datetime
+    claimed_at: datetime | None
+    waiting_since: datetime | None
+    preview: str | None
+    leg: Leg
+    tz: tzinfo
+    now: datetime
+    is_released: bool = False
+
+
+class Command(Protocol):
+    """What the help needs of a staff command: `messenger.domain.staff_commands.StaffCommand` has it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def aliases(self) -> tuple[str, ...]: ...
+    @property
+    def usage(self) -> str: ...
+
+
+def card(texts: Texts, view: CardView) -> Rendered:
+    """S1 in the state the conversation has now. Posted once and edited afterwards."""
+    state = _card_state(view)
+    fields = _card_fields(texts, view)
+    lines = [_both(texts, f"S1.{state}", **fields)]
+    if view.preview and state in ("new", "released"):
+        lines.append(_both(texts, "S1.preview", preview=_shortened(clean_message(view.preview))))
+    lines.append(_both(texts, f"S1.next.{_NEXT[state]}", **fields))
+    return Rendered("\n".join(line.plain for line in lines), _stacked([line.html for line in lines]))
+
+
+def context(texts: Texts, view: CardView, *, explicit: bool = False, url: str = "") -> Rendered:
+    """S3: for the new owner, after a claim. `explicit` says how the group replies."""
+    rule = f"S3.rule.{'explicit' if explicit else 'owner'}"
+    lines = [_both(texts, "S3", **_card_fields(texts, view)), _both(texts, rule)]
+    if url:
+        lines.append(_both(texts, "S3.console", url=url))
+    return Rendered("\n".join(line.plain for line in lines), "<br>".join(line.html for line in lines))
+
+
+def shown_name(texts: Texts, name: str, *, unverified: bool = False) -> str:
+    """The customer's name as everybody on the staff side reads it: cleaned, "customer" when there is none. Use the same
+    value as display name of a per-message profile, or clients do not recognise the fallback."""
+    clean = clean_name(name, default=texts.plain("label.customer"))
+    return texts.plain("S4.unverified", name=clean) if unverified else clean
+
+
+def customer_message(
+    texts: Texts, name: str, text: str, html: str = "", *, unverified: bool = False, edited: datetime | None = None,
+    clock: Clock | None = None,
+) -> Rendered:  # fmt: skip
+    """S4: `name: text`. `html` must come from `clean_html`; without it the text is escaped. The colon and the space are
+    the fallback of MSC4144 and the same in every language."""
+    who, words = shown_name(texts, name, unverified=unverified), clean_message(text)
+    body, formatted = words, html or to_html(words)
+    if edited is not None:
+        at = say_time(texts, edited, clock or Clock())
+        body = texts.plain("S4.edited", text=words, at=at)
+        formatted = f"{formatted} {texts.html('S4.edited', text='', at=at)}"
+    return Rendered(f"{who}: {body}", f"{_named(who)}{formatted}")
+
+
+def attachment_caption(
+    texts: Texts, name: str, kind: FileKind, file: str, size: int, *, caption: str = "", unverified: bool = False,
+    scanned: bool = False,
+) -> Rendered:  # fmt: skip
+    """S5: who sent which file, and what was said with it. `size` in bytes."""
+    who, words = shown_name(texts, name, unverified=unverified), clean_message(caption)
+    id = "S5.scanned" if scanned else "S5"
+    what = texts.plain(id, kind=texts.plain(f"file.{kind}"), file=clean_filename(file), size=say_size(texts, size))
+    said = f"{words} " if words else ""
+    return Rendered(f"{who}: {said}{what}", f"{_named(who)}{to_html(said)}<i>{to_html(what)}</i>")
+
+
+def held_back(texts: Texts, label: str, file: str, code: str) -> Rendered:
+    """S5b to staff; the customer gets `notice(texts, f"C10.{code}", file=…)`. `code` is that of `attachment.judge`."""
+    return notice(texts, f"S5b.{code}", label=label, file=file)
+
+
+def trust_alert(texts: Texts, ref: str, cause: Trust, *, person: str = "") -> Rendered:
+    """S31: why nothing leaves. `person` is whose device or key it is."""
+    return notice(texts, f"S31.{cause}", ref=ref, person=person)
+
+
+def greeting(texts_by_language: Sequence[Texts], org: str) -> Rendered:
+    """C1, before anything is known of the person: in the first language in full, in each other one a line."""
+    first, *others = texts_by_language
+    lines = [_both(first, "C1", org=org, security=first.plain("C1.security.matrix"))]
+    lines += [_both(other, "C1.other", org=org) for other in others if other.language != first.language]
+    return Rendered("\n\n".join(line.plain for line in lines), "<br><br>".join(line.html for line in lines))
+
+
+def notice(texts: Texts, id: str, *, clock: Clock | None = None, **fields: Field | datetime) -> Rendered:
+    """Any text of the catalogue. Fields a text does not name are ignored, so that a caller may give all it knows. Aware
+    datetimes, and ISO texts in `at`, `since` and `until`, are shown as times of the clock; a missing `limit` is the
+    attachment policy's; names of customers and files are cleaned; an unknown code of a family is told by the family's general text."""
+    clock = clock or Clock()
+    shown: dict[str, Field] = {"limit": say_size(texts, MAX_BYTES)}
+    shown.update({name: _shown_field(texts, name, value, clock) for name, value in fields.items()})
+    if texts.has(f"action.{shown.get('action')}"):
+        shown["action"] = texts.plain(f"action.{shown['action']}")
+    return _both(texts, _known(texts, id), **shown)
+
+
+def help_text(texts: Texts, commands: Sequence[Command], *, every: bool = False) -> Rendered:
+    """S33: how a thread works and the commands in short, or every command with its line. Made from the commands
+    themselves."""
+    if not every:
+        head = _both(texts, "S33")
+        used = _both(texts, "S33.used", commands=" ".join(f"!{command.name}" for command in commands))
+        return Rendered(f"{head.plain}\n{used.plain}", f"{head.html}<br>{used.html}")
+    head = _both(texts, "S33.all")
+    lines = [_line(texts, command) for command in commands]
+    plain = "\n".join([head.plain, *(line.plain for line in lines)])
+    return Rendered(plain, f"{head.html}<ul>{''.join(line.html for line in lines)}</ul>")
+
+
+def say_time(texts: Texts, at: datetime, clock: Clock) -> str:
+    """24 hours; with the date if it is not the readers' today, with the year if it is not this one."""
+    local, today = at.astimezone(clock.tz), clock.now.astimezone(clock.tz)
+    if local.date() == today.date():
+        pattern = "format.time"
+    else:
+        pattern = "format.date_time" if local.year == today.year else "format.date_time_year"
+    return format_datetime(local, texts.plain(pattern), tzinfo=clock.tz, locale=texts.language)
+
+
+def say_duration(texts: Texts, seconds: float) -> str:
+    """Rounded to what matters: minutes, hours, days."""
+    minutes = max(0, round(seconds / 60))
+    if minutes < 60:
+        return texts.plain("duration.minutes", n=minutes)
+    if minutes < 48 * 60:
+        return texts.plain("duration.hours", n=round(minutes / 60))
+    return texts.plain("duration.days", n=round(minutes / 60 / 24))
+
+
+def say_size(texts: Texts, size: int) -> str:
+    """Bytes as people count them: 25 MB are 25,000,000."""
+    for unit, factor in (("MB", 1_000_000), ("kB", 1_000)):
+        if size >= factor:
+            return f"{format_decimal(round(size / factor, 1), locale=texts.language)} {unit}"
+    return f"{size} B"
+
+
+def say_channel(texts: Texts, channel: str) -> str:
+    """The medium's name; one we have no word for is called by its own."""
+    return texts.plain(f"channel.{channel}") if texts.has(f"channel.{channel}") else channel
+
+
+def say_leg(texts: Texts, leg: Leg, channel: str) -> str:
+    """Who can read this leg: shown on the card, never without its end."""
+    return texts.plain(f"leg.{leg}", provider=say_channel(texts, channel))
+
+
+def say_state(texts: Texts, state: str) -> str:
+    return texts.plain(f"state.{state}")
+
+
+_NEXT = {"new": "claim", "released": "claim", "open": "answer", "waiting": "customer"}
+
+
+def _card_state(view: CardView) -> CardState:
+    match view.state:
+        case "new" | "queued":
+            return "released" if view.is_released else "new"
+        case "open":
+            return "waiting" if view.waiting_since is None else "open"
+        case other:
+            raise ValueError(f"no card shows the state {other!r}; a developer gives it a text S1.{other}")
+
+
+def _card_fields(texts: Texts, view: CardView) -> dict[str, str]:
+    clock = Clock(view.now, view.tz)
+    claimed = view.claimed_at or view.since
+    return {
+        "ref": view.ref,
+        "label": shown_name(texts, view.label),
+        "channel": say_channel(texts, view.channel),
+        "language": texts.plain(f"language.{view.language if view.language in LANGUAGES else 'unknown'}"),
+        "leg": say_leg(texts, view.leg, view.channel),
+        "owner": view.owner or texts.plain("label.nobody"),
+        "since": say_time(texts, view.since, clock),
+        "claimed": say_time(texts, claimed, clock),
+        "waited": say_duration(texts, (claimed - view.since).total_seconds()),
+        "waiting": say_time(texts, view.waiting_since or view.since, clock),
+    }
+
+
+def _shown_field(texts: Texts, name: str, value: Field | datetime, clock: Clock) -> Field:
+    match name, value:
+        case _, datetime():
+            return say_time(texts, value, clock)
+        case ("at" | "since" | "until"), str() if value:
+            return say_time(texts, datetime.fromisoformat(value), clock)
+        case "label", str():
+            return shown_name(texts, value)
+        case "file", str():
+            return clean_filename(value)
+        case _, str():
+            return clean_message(value)
+        case _:
+            return value
+
+
+def _both(texts: Texts, id: str, **fields: Field) -> Rendered:
+    return Rendered(texts.plain(id, **fields), texts.html(id, **fields))
+
+
+def _known(texts: Texts, id: str) -> str:
+    return id if texts.has(id) else _GENERAL.get(id.split(".")[0], id)
+
+
+def _named(who: str) -> str:
+    return f"<strong data-mx-profile-fallback>{to_html(who)}: </strong>"
+
+
+def _stacked(parts: Sequence[str]) -> str:
+    """Lines under each other; a quotation stands on lines of its own."""
+    return "<br>".join(parts).replace("<br><blockquote>", "<blockquote>").replace("</blockquote><br>", "</blockquote>")
+
+
+def _shortened(text: str, *, limit: int = 160) -> str:
+    one_line = " ".join(text.split())
+    return one_line if len(one_line) <= limit else f"{one_line[: limit - 1].rstrip()}…"
+
+
+def _line(texts: Texts, command: Command) -> Rendered:
+    return _both(texts, "S33.line", usage=_usage(command), help=texts.plain(f"help.{command.name}"))
+
+
+def _usage(command: Command) -> str:
+    """With the words of other languages: `!claim (take, übernehmen, 接手)`."""
+    return f"{command.usage} ({', '.join(command.aliases)})" if command.aliases else command.usage

@@ -1,0 +1,122 @@
+"""What staff does at the places: write in a thread, react on a card, take a reaction back."""
+
+from messenger.app.effects import AnswerInRoom, React, RemoveReaction
+from messenger.app.items import StaffReacted, StaffRedacted, StaffSaid, Unreadable
+from messenger.app.orders import carry_out
+from messenger.app.ports import Seat, Trace
+from messenger.app.staff_messages import actor_of, add_message, explain_refusal, group_of, refuse
+from messenger.app.turn import NotYet, Turn
+from messenger.domain.commands import ApproveMessage, ClaimConversation, ReleaseConversation
+from messenger.domain.conversation import Conversation
+from messenger.domain.errors import AlreadyYours, DomainError
+from messenger.domain.ids import ConversationId, MessageId
+from messenger.domain.replies import MARKERS, Fate, Said, is_command
+from messenger.domain.staff_commands import Asked, Unknown, parse
+
+CLAIM_KEYS = frozenset({"👀", "🙋"})
+APPROVE_KEY = "📤"
+# Emoji differ by variation selectors and skin tones between keyboards; the meaning is the same.
+_IGNORED_IN_KEYS = dict.fromkeys([0xFE0E, 0xFE0F, *range(0x1F3FB, 0x1F400)])
+
+
+async def staff_said(turn: Turn, item: StaffSaid) -> None:
+    trace = await turn.unit.messages.find_trace(item.account, item.thread) if item.thread else None
+    if trace is None or trace.kind != "card" or trace.conversation is None:
+        return await _outside_of_places(turn, item)
+    conversation, seat = await _conversation_and_seat(turn, trace.conversation, item.sender)
+    if seat is None or item.is_edit:
+        return
+    said = Said(type=item.type, text=item.content.text, mentions_staff=await turn.unit.people.is_staff(item.mentions))
+    if not is_command(said):
+        return await add_message(turn, item, item.content, conversation, seat, said)
+    match parse(item.content.text):
+        case Unknown() as unknown:
+            refuse(turn, conversation, "S10" if unknown.guess else "S10.plain", word=unknown.word, guess=unknown.guess)
+        case Asked() as asked:
+            await _obey(turn, item, conversation, seat, asked)
+
+
+async def staff_reacted(turn: Turn, item: StaffReacted) -> None:
+    key = item.key.translate(_IGNORED_IN_KEYS)
+    if key not in CLAIM_KEYS and key != APPROVE_KEY:
+        return
+    trace = await turn.unit.messages.find_trace(item.account, item.target)
+    if trace is None or trace.conversation is None:
+        raise NotYet("target of a reaction")
+    conversation, seat = await _conversation_and_seat(turn, trace.conversation, item.sender)
+    if seat is None:
+        return
+    if key in CLAIM_KEYS and trace.kind == "card":
+        await _claim_by_reaction(turn, item, conversation, seat)
+    elif key == APPROVE_KEY and trace.kind == "origin" and trace.message is not None:
+        await _approve_by_reaction(turn, item, conversation, seat, trace.message)
+
+
+async def staff_redacted(turn: Turn, item: StaffRedacted) -> None:
+    """A claim that is taken back: the owner removes the reaction and thereby releases."""
+    trace = await turn.unit.messages.find_trace(item.account, item.target)
+    if trace is None or trace.kind != "claim" or trace.conversation is None:
+        return
+    conversation, seat = await _conversation_and_seat(turn, trace.conversation, item.sender)
+    if seat is not None and conversation.is_owned_by(seat.agent.id):
+        command = ReleaseConversation(agent=seat.agent.id, role=seat.role)
+        await turn.act(conversation.id, conversation, command, actor=actor_of(seat))
+
+
+async def staff_message_unreadable(turn: Turn, item: Unreadable) -> None:
+    """Only in a conversation's thread: an unreadable line of team chat concerns nobody but the team."""
+    trace = await turn.unit.messages.find_trace(item.account, item.thread) if item.thread else None
+    if trace is None or trace.conversation is None:
+        return
+    conversation, seat = await _conversation_and_seat(turn, trace.conversation, item.sender)
+    if seat is not None:
+        refuse(turn, conversation, "S25.staff", at=item.at.isoformat(), name=seat.agent.name)
+
+
+async def _obey(turn: Turn, item: StaffSaid, conversation: Conversation, seat: Seat, asked: Asked) -> None:
+    if not asked.is_complete:
+        return refuse(turn, conversation, "S10b", usage=asked.command.usage)
+    try:
+        is_message = await carry_out(turn, item, conversation, seat, asked)
+    except DomainError as error:
+        return explain_refusal(turn, conversation, error)
+    if not is_message:
+        turn.effects.append(React(room=item.room, event=item.event, key=MARKERS[Fate.DONE]))
+
+
+async def _claim_by_reaction(turn: Turn, item: StaffReacted, conversation: Conversation, seat: Seat) -> None:
+    try:
+        command = ClaimConversation(agent=seat.agent.id, role=seat.role)
+        await turn.act(conversation.id, conversation, command, actor=actor_of(seat))
+    except AlreadyYours:
+        return
+    except DomainError as error:
+        turn.effects.append(RemoveReaction(room=item.room, event=item.event))
+        return explain_refusal(turn, conversation, error)
+    await turn.unit.messages.add_trace(Trace(account=item.account, room=item.room, remote_id=item.event, kind="claim",
+                                             conversation=conversation.id))
+
+
+async def _approve_by_reaction(turn: Turn, item: StaffReacted, conversation: Conversation, seat: Seat, id: MessageId) -> None:
+    message = await turn.unit.messages.get(id)
+    if message.fate is not Fate.HELD or message.author is None:
+        return
+    command = ApproveMessage(message=id, author=message.author, by=seat.agent.id, role=seat.role, is_held=True)
+    try:
+        await turn.change_fate(conversation.id, conversation, command, actor=actor_of(seat))
+    except DomainError as error:
+        turn.effects.append(RemoveReaction(room=item.room, event=item.event))
+        explain_refusal(turn, conversation, error)
+
+
+async def _outside_of_places(turn: Turn, item: StaffSaid) -> None:
+    """Team chat. Only who answers to a card or a thread message in the wrong place is told so."""
+    trace = await turn.unit.messages.find_trace(item.account, item.reply_to) if item.reply_to and not item.thread else None
+    if trace is not None and trace.conversation is not None:
+        conversation = await turn.unit.conversations.lock(trace.conversation)
+        turn.effects.append(AnswerInRoom(room=item.room, event=item.event, text="S26", conversation=conversation.id))
+
+
+async def _conversation_and_seat(turn: Turn, id: ConversationId, address: str) -> tuple[Conversation, Seat | None]:
+    conversation = await turn.unit.conversations.lock(id)
+    return conversation, await turn.unit.people.seat(group_of(conversation), address)

@@ -1,0 +1,110 @@
+"""One bot account: its login, its identity, and what `doctor` finds out about it."""
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from messenger.bootstrap.database import Storage, open_storage
+from messenger.config import Desk, Settings
+from messenger.matrix.crypto.engine import NioEngine
+from messenger.matrix.http import CLIENT, HomeserverClient
+from messenger.matrix.identity.ensure import ensure_identity
+from messenger.matrix.identity.health import Finding, check_identity
+from messenger.matrix.identity.values import Identity
+from messenger.storage.desk_store import SqlDeskStore
+from messenger.storage.desks import DeskLogin, desk_key, load_login, save_identity, save_login
+from messenger.storage.leases import Lease
+
+DEVICE_NAME = "Stellwerk"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskIdentity:
+    """A desk as others see it."""
+
+    device_id: str
+    fingerprint: str
+
+
+async def log_in(storage: Storage, settings: Settings, desk: Desk) -> DeskLogin:
+    """The stored login, or a new one with a device of its own. The password is used once."""
+    known = await load_login(storage.engine, storage.keys, desk.user_id)
+    if known is not None:
+        return known
+    http = HomeserverClient(settings.matrix.homeserver)
+    try:
+        answer = await http.call("POST", f"{CLIENT}/login", {
+            "type": "m.login.password", "identifier": {"type": "m.id.user", "user": desk.user_id}, "password": desk.read_password(),
+            "device_id": secrets.token_hex(5).upper(), "initial_device_display_name": DEVICE_NAME})
+    finally:
+        await http.close()
+    login = DeskLogin(account=desk.user_id, device_id=answer["device_id"], token=answer["access_token"])
+    await save_login(storage.engine, storage.keys, login)
+    return login
+
+
+async def identify(storage: Storage, settings: Settings, desk: Desk, http: HomeserverClient, engine: NioEngine, login: DeskLogin) -> Identity:
+    """Cross-signs the device; makes the identity at the first start and leaves its recovery key with the operator."""
+    file = settings.recovery_key_file(desk)
+    password = desk.read_password() if desk.password or desk.password_file else None
+
+    async def keep(recovery_key: str) -> None:
+        _write_once(file, recovery_key)
+
+    stored = Identity.from_secret(login.identity) if login.identity else None
+    identity = await ensure_identity(http, engine, password=password, stored=stored, keep_recovery_key=keep,
+                                     recovery_key=file.read_text().strip() if file.exists() else None)
+    await save_identity(storage.engine, storage.keys, desk.user_id, identity.to_secret())
+    return identity
+
+
+def _write_once(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "w") as out:
+        out.write(text + "\n")
+        out.flush()
+        os.fsync(out.fileno())
+
+
+async def desk_identity(settings: Settings, desk: Desk) -> DeskIdentity | None:
+    """None before the first start."""
+    async with open_storage(settings) as storage:
+        login = await load_login(storage.engine, storage.keys, desk.user_id)
+    if login is None or login.identity is None:
+        return None
+    return DeskIdentity(device_id=login.device_id, fingerprint=Identity.from_secret(login.identity).fingerprint)
+
+
+@asynccontextmanager
+async def open_desk_client(settings: Settings, desk: Desk) -> AsyncIterator[HomeserverClient]:
+    """The desk's own login, for a check. Raises LookupError before the first start."""
+    async with open_storage(settings) as storage:
+        login = await load_login(storage.engine, storage.keys, desk.user_id)
+    if login is None:
+        raise LookupError(f"{desk.user_id} has never been started: stellwerk serve")
+    http = HomeserverClient(settings.matrix.homeserver, token=login.token)
+    try:
+        yield http
+    finally:
+        await http.close()
+
+
+async def desk_findings(settings: Settings, desk: Desk) -> Sequence[Finding]:
+    """Identity, backup and keys, read beside a running desk: nothing is written. Empty before the first start."""
+    async with open_storage(settings) as storage:
+        login = await load_login(storage.engine, storage.keys, desk.user_id)
+        if login is None or login.identity is None:
+            return []
+        key = await desk_key(storage.keys, desk.user_id)
+        store = SqlDeskStore(storage.engine, storage.keys, account=desk.user_id, key=key,
+                             lease=Lease(f"desk:{desk.user_id}", "doctor", 0), is_reading=True)
+        http = HomeserverClient(settings.matrix.homeserver, token=login.token)
+        try:
+            engine = NioEngine(http, store, user_id=desk.user_id, device_id=login.device_id)
+            await engine.reload()
+            return await check_identity(http, engine, Identity.from_secret(login.identity))
+        finally:
+            await http.close()

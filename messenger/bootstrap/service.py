@@ -1,0 +1,190 @@
+"""`stellwerk serve`: everything that runs, started in order, ended in order."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+from messenger.app.deliver import Deliverer, Organisation
+from messenger.bootstrap.database import Storage, open_storage
+from messenger.bootstrap.desk import identify, log_in
+from messenger.bootstrap.versions import check_versions
+from messenger.config import Desk, Settings
+from messenger.matrix.chat_channel import MatrixChannel
+from messenger.matrix.crypto.engine import NioEngine
+from messenger.matrix.desk import MatrixDesk
+from messenger.matrix.http import HomeserverClient
+from messenger.matrix.identity.health import check_identity
+from messenger.matrix.identity.key_backup import KeyBackup
+from messenger.matrix.identity.values import Identity
+from messenger.matrix.media import MatrixMedia
+from messenger.matrix.room_book import RoomBook
+from messenger.matrix.sender import Encryptor, Sender
+from messenger.matrix.sync import InvitePolicy, SyncLoop
+from messenger.storage import leases
+from messenger.storage.desk_store import SqlDeskStore
+from messenger.storage.desks import desk_key
+from messenger.storage.inbox_queue import SqlInboxQueue
+from messenger.storage.outbox import take_back_claims
+from messenger.storage.outbox_queue import SqlOutboxQueue
+from messenger.storage.timers import fire_due
+from messenger.storage.unit_of_work import SqlUnits
+from messenger.workers.inbox import InboxWorker
+from messenger.workers.outbox import OutboxWorker
+from messenger.workers.supervise import Wake, for_ever
+
+log = logging.getLogger(__name__)
+
+INBOX_WORKERS = 3
+DRAIN_S = 20.0
+BACKUP_EVERY_S = 5.0
+IDENTITY_CHECK_EVERY_S = 300.0
+TIMERS_EVERY_S = 1.0
+
+
+async def serve(settings: Settings, *, roles: frozenset[str], stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    """Runs until `stop`. Raises what makes a start impossible (in words for the operator) and LeaseLost."""
+    if "desk" not in roles and "worker" not in roles:
+        raise ValueError("nothing to run: the roles of this version are desk and worker")
+    async with AsyncExitStack() as stack:
+        storage = await stack.enter_async_context(open_storage(settings))
+        for desk in settings.matrix.desks:
+            await stack.enter_async_context(_running(storage, settings, desk, stop))
+        if not stop.is_set():
+            ready()
+        await stop.wait()
+
+
+@asynccontextmanager
+async def _running(storage: Storage, settings: Settings, desk: Desk, stop: asyncio.Event) -> AsyncIterator[None]:
+    """A desk at work. If one of its workers ends, the whole service stops: the next process takes over."""
+    lease = await _wait_for_lease(storage, settings, desk, stop)
+    if lease is None:
+        yield
+        return
+    process = DeskProcess(storage, settings, desk, lease)
+    try:
+        await process.start()
+        workers = asyncio.create_task(process.work(), name=f"desk {desk.user_id}")
+        workers.add_done_callback(lambda _: stop.set())
+        try:
+            yield
+        finally:
+            await process.stop(workers)
+    finally:
+        await process.close()
+
+
+async def _wait_for_lease(storage: Storage, settings: Settings, desk: Desk, stop: asyncio.Event) -> leases.Lease | None:
+    """A second process of the same desk waits here as its standby."""
+    owner, lasting = f"{socket.gethostname()}:{os.getpid()}", timedelta(seconds=settings.limits.lease_seconds)
+    waits = False
+    while not stop.is_set():
+        lease = await leases.acquire(storage.engine, f"desk:{desk.user_id}", owner, lasting)
+        if lease is not None:
+            return lease
+        if not waits:
+            log.info("another process is this desk; waiting as its standby", extra={"account": desk.user_id})
+        waits = True
+        await asyncio.sleep(min(1.0, settings.limits.lease_seconds / 3))
+    return None
+
+
+class DeskProcess:
+    """The parts of one desk, wired."""
+
+    def __init__(self, storage: Storage, settings: Settings, desk: Desk, lease: leases.Lease) -> None:
+        self._storage, self._settings, self._desk, self._lease = storage, settings, desk, lease
+        self._lasting = timedelta(seconds=settings.limits.lease_seconds)
+        self._http = HomeserverClient(settings.matrix.homeserver)
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Logs in, opens the Olm machine, signs the device. The lease is kept from the first moment on."""
+        self._keeper = asyncio.create_task(for_ever("lease", self._renew), name="lease")
+        await check_versions(self._http)
+        login = await log_in(self._storage, self._settings, self._desk)
+        self._http.token = login.token
+        key = await desk_key(self._storage.keys, self._desk.user_id)
+        self._store = SqlDeskStore(self._storage.engine, self._storage.keys, account=self._desk.user_id, key=key, lease=self._lease)
+        self._engine = NioEngine(self._http, self._store, user_id=self._desk.user_id, device_id=login.device_id)
+        await self._engine.start()
+        self._identity: Identity = await identify(self._storage, self._settings, self._desk, self._http, self._engine, login)
+        await take_back_claims(self._storage.engine, desk=self._desk.user_id)
+        self._wire(login.device_id)
+
+    def _wire(self, device_id: str) -> None:
+        engine, keys, account = self._storage.engine, self._storage.keys, self._desk.user_id
+        inbox_wake, outbox_wake = Wake(), Wake()
+        book = RoomBook(self._http, self._store)
+        self._encryptor, media = Encryptor(self._engine), MatrixMedia(self._http)
+        sender = Sender(self._http, book, self._encryptor)
+        organisation = Organisation(name=self._settings.server.organisation, languages=_languages(self._settings))
+        channel = MatrixChannel(self._http, sender, media, account=account, organisation=organisation.name)
+        units = SqlUnits(engine, keys, namespace=self._storage.namespace, desk=account)
+        self._outbox_queue = SqlOutboxQueue(engine, keys, desk=account, device=device_id)
+        deliverer = Deliverer(units=units, desk=MatrixDesk(self._http, sender, media, book, self._engine), channel=channel, door=channel,
+                              files=media, organisation=organisation, max_file_bytes=self._settings.limits.attachment_max_mb * 1_000_000)
+        self._outbox = OutboxWorker(self._outbox_queue, deliverer, wake=outbox_wake, after=inbox_wake)
+        self._inbox = [InboxWorker(units, SqlInboxQueue(engine), wake=inbox_wake, after=outbox_wake) for _ in range(INBOX_WORKERS)]
+        invites = InvitePolicy(frozenset(self._settings.matrix.allowed_servers))
+        self._sync = SyncLoop(self._http, self._engine, self._store, invites=invites, on_rooms=book.forget, on_batch=inbox_wake.hint)
+        self._backup = KeyBackup(self._http, self._engine, self._identity)
+
+    async def work(self) -> None:
+        """Every worker for ever. Returns never; raises LeaseLost."""
+        async with asyncio.TaskGroup() as group:
+            for name, step in {"sync": self._sync.once, "encryptor": self._encryptor.step, "outbox": self._outbox.step,
+                               "settle": self._outbox_queue.step, "backup": self._back_up, "timers": self._fire_timers,
+                               "identity": self._check_identity}.items():
+                group.create_task(for_ever(name, step), name=name)
+            for number, worker in enumerate(self._inbox):
+                group.create_task(for_ever(f"inbox {number}", worker.step), name=f"inbox {number}")
+            group.create_task(self._watch_keeper(), name="lease watch")
+
+    async def stop(self, workers: "asyncio.Task[None]") -> None:
+        """Lets what is on its way end, then stops. What does not end in time is taken up again by the next process."""
+        try:
+            self._outbox.pause()
+            async with asyncio.timeout(DRAIN_S):
+                await self._outbox.drain()
+        except TimeoutError:
+            log.warning("not everything ended in time; it is taken up again")
+        workers.cancel()
+        await asyncio.gather(workers, return_exceptions=True)
+
+    async def close(self) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        await leases.release(self._storage.engine, self._lease)
+        await self._http.close()
+
+    async def _renew(self) -> None:
+        await leases.renew(self._storage.engine, self._lease, self._lasting)
+        await asyncio.sleep(self._lasting.total_seconds() / 3)
+
+    async def _watch_keeper(self) -> None:
+        assert self._keeper is not None
+        await asyncio.shield(self._keeper)
+
+    async def _back_up(self) -> None:
+        if not await self._backup.upload_pending():
+            await asyncio.sleep(BACKUP_EVERY_S)
+
+    async def _fire_timers(self) -> None:
+        await fire_due(self._storage.engine, self._storage.keys)
+        await asyncio.sleep(TIMERS_EVERY_S)
+
+    async def _check_identity(self) -> None:
+        for finding in await check_identity(self._http, self._engine, self._identity):
+            if finding.level != "ok":
+                log.warning("identity", extra={"account": self._desk.user_id, "code": finding.code, "level": finding.level})
+        await asyncio.sleep(IDENTITY_CHECK_EVERY_S)
+
+
+def _languages(settings: Settings) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([settings.i18n.default, *settings.i18n.languages]))

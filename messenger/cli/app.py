@@ -1,0 +1,73 @@
+"""The tree of verbs. Exit codes: 0 done, 1 failed, 2 wrong usage. `NO_COLOR` is obeyed everywhere."""
+
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from messenger.cli import (
+    agents,
+    configuration,
+    conversations,
+    demo,
+    desks,
+    groups,
+    initialise,
+    migrations,
+    output,
+    serve,
+)
+from messenger.cli.doctor import verb as doctor
+from messenger.cli.state import State, Verbs, overrides_of
+
+app = typer.Typer(
+    name="stellwerk",
+    cls=Verbs,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # they would print local values
+    help="Secure team messaging with customer threads: customers write in encrypted rooms, teams answer together.",
+)
+
+
+@app.callback()
+def common(
+    ctx: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", envvar="STELLWERK_CONFIG", help="Settings file [./stellwerk.toml].")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Overrides one setting; repeatable.")
+    ] = None,
+) -> None:
+    ctx.obj = State(config=config, overrides=overrides_of(assignments or []))
+
+
+@app.command()
+def version() -> None:
+    """Prints the versions of Stellwerk and of what it encrypts with."""
+    for package in ("stellwerk", "matrix-nio", "vodozemac"):
+        output.say(f"{package} {package_version(package)}")
+
+
+def package_version(package: str) -> str:
+    try:
+        return version_of(package)
+    except ModuleNotFoundError:
+        return "(not installed as a package)"
+
+
+app.command("init")(initialise.init)
+app.command("serve")(serve.serve)
+app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
+app.add_typer(migrations.app, name="migrate")
+app.add_typer(groups.app, name="group")
+app.add_typer(agents.app, name="agent")
+app.add_typer(conversations.app, name="conversation")
+app.add_typer(desks.app, name="desk")
+app.add_typer(configuration.app, name="config")
+
+
+def main() -> None:
+    app()

@@ -1,0 +1,82 @@
+"""Checks on this machine: libraries, key files, disk."""
+
+import shutil
+import stat
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from messenger.cli.doctor.finding import Finding, fail, ok, warn
+from messenger.config import Desk, Settings
+from messenger.storage.encryption import BadRootKey, read_root_key
+
+# Before 0.10 vodozemac accepted non-contributory keys; of nio private methods are used: exactly this series.
+VODOZEMAC_AT_LEAST = (0, 10)
+NIO_SERIES = "0.26."
+GIB = 1024**3
+
+
+async def libraries() -> Sequence[Finding]:
+    return [_vodozemac(_version("vodozemac")), _nio(_version("matrix-nio"))]
+
+
+async def root_key(settings: Settings) -> Sequence[Finding]:
+    file = settings.security.root_key_file
+    try:
+        read_root_key(file)
+    except BadRootKey as error:
+        return [fail("root key", str(error))]
+    return [ok("root key", f"{file} is in order. Is there a copy in a safe place?")]
+
+
+async def disk(settings: Settings) -> Sequence[Finding]:
+    folder = _existing(settings.server.data_dir)
+    free = shutil.disk_usage(folder).free
+    words = f"{free / GIB:.1f} GiB are free at {folder}"
+    if free < GIB // 10:
+        return [fail("disk", f"{words}. Make room now: the database stops when the disk is full")]
+    if free < 2 * GIB:
+        return [warn("disk", f"{words}. Make room soon")]
+    return [ok("disk", words)]
+
+
+async def recovery_keys(settings: Settings) -> Sequence[Finding]:
+    if not settings.matrix.desks:
+        return [fail("desks", f"no desk is configured. Add a [[matrix.desks]] section to {settings.file}")]
+    return [_recovery_key(settings.recovery_key_file(desk), desk) for desk in settings.matrix.desks]
+
+
+def _recovery_key(file: Path, desk: Desk) -> Finding:
+    check = f"recovery key of {desk.user_id}"
+    if not file.exists():
+        return warn(check, f"{file} does not exist. The first `stellwerk serve` writes it; if that was done, "
+                           f"bring your copy back: without it the desk's identity cannot be restored")  # fmt: skip
+    if stat.S_IMODE(file.stat().st_mode) & 0o077:
+        return fail(check, f"{file} can be read by others: chmod 400 {file}")
+    return ok(check, f"{file} is in order. Is there a copy in a safe place?")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _vodozemac(found: str | None) -> Finding:
+    wanted = ".".join(str(part) for part in VODOZEMAC_AT_LEAST)
+    if found is None:
+        return fail("vodozemac", f"not installed: install Stellwerk again, with vodozemac {wanted} or later")
+    if tuple(int(part) for part in found.split(".")[:2]) < VODOZEMAC_AT_LEAST:
+        return fail("vodozemac", f"{found} is too old for safe encryption: upgrade to {wanted} or later")
+    return ok("vodozemac", found)
+
+
+def _nio(found: str | None) -> Finding:
+    if found is None or not found.startswith(NIO_SERIES):
+        return fail("matrix-nio", f"{found or 'nothing'} is there, {NIO_SERIES}x is needed: install Stellwerk again")
+    return ok("matrix-nio", found)
+
+
+def _existing(folder: Path) -> Path:
+    return folder if folder.exists() else _existing(folder.parent)

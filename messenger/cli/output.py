@@ -1,0 +1,100 @@
+"""What verbs print: tables for people, JSON for programs; remarks go to standard error so that pipes stay clean."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def error(text: str) -> None:
+    _remark("error", text, "bold red")
+
+
+def warn(text: str) -> None:
+    _remark("warning", text, "yellow")
+
+
+def say(text: str = "") -> None:
+    """A line of the answer."""
+    typer.echo(text)
+
+
+def listing(rows: Sequence[Any], columns: Mapping[str, str], *, as_json: bool, empty: str) -> None:
+    """`rows` are dataclasses; `columns` maps their fields to headings. JSON shows all fields."""
+    if as_json:
+        say(dump([plain(row) for row in rows]))
+    elif not rows:
+        say(empty)
+    else:
+        _print_table(rows, columns)
+
+
+def details(value: Any, *, as_json: bool, labels: Mapping[str, str]) -> None:
+    """One dataclass: all of it as JSON, or the labelled fields one a line."""
+    if as_json:
+        say(dump(plain(value)))
+        return
+    width = max(len(label) for label in labels.values())
+    for name, label in labels.items():
+        say(f"{label:<{width}}  {cell(getattr(value, name))}")
+
+
+def dump(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def plain(value: Any) -> Any:
+    """Anything that JSON does not know becomes text; dataclasses become objects."""
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case Enum():
+            return plain(value.value)
+        case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+        case Mapping():
+            return {str(key): plain(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [plain(item) for item in value]
+        case datetime():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+        case _:
+            return str(value)
+
+
+def cell(value: Any) -> str:
+    match value:
+        case None | "":
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case Enum():
+            return str(value.value)
+        case datetime():
+            return value.astimezone().strftime("%Y-%m-%d %H:%M")
+        case list() | tuple() | set() | frozenset():
+            return ", ".join(sorted(str(item) for item in value)) or "-"
+        case _:
+            return str(value)
+
+
+def _print_table(rows: Sequence[Any], columns: Mapping[str, str]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in columns.values():
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell(getattr(row, name))) for name in columns))
+    Console().print(table)
+
+
+def _remark(label: str, text: str, style: str) -> None:
+    Console(stderr=True, soft_wrap=True).print(Text(f"{label}: ", style=style) + Text(text))

@@ -1,0 +1,68 @@
+"""`stellwerk serve`: runs until it is told to stop. The first SIGTERM or Ctrl-C finishes what is in flight, the second
+ends at once; nothing is lost either way, what was in flight is taken up again."""
+
+import asyncio
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from messenger.cli.state import run, settings_of
+from messenger.config import Settings
+from messenger.observability.logging import configure_logging, get_logger
+
+ROLES = ("desk", "worker")
+log = get_logger(__name__)
+
+
+def serve(
+    ctx: typer.Context,
+    roles: Annotated[str, typer.Option("--roles", help="Some of desk,worker. Without it: all.")] = "",
+    ready_file: Annotated[Path | None, typer.Option("--ready-file", help="Written when the service is ready.")] = None,
+) -> None:
+    """Runs the service. Several processes may share one external database."""
+    chosen = frozenset(role.strip() for role in roles.split(",") if role.strip()) or frozenset(ROLES)
+    if unknown := chosen - frozenset(ROLES):
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))}: choose from {', '.join(ROLES)}", param_hint="--roles")
+    settings = settings_of(ctx)
+    configure_logging(level=settings.log.level, style=settings.log.format)
+    run(_serve(settings, chosen, ready_file))
+
+
+async def _serve(settings: Settings, roles: frozenset[str], ready_file: Path | None) -> None:
+    from messenger import bootstrap
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop_or_end, stop, number)
+
+    def ready() -> None:
+        log.info("ready", pid=os.getpid(), roles=",".join(sorted(roles)))
+        if ready_file is not None:
+            ready_file.write_text(f"{os.getpid()}\n")
+        notify_service_manager("READY=1")
+
+    await bootstrap.serve(settings, roles=roles, stop=stop, ready=ready)
+    log.info("stopped", pid=os.getpid())
+
+
+def _stop_or_end(stop: asyncio.Event, number: int) -> None:
+    if stop.is_set():
+        os._exit(128 + number)  # asked twice: claims expire, nothing needs tidying up
+    log.info("stopping", signal=signal.Signals(number).name)
+    notify_service_manager("STOPPING=1")
+    stop.set()
+
+
+def notify_service_manager(message: str) -> None:
+    """sd_notify(3), for units of `Type=notify`. Without systemd it does nothing."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.connect("\0" + address[1:] if address.startswith("@") else address)
+        channel.sendall(message.encode())

@@ -1,0 +1,206 @@
+"""The sections of `stellwerk.toml`, one model each. The descriptions are the reference page of the manual, so they are
+written for operators. Every secret can also come from a file of its own (`*_file`), outside the main file."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+
+from messenger.config.errors import ConfigError
+
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+ServerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:\[\]-]+$", to_lower=True)]
+UserId = Annotated[str, StringConstraints(pattern=r"^@[^:\s]+:[^\s]+$")]
+
+
+def _homeserver(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        raise ValueError("must be an address like https://matrix.example.org")
+    return url.rstrip("/")
+
+
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError, KeyError):
+        raise ValueError("must be a time zone name like Europe/Berlin or UTC") from None
+    return name
+
+
+def read_secret(key: str, file: Path) -> str:
+    """The content of a secret's own file, without the line end."""
+    try:
+        return file.read_text().strip()
+    except OSError as error:
+        raise ConfigError(
+            f"{key}: cannot read {file} ({error.strerror}). Write the secret into that file, "
+            f"readable only by the user that runs Stellwerk"
+        ) from None
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Server(Section):
+    """The installation as a whole."""
+
+    data_dir: Path = Field(
+        default=Path("var"),
+        description=(
+            "Folder for everything Stellwerk writes itself: the embedded database, recovery keys, logs of "
+            "child processes. Relative paths start at the folder of this file."
+        ),
+    )
+    organisation: str = Field(
+        default="Customer service", min_length=1, description="How your organisation introduces itself to customers."
+    )
+    time_zone: Annotated[str, AfterValidator(_time_zone)] = Field(
+        default="UTC", description="Time zone of times shown to staff and customers, for example `Europe/Berlin`."
+    )
+
+
+class Database(Section):
+    """Where the data lives. Without an address Stellwerk starts its own PostgreSQL under `server.data_dir`."""
+
+    url: SecretStr = Field(
+        default=SecretStr(""),
+        description=(
+            "Address of a PostgreSQL database: `postgresql://user:password@host/name`. Empty: the embedded PostgreSQL."
+        ),
+    )
+    url_file: Path | None = Field(default=None, description="File that holds the address, instead of `url`.")
+    pool_size: int = Field(default=10, ge=2, le=100, description="Database connections kept open by one process.")
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Self:
+        if self.url_file is not None and self.url.get_secret_value():
+            raise ValueError("set either `url` or `url_file`, not both")
+        return self
+
+    def address(self) -> str:
+        """The database's address; "" means the embedded one. Raises ConfigError if `url_file` cannot be read."""
+        return read_secret("database.url_file", self.url_file) if self.url_file else self.url.get_secret_value()
+
+
+class Desk(Section):
+    """One bot account: the address that customers write to. One process at a time writes with it."""
+
+    user_id: UserId = Field(description="Matrix user id of the account, for example `@desk:example.org`.")
+    password: SecretStr | None = Field(
+        default=None, description="Password of the account, needed for the first login only."
+    )
+    password_file: Path | None = Field(default=None, description="File that holds the password, instead of `password`.")
+    recovery_key_file: Path | None = Field(
+        default=None,
+        description=(
+            "File with the recovery key of the account's identity and key backup. Stellwerk writes it at the "
+            "first start if the account has none. Empty: `<user name>.recovery` under `server.data_dir`. Keep "
+            "a copy elsewhere."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        if self.password is not None and self.password_file is not None:
+            raise ValueError("set either `password` or `password_file`, not both")
+        return self
+
+    @property
+    def localpart(self) -> str:
+        return self.user_id[1:].split(":", 1)[0]
+
+    def read_password(self) -> str:
+        """For the first login. Raises ConfigError if there is none."""
+        if self.password is not None:
+            return self.password.get_secret_value()
+        if self.password_file is not None:
+            return read_secret(f"matrix.desks ({self.user_id}).password_file", self.password_file)
+        raise ConfigError(f"matrix.desks ({self.user_id}): the first login needs `password` or `password_file`")
+
+
+class Matrix(Section):
+    """The homeserver and the bot accounts on it."""
+
+    homeserver: Annotated[str, AfterValidator(_homeserver)] = Field(
+        description="Address of the homeserver's client-server API, for example `https://matrix.example.org`."
+    )
+    allowed_servers: tuple[ServerName, ...] = Field(
+        default=(),
+        description=(
+            "Servers whose users may open a chat with a desk (the part after the colon of their user id). Empty: all."
+        ),
+    )
+    invites_per_minute: int = Field(
+        default=30,
+        ge=1,
+        description="How many invitations a minute are accepted from one other server; later ones wait.",
+    )
+    desks: tuple[Desk, ...] = Field(default=(), description="The bot accounts.")
+
+    @model_validator(mode="after")
+    def _distinct_desks(self) -> Self:
+        names = [desk.user_id for desk in self.desks]
+        if len(set(names)) != len(names):
+            raise ValueError("two desks have the same `user_id`")
+        return self
+
+
+class Security(Section):
+    """Keys at rest."""
+
+    root_key_file: Path = Field(
+        default=Path("root.key"),
+        description=(
+            "File with the root key, which opens everything stored. Mode 0400. Without it the data cannot be "
+            "read: keep a copy in a safe place, apart from the database."
+        ),
+    )
+
+
+class Limits(Section):
+    """Bounds that protect the installation."""
+
+    attachment_max_mb: int = Field(
+        default=25, ge=1, le=1024, description="Largest file, in megabytes, that is relayed in either direction."
+    )
+    lease_seconds: float = Field(
+        default=15.0,
+        ge=1,
+        le=300,
+        description="After so many seconds without a sign of life another process may take a desk over.",
+    )
+
+
+class I18n(Section):
+    """Languages."""
+
+    default: Language = Field(
+        default="en", description="Language of the first text to a customer whose language is not known yet."
+    )
+    languages: tuple[Language, ...] = Field(
+        default=("en", "de", "zh"), min_length=1, description="Languages spoken to customers."
+    )
+
+    @model_validator(mode="after")
+    def _default_is_spoken(self) -> Self:
+        if self.default not in self.languages:
+            raise ValueError(f"`default` ({self.default}) must be one of `languages` ({', '.join(self.languages)})")
+        return self
+
+
+class Log(Section):
+    """Log lines on standard error. They hold ids and codes, never texts of messages."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least important lines to write."
+    )
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto",
+        description=(
+            "`json` for machines, `console` for people; `auto` is `console` on a terminal and `json` otherwise."
+        ),
+    )

@@ -1,0 +1,103 @@
+"""Which staff message leaves. The relay is an allow-list: what no row sends stays inside.
+
+The first matching row wins. A message outside the conversation's place never gets here (it is ordinary team chat), and one
+that could not be decrypted has no text to rule on.
+
+    1  begins with ! or ！                              command
+    2  begins with a note prefix                        keep
+    3  not text, image, file, audio or video            keep
+    4  author is a clerk                                keep
+    5  mode `explicit`, and not sent by !r              keep   (a draft)
+    6  mode `owner`, and the author is not the owner    keep
+    7  mentions staff, or a line inside is a note       hold
+    8  otherwise                                        send
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from messenger.domain.people import ReplyMode, Role
+
+# Element turns `//text` into `/text` before it sends: everything that begins with a slash is a note.
+NOTE_PREFIXES = ("/", "note:", "notiz:", "备注:", "备注：", "🔒")
+COMMAND_PREFIXES = ("!", "！")
+RELAYED_TYPES = frozenset({"m.text", "m.image", "m.file", "m.audio", "m.video"})
+
+
+class Verdict(StrEnum):
+    SEND = "send"
+    HOLD = "hold"
+    KEEP = "keep"
+    COMMAND = "command"
+    IGNORE = "ignore"
+
+
+class Fate(StrEnum):
+    """What became of a staff message; each has one marker, the desk's reaction on it."""
+
+    QUEUED = "queued"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    KEPT = "kept"
+    HELD = "held"
+    FAILED = "failed"
+    DONE = "done"
+
+
+MARKERS = {Fate.QUEUED: "📨", Fate.SENT: "📨", Fate.DELIVERED: "✅", Fate.KEPT: "🔒", Fate.HELD: "✋", Fate.FAILED: "⚠️",
+           Fate.DONE: "⚙️"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """A staff message as far as the rule looks at it. `is_explicit`: asked to be sent by `!r`; `is_note`: by `!note`."""
+
+    type: str
+    text: str
+    mentions_staff: bool = False
+    is_explicit: bool = False
+    is_note: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where the author stands to the conversation."""
+
+    role: Role
+    is_owner: bool
+    has_owner: bool
+    mode: ReplyMode
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    verdict: Verdict
+    reason: str
+
+
+def rule(said: Said, standing: Standing) -> Ruling:
+    if is_command(said):
+        return Ruling(Verdict.COMMAND, "command")
+    if said.is_note or is_note(said.text):
+        return Ruling(Verdict.KEEP, "note")
+    if said.type not in RELAYED_TYPES:
+        return Ruling(Verdict.KEEP, "type")
+    if not standing.role.can_answer:
+        return Ruling(Verdict.KEEP, "role")
+    if standing.mode is ReplyMode.EXPLICIT and not said.is_explicit:
+        return Ruling(Verdict.KEEP, "draft")
+    if standing.mode is not ReplyMode.OPEN and not standing.is_owner:
+        return Ruling(Verdict.KEEP, "not_owner" if standing.has_owner else "no_owner")
+    if said.mentions_staff:
+        return Ruling(Verdict.HOLD, "mentions_staff")
+    if any(is_note(line) for line in said.text.splitlines()[1:]):
+        return Ruling(Verdict.HOLD, "note_inside")
+    return Ruling(Verdict.SEND, "answer")
+
+
+def is_note(text: str) -> bool:
+    return text.lstrip().casefold().startswith(NOTE_PREFIXES)
+
+
+def is_command(said: Said) -> bool:
+    return not (said.is_note or said.is_explicit) and said.text.lstrip().startswith(COMMAND_PREFIXES)

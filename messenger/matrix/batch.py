@@ -1,0 +1,118 @@
+"""One /sync answer as values. Nothing in it is trusted: whatever has the wrong shape is left out, and nothing here raises.
+
+Client-server API v1.16, "Syncing"."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+MAX_ID = 255      # Matrix spec, "Appendices", identifiers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomBatch:
+    """What one answer says of a room that we are in; only well-formed events. `state` are the state events in the order in
+    which they happened, those of the timeline included."""
+
+    room_id: str
+    state: Sequence[Mapping[str, Any]] = ()
+    timeline: Sequence[Mapping[str, Any]] = ()
+    is_limited: bool = False
+    prev_batch: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invite:
+    room_id: str
+    sender: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncBatch:
+    next_batch: str
+    rooms: Sequence[RoomBatch] = ()
+    invites: Sequence[Invite] = ()
+    left: Sequence[str] = ()
+    to_device: Sequence[Any] = ()
+    changed: Sequence[str] = ()
+    gone: Sequence[str] = ()
+    one_time_keys: int | None = None
+
+
+def parse(answer: Any) -> SyncBatch | None:
+    """None if there is not even a token to go on from."""
+    body = as_dict(answer)
+    token = body.get("next_batch")
+    if not isinstance(token, str) or not token or "\0" in token:
+        return None
+    rooms, lists = as_dict(body.get("rooms")), as_dict(body.get("device_lists"))
+    joined = [_room(room_id, as_dict(room)) for room_id, room in as_dict(rooms.get("join")).items() if is_room_id(room_id)]
+    invites = [_invite(room_id, as_dict(room)) for room_id, room in as_dict(rooms.get("invite")).items() if is_room_id(room_id)]
+    keys = as_dict(body.get("device_one_time_keys_count")).get("signed_curve25519")
+    return SyncBatch(
+        next_batch=token, rooms=joined, invites=[invite for invite in invites if invite],
+        left=[room_id for room_id in as_dict(rooms.get("leave")) if is_room_id(room_id)],
+        to_device=as_list(as_dict(body.get("to_device")).get("events")),
+        changed=[user for user in as_list(lists.get("changed")) if is_user_id(user)],
+        gone=[user for user in as_list(lists.get("left")) if is_user_id(user)],
+        one_time_keys=keys if isinstance(keys, int) else None)
+
+
+def events(values: Any) -> list[Mapping[str, Any]]:
+    """The well-formed events of a list."""
+    return [event for event in as_list(values) if is_event(event)]
+
+
+def state_events(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [event for event in events if "state_key" in event]
+
+
+def is_event(event: Any) -> bool:
+    return (isinstance(event, dict) and is_id(event.get("event_id"), "$") and is_user_id(event.get("sender"))
+            and isinstance(event.get("type"), str) and isinstance(event.get("content"), dict)
+            and isinstance(event.get("state_key", ""), str))
+
+
+def is_id(value: Any, sigil: str) -> bool:
+    return isinstance(value, str) and value.startswith(sigil) and 1 < len(value) <= MAX_ID and value.isprintable()
+
+
+def is_room_id(value: Any) -> bool:
+    return is_id(value, "!")
+
+
+def is_user_id(value: Any) -> bool:
+    return is_id(value, "@") and ":" in value
+
+
+def as_dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def as_text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def server_of(user_id: str) -> str:
+    """The server part of a user id. (Room ids of version 12 have none; never ask them.)"""
+    return user_id.partition(":")[2]
+
+
+def _room(room_id: str, room: dict[str, Any]) -> RoomBatch:
+    timeline = as_dict(room.get("timeline"))
+    recent = events(timeline.get("events"))
+    return RoomBatch(room_id=room_id, state=[*events(as_dict(room.get("state")).get("events")), *state_events(recent)],
+                     timeline=recent, is_limited=timeline.get("limited") is True, prev_batch=as_text(timeline.get("prev_batch")))
+
+
+def _invite(room_id: str, room: dict[str, Any]) -> Invite | None:
+    """Invites come with stripped state only; the inviter is the sender of our own membership."""
+    for event in as_list(as_dict(room.get("invite_state")).get("events")):
+        if as_dict(event).get("type") == "m.room.member" and as_dict(event.get("content")).get("membership") == "invite":
+            if is_user_id(event.get("sender")):
+                return Invite(room_id=room_id, sender=event["sender"])
+    return None

@@ -1,0 +1,124 @@
+"""Matrix as a customer channel: encrypted direct chats with the desk's account. Implements the channel contract like every
+bridge, but for reading: the desk's sync loop brings what customers write, with ratchets and token in one transaction."""
+
+import logging
+from datetime import date
+from hashlib import sha256
+from typing import Any
+
+from messenger.app.items import ChatReady, ChatRefused
+from messenger.app.ports import File, Said
+from messenger.channels.capabilities import Capabilities, MediaRule, Support
+from messenger.channels.errors import Rejected
+from messenger.channels.health import Health, HealthState
+from messenger.channels.messages import Handle, OutboundMessage, RemoteId, Sent
+from messenger.domain.people import DevicePolicy
+from messenger.matrix import room_state
+from messenger.matrix.batch import as_dict, as_text, events, is_user_id
+from messenger.matrix.desk import create_or_find, text_content
+from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError, Unreachable, path
+from messenger.matrix.media import MatrixMedia
+from messenger.matrix.sender import Sender, as_channel_error
+from messenger.observability.time import utc_now
+
+log = logging.getLogger(__name__)
+
+MAX_TEXT_BYTES = 40_000
+MAX_FILE_BYTES = 25_000_000
+_ANY_FILE = MediaRule(mimes={"*/*": Support.FULL}, max_size=MAX_FILE_BYTES, caption_max=MAX_TEXT_BYTES)
+CAPABILITIES = Capabilities(
+    checked_on=date(2026, 11, 24), text_max=MAX_TEXT_BYTES, text_unit="byte", formatting="html",
+    media={"image": _ANY_FILE, "video": _ANY_FILE, "audio": _ANY_FILE, "voice": _ANY_FILE, "file": _ANY_FILE},
+    idempotent_send=True, confidentiality="e2ee")
+
+
+class MatrixChannel:
+    """One desk account as a channel account. `reply_token` of a message is the room; `files` holds what is on its way."""
+
+    def __init__(self, http: HomeserverClient, sender: Sender, media: MatrixMedia, *, account: str, organisation: str,
+                 policy: DevicePolicy = DevicePolicy.ANY) -> None:
+        self._http, self._sender, self._media, self._policy = http, sender, media, policy
+        self.account, self._organisation = account, organisation
+
+    def capabilities(self, to: Handle | None = None) -> Capabilities:
+        return CAPABILITIES
+
+    def normalise(self, raw: str, *, region: str = "DE") -> Handle:
+        address = raw.strip().removeprefix("https://matrix.to/#/")
+        if not is_user_id(address):
+            raise ValueError("A Matrix address looks like @anna:example.org")
+        return Handle(kind="mxid", value=address)
+
+    async def check(self) -> Health:
+        try:
+            await self._http.call("GET", f"{CLIENT}/account/whoami")
+        except (MatrixError, Unreachable) as error:
+            problem = as_channel_error(error)
+            bad = HealthState.BAD_CREDENTIALS if problem.code == "auth" else HealthState.DISCONNECTED
+            return Health(state=bad, since=utc_now(), code=problem.code, action="relogin" if problem.code == "auth" else "wait")
+        return Health(state=HealthState.CONNECTED, since=utc_now())
+
+    async def send(self, message: OutboundMessage) -> Sent:
+        said = Said(plain=message.content.text, html=message.content.html)
+        return await self._send(message, text_content(said))
+
+    async def send_file(self, message: OutboundMessage, file: File) -> Sent:
+        return await self._send(message, await self._media.message(file, message.content.text, message.content.html))
+
+    async def aclose(self) -> None:
+        """Nothing of its own to close: the connection is the desk's."""
+
+    async def _send(self, message: OutboundMessage, content: dict[str, Any]) -> Sent:
+        event = await self._sender.send(message.reply_token, "m.room.message", content, txn=message.key, policy=self._policy)
+        return Sent(remote_ids=(RemoteId(event),))
+
+    # ── entering chats ──
+
+    async def join(self, chat: str, person: str) -> ChatReady | ChatRefused:
+        """Accepts an invitation and makes sure that the room is encrypted: turns it on where we may, else opens an encrypted
+        room and invites the person there. Idempotent. Raises ChannelError for what may be tried again."""
+        try:
+            await self._http.call("POST", f"{CLIENT}/join/{path(chat)}", {})
+            state = events(await self._http.call("GET", f"{CLIENT}/rooms/{path(chat, 'state')}"))
+            name = _name_of(person, state)
+            room, _ = room_state.apply(room_state.RoomState(room_id=chat), state, own=self.account)
+            if not room.encrypted and not await self._turned_on(chat):
+                return self._ready(await self._own_room(chat, person), person, name)
+            if room.encrypted and room.algorithm != room_state.MEGOLM:
+                return ChatRefused(account=self.account, chat=chat, code="algorithm")
+        except (MatrixError, Unreachable) as error:
+            problem = as_channel_error(error)
+            if isinstance(problem, Rejected):
+                return ChatRefused(account=self.account, chat=chat, code=problem.code)
+            raise problem from error
+        return self._ready(chat, person, name)
+
+    async def _turned_on(self, chat: str) -> bool:
+        try:
+            await self._http.call("PUT", f"{CLIENT}/rooms/{path(chat, 'state', 'm.room.encryption')}", {"algorithm": room_state.MEGOLM})
+        except MatrixError as error:
+            if error.status == 403:
+                return False
+            raise
+        return True
+
+    async def _own_room(self, chat: str, person: str) -> str:
+        """A room of ours for somebody whose own cannot be encrypted; the alias makes it one, however often this is tried."""
+        alias = "stellwerk-chat-" + sha256(f"{chat}|{person}".encode()).hexdigest()[:32]
+        initial = [{"type": "m.room.encryption", "state_key": "", "content": {"algorithm": room_state.MEGOLM}},
+                   {"type": "m.room.history_visibility", "state_key": "", "content": {"history_visibility": "shared"}}]
+        room = await create_or_find(self._http, self.account, alias, {
+            "name": self._organisation, "room_alias_name": alias, "preset": "trusted_private_chat", "visibility": "private",
+            "is_direct": True, "invite": [person], "initial_state": initial})
+        await self._http.call("POST", f"{CLIENT}/rooms/{path(chat, 'leave')}", {"reason": "This chat cannot be encrypted."})
+        return room
+
+    def _ready(self, chat: str, person: str, name: str) -> ChatReady:
+        return ChatReady(account=self.account, chat=chat, person=Handle(kind="mxid", value=person), name=name, at=utc_now())
+
+
+def _name_of(person: str, state: list[Any]) -> str:
+    for event in state:
+        if event["type"] == "m.room.member" and event.get("state_key") == person:
+            return as_text(as_dict(event["content"]).get("displayname"))
+    return ""

@@ -1,0 +1,178 @@
+"""Room events as inbox items. Pure. The relay is an allow-list: what is not understood becomes a visible `Unsupported` or a
+staff message of a type that is never sent on."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from messenger.app.items import Item, StaffReacted, StaffRedacted, StaffSaid, Unreadable
+from messenger.app.ports import Arrival, RoomState
+from messenger.channels.messages import (
+    Assurance,
+    ChannelAccountId,
+    Content,
+    Handle,
+    InboundMessage,
+    MediaRef,
+    MessageDeleted,
+    MessageEdited,
+    RawRef,
+    ReactionsChanged,
+    RemoteId,
+    Unsupported,
+)
+from messenger.matrix.batch import as_dict, as_list, as_text, is_id, is_user_id
+from messenger.matrix.engine import Decrypted
+
+TEXTS = frozenset({"m.text", "m.notice", "m.emote"})
+FILES = frozenset({"m.image", "m.file", "m.audio", "m.video"})
+_LAST_MS = 4_102_444_800_000      # the year 2100: a larger time stamp is nonsense
+
+
+def arrival(account: str, room: RoomState, event: Mapping[str, Any], opened: Decrypted | None, *, is_late: bool = False) -> Arrival | None:
+    """None for what concerns nobody: state, our own events, unknown clear-text types."""
+    if event["sender"] == account or "state_key" in event:
+        return None
+    converter = _OfGroup(account, room, event) if room.use == "group" else _OfChat(account, room, event, is_late)
+    item = converter.item(opened)
+    if item is None:
+        return None
+    waits = opened is not None and opened.state == "waiting_key"
+    ciphertext = (room.room_id, opened.sender_key, opened.session_id, opened.index) if opened and opened.index is not None else None
+    return Arrival(source_id=event["event_id"], lane=converter.lane, item=item, raw=event if waits else None,
+                   waits_for=(room.room_id, opened.session_id) if opened is not None and waits else None,
+                   ciphertext=ciphertext if opened is not None and opened.state == "new" else None)
+
+
+class _Converter:
+    def __init__(self, account: str, room: RoomState, event: Mapping[str, Any]) -> None:
+        self.account, self.room, self.event = account, room, event
+        self.relation = as_dict(event["content"].get("m.relates_to"))
+        self.thread = as_text(self.relation.get("event_id")) if self.relation.get("rel_type") == "m.thread" else None
+        self.at = _moment(event.get("origin_server_ts"))
+
+    def item(self, opened: Decrypted | None) -> Item | None:
+        if opened is not None:
+            return self.message(opened.type, opened.content, opened) if opened.state == "new" else self.unreadable(
+                "waiting_key" if opened.state == "waiting_key" else opened.state)
+        match self.event["type"]:
+            case "m.reaction":
+                return self.reaction()
+            case "m.room.redaction":
+                return self.redaction()
+            case "m.room.message" | "m.sticker":
+                return self.unreadable("clear_text")
+            case _:
+                return None
+
+    def unreadable(self, reason: str) -> Unreadable:
+        return Unreadable(account=self.account, room=self.room.room_id, thread=self.thread, event=self.event["event_id"],
+                          sender=self.event["sender"], at=self.at, reason=reason)
+
+    def target(self) -> str:
+        """Of a reaction, an edit or a redaction; room version 11 moved `redacts` into the content."""
+        found = self.relation.get("event_id") or self.event["content"].get("redacts") or self.event.get("redacts")
+        return found if is_id(found, "$") else ""
+
+    def reaction(self) -> Item | None:
+        raise TypeError("a converter knows its side")
+
+    def redaction(self) -> Item | None:
+        raise TypeError("a converter knows its side")
+
+    def message(self, type: str, content: Mapping[str, Any], opened: Decrypted) -> Item | None:
+        raise TypeError("a converter knows its side")
+
+
+class _OfGroup(_Converter):
+    """A skill group's room: the staff's side."""
+
+    @property
+    def lane(self) -> str:
+        return f"{self.room.room_id}|{self.thread or self.target() or 'main'}"
+
+    def reaction(self) -> Item | None:
+        key = as_text(self.relation.get("key"))
+        if not self.target() or not key or len(key) > 64:
+            return None
+        return StaffReacted(account=self.account, room=self.room.room_id, event=self.event["event_id"], target=self.target(), key=key,
+                            sender=self.event["sender"], at=self.at)
+
+    def redaction(self) -> Item | None:
+        if not self.target():
+            return None
+        return StaffRedacted(account=self.account, room=self.room.room_id, event=self.event["event_id"], target=self.target(),
+                             sender=self.event["sender"], at=self.at)
+
+    def message(self, type: str, content: Mapping[str, Any], opened: Decrypted) -> Item | None:
+        kind = as_text(content.get("msgtype")) if type == "m.room.message" else type
+        mentions = [user for user in as_list(as_dict(content.get("m.mentions")).get("user_ids")) if is_user_id(user)]
+        return StaffSaid(
+            account=self.account, room=self.room.room_id, thread=self.thread, event=self.event["event_id"], sender=self.event["sender"],
+            at=self.at, type=kind or "unknown", content=message_content(content), mentions=mentions[:50],
+            reply_to=as_text(as_dict(self.relation.get("m.in_reply_to")).get("event_id")) or None,
+            is_edit=self.relation.get("rel_type") == "m.replace", owner_signed=opened.owner_signed)
+
+
+class _OfChat(_Converter):
+    """A customer's chat."""
+
+    def __init__(self, account: str, room: RoomState, event: Mapping[str, Any], is_late: bool) -> None:
+        super().__init__(account, room, event)
+        self.signals = {"late": "1"} if is_late else {}
+
+    @property
+    def lane(self) -> str:
+        return self.room.room_id
+
+    def reaction(self) -> Item | None:
+        key = as_text(self.relation.get("key"))[:64]
+        return ReactionsChanged(**self._received(), sender=self._sender(), target=RemoteId(self.target()), now=frozenset({key}))
+
+    def redaction(self) -> Item | None:
+        return MessageDeleted(**self._received(), sender=self._sender(), target=RemoteId(self.target()))
+
+    def message(self, type: str, content: Mapping[str, Any], opened: Decrypted) -> Item | None:
+        if self.relation.get("rel_type") == "m.replace":
+            new = as_dict(content.get("m.new_content"))
+            return MessageEdited(**self._received(), sender=self._sender(), target=RemoteId(self.target()), content=message_content(new))
+        kind = as_text(content.get("msgtype"))
+        if type != "m.room.message" or kind not in TEXTS | FILES:
+            return Unsupported(**self._received() | {"raw": RawRef(self.room.room_id)}, sender=self._sender(), what=(kind or type)[:80])
+        reply = as_text(as_dict(self.relation.get("m.in_reply_to")).get("event_id"))
+        return InboundMessage(
+            **self._received(), sender=self._sender(), content=message_content(content), hints=(self.room.room_id,),
+            remote_ids=(RemoteId(self.event["event_id"]),), reply_to=RemoteId(reply) if reply else None, signals=self.signals,
+            assurance=Assurance.AUTHENTICATED if opened.owner_signed else Assurance.CHANNEL)
+
+    def _sender(self) -> Handle:
+        return Handle(kind="mxid", value=self.event["sender"])
+
+    def _received(self) -> dict[str, Any]:
+        return {"account": ChannelAccountId(self.account), "source_id": self.event["event_id"], "at": self.at}
+
+
+def message_content(content: Mapping[str, Any]) -> Content:
+    """Text, HTML and file of an m.room.message, raw: cleaning is the core's (it is the same for every channel)."""
+    body, kind = as_text(content.get("body")), as_text(content.get("msgtype"))
+    is_html = content.get("format") == "org.matrix.custom.html"
+    html = as_text(content.get("formatted_body")) if is_html else ""
+    if kind not in FILES:
+        return Content(text=body, html=html)
+    name = as_text(content.get("filename")) or body
+    caption = body if content.get("filename") and body != name else ""      # MSC2530
+    return Content(text=caption, html=html if caption else "", media=(_media(content, name),))
+
+
+def _media(content: Mapping[str, Any], name: str) -> MediaRef:
+    info, file = as_dict(content.get("info")), as_dict(content.get("file"))
+    size = info.get("size")
+    return MediaRef(id=json.dumps(file) if file else "", mime=as_text(info.get("mimetype"))[:127] or "application/octet-stream",
+                    filename=name[:1000], size=size if isinstance(size, int) and size >= 0 else None,
+                    voice="org.matrix.msc3245.voice" in content)
+
+
+def _moment(milliseconds: Any) -> datetime:
+    known = milliseconds if isinstance(milliseconds, int) and 0 <= milliseconds < _LAST_MS else 0
+    return datetime.fromtimestamp(known / 1000, UTC)

@@ -1,0 +1,184 @@
+"""Receiving: room keys out of to-device events. Whatever strangers send, nothing escapes and the next event is handled.
+
+A room key belongs to the Olm sender that brought it. The lowest index wins, the Ed25519 key of a session never changes, forwarded
+keys and requests for keys are not even looked at (Matrix spec, "Key requests" asks for trust that we give to nobody)."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import vodozemac
+
+from messenger.app.ports import CryptoRows
+from messenger.matrix.crypto.machine import MEGOLM, OlmPayload
+from messenger.matrix.crypto.records import InboundSession, RoomSession
+from messenger.matrix.crypto.state import CryptoState
+from messenger.matrix.engine import SyncCrypto
+
+log = logging.getLogger(__name__)
+
+MAX_ID_LENGTH = 255
+MAX_WITHHELD_PER_BATCH = 200
+SHARED_HISTORY_FLAGS = ("m.shared_history", "org.matrix.msc3061.shared_history")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withheld:
+    pair: RoomSession
+    user_id: str
+    code: str
+
+
+class Receiver:
+    """Takes the to-device events of one batch. `dropped` counts, by reason, what was refused."""
+
+    def __init__(self, state: CryptoState) -> None:
+        self._state = state
+        self.dropped: Counter[str] = Counter()
+
+    async def take(self, rows: CryptoRows, events: Sequence[Any]) -> set[RoomSession]:
+        """Inside `exclusive` and the caller's transaction. Returns the sessions that are known now, or withheld."""
+        keys: list[InboundSession] = []
+        withheld: list[Withheld] = []
+        for event in events:
+            self._take_one(event, keys, withheld)
+        await self._state.load_inbound(rows, [key.pair for key in keys] + [notice.pair for notice in withheld])
+        news = {key.pair for key in keys if self._keep(key)}
+        return news | {notice.pair for notice in withheld[:MAX_WITHHELD_PER_BATCH] if self._note(notice)}
+
+    def _take_one(self, event: Any, keys: list[InboundSession], withheld: list[Withheld]) -> None:
+        try:
+            if event["type"] == "m.room.encrypted":
+                keys += self._room_keys(event)
+            elif event["type"] == "m.room_key.withheld":
+                withheld += self._withheld(event)
+        except BaseException as error:               # a panic of the Rust code is no Exception
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                raise
+            self._drop(type(error).__name__)
+
+    def _room_keys(self, event: Mapping[str, Any]) -> Iterable[InboundSession]:
+        payload = self._state.machine.open(event)
+        self._welcome(event["content"]["sender_key"])
+        if payload is None:
+            self._drop("not_opened")
+        elif payload.type == "m.room_key":
+            yield self._room_key(payload)
+        elif payload.type != "m.dummy":
+            self._drop("unwanted_type")
+
+    def _welcome(self, sender_key: str) -> None:
+        """A device that we could not reach opened a session itself: rooms that go without it look again."""
+        if sender_key in self._state.no_session and self._state.machine.newest_session(sender_key) is not None:
+            self._state.no_session.discard(sender_key)
+            self._state.epoch += 1
+
+    def _room_key(self, payload: OlmPayload) -> InboundSession:
+        content = payload.content
+        room_id, session_id = _short_text(content["room_id"]), _short_text(content["session_id"])
+        if content["algorithm"] != MEGOLM:
+            raise ValueError("unknown algorithm")
+        self._check_claimed_key(payload)
+        megolm = vodozemac.InboundGroupSession(vodozemac.SessionKey(content["session_key"]))
+        if megolm.session_id != session_id:
+            raise ValueError("the key is another session's")
+        return InboundSession(
+            megolm=megolm, room_id=room_id, sender_key=payload.sender_key, ed25519=payload.ed25519, user_id=payload.sender,
+            received_ms=int(self._state.clock() * 1000),
+            shared_history=any(content.get(flag) is True for flag in SHARED_HISTORY_FLAGS))
+
+    def _check_claimed_key(self, payload: OlmPayload) -> None:
+        """The Ed25519 key inside an Olm message is only claimed: it must be the known device's."""
+        entry = self._state.users.get(payload.sender)
+        device = entry.by_curve25519(payload.sender_key) if entry else None
+        if device is not None and device.ed25519 != payload.ed25519:
+            raise ValueError("the claimed key is not the device's")
+
+    def _keep(self, new: InboundSession) -> bool:
+        old = self._state.inbound[new.pair].get(new.sender_key)
+        if old is None:
+            self._state.save_inbound(new)
+            return True
+        if old.ed25519 != new.ed25519 or (old.user_id or new.user_id) != new.user_id:
+            self._drop("other_owner")
+            return False
+        return self._merge(old, new)
+
+    def _merge(self, old: InboundSession, new: InboundSession) -> bool:
+        """Two copies of one session. One that came from the backup becomes authentic when its sender's copy agrees."""
+        if old.imported and not _agree(old.megolm, new.megolm):
+            log.error("forged_backup_key", extra={"room_id": new.room_id, "session_id": new.megolm.session_id})
+            self._state.replace_inbound(new)
+            return True
+        new.shared_history |= old.shared_history
+        if new.megolm.first_known_index < old.megolm.first_known_index:
+            self._state.save_inbound(new)
+            return True
+        if old.imported:
+            old.imported, old.user_id = False, new.user_id
+            self._state.save_inbound(old)
+            return True
+        return False
+
+    def _withheld(self, event: Mapping[str, Any]) -> Iterable[Withheld]:
+        content, sender, code = event["content"], _short_text(event["sender"]), _short_text(event["content"]["code"])
+        if code == "m.no_olm":
+            # They could not open an Olm session with us: we open one (Matrix spec, "m.room_key.withheld").
+            self._state.machine.wedged.add((sender, _short_text(content["sender_key"])))
+        if "room_id" in content or code != "m.no_olm":
+            yield Withheld(pair=(_short_text(content["room_id"]), _short_text(content["session_id"])), user_id=sender,
+                           code=code)
+
+    def _note(self, notice: Withheld) -> bool:
+        if self._state.inbound[notice.pair] or self._state.withheld.get(notice.pair, {}).get(notice.user_id) == notice.code:
+            return False
+        self._state.save_withheld(notice.pair, notice.user_id, notice.code)
+        return True
+
+    def _drop(self, reason: str) -> None:
+        self.dropped[reason] += 1
+        log.info("to_device_dropped", extra={"reason": reason})
+
+
+def senders_of(events: Sequence[Any]) -> tuple[set[str], set[str]]:
+    """(user ids, Curve25519 keys) of the Olm messages in a batch: what must be loaded to open them."""
+    users, keys = set(), set()
+    for event in events:
+        content = event.get("content") if isinstance(event, Mapping) else None
+        if isinstance(content, Mapping) and event.get("type") == "m.room.encrypted":
+            users |= _as_set(event.get("sender"))
+            keys |= _as_set(content.get("sender_key"))
+    return users, keys
+
+
+def sessions_of(batch: SyncCrypto) -> set[RoomSession]:
+    """The Megolm sessions that the room events of a batch name."""
+    contents = ((room, event.get("content")) for room, event in batch.events if isinstance(event, Mapping))
+    return {(room, session) for room, content in contents if isinstance(content, Mapping)
+            for session in _as_set(content.get("session_id"))}
+
+
+def authors_of(batch: SyncCrypto) -> set[str]:
+    return {user for _, event in batch.events if isinstance(event, Mapping) for user in _as_set(event.get("sender"))}
+
+
+def _agree(old: vodozemac.InboundGroupSession, new: vodozemac.InboundGroupSession) -> bool:
+    index = max(old.first_known_index, new.first_known_index)
+    exported = [session.export_at(index) for session in (old, new)]
+    return all(exported) and exported[0].to_base64() == exported[1].to_base64()
+
+
+def _short_text(value: Any) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_ID_LENGTH or "\0" in value:
+        raise ValueError("not an identifier")
+    value.encode()                                   # a lone surrogate cannot be stored
+    return value
+
+
+def _as_set(value: Any) -> set[str]:
+    try:
+        return {_short_text(value)}
+    except ValueError:
+        return set()

@@ -1,0 +1,102 @@
+"""The pool of one-time keys on the server, and new Olm sessions for peers whose old one is broken."""
+
+import logging
+
+from messenger.matrix.crypto.records import Device
+from messenger.matrix.crypto.state import CryptoState
+from messenger.matrix.crypto.todevice import ToDevice
+from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError
+from messenger.observability.failpoints import fp
+
+log = logging.getLogger(__name__)
+
+REFILL_BELOW = 25
+UNWEDGE_EVERY_S = 3600.0
+MAX_UNWEDGED_AT_ONCE = 100
+
+
+class StoreIsOlder(Exception):
+    """The homeserver knows keys of this device that our store does not: the store was restored from an old copy, or another
+    process uses the device. Its Olm account must not be used again: log in for a new device, then cross-sign it."""
+
+
+class KeyPool:
+    """Keeps enough one-time keys on the server. Saved BEFORE the upload; an upload whose answer was lost is repeated
+    unchanged. One upload at a time."""
+
+    def __init__(self, state: CryptoState, http: HomeserverClient) -> None:
+        self._state, self._http = state, http
+        self.on_server: int | None = None
+
+    @property
+    def is_low(self) -> bool:
+        return self.on_server is not None and self.on_server < REFILL_BELOW
+
+    async def fill(self) -> None:
+        """Raises StoreIsOlder, MatrixError or Unreachable; repeated at the next batch."""
+        state = self._state
+        async with state.change():
+            body = state.machine.keys_to_upload(self.on_server or 0)
+        generation = state.generation
+        fp("otk_saved")
+        answer = await self._upload(body)
+        fp("otk_uploaded")
+        async with state.change():
+            state.still(generation)
+            state.machine.keys_were_uploaded()
+        self.on_server = int(answer.get("one_time_key_counts", {}).get("signed_curve25519", 0))
+
+    async def _upload(self, body: dict[str, object]) -> dict[str, dict[str, int]]:
+        try:
+            answer: dict[str, dict[str, int]] = await self._http.call("POST", f"{CLIENT}/keys/upload", body)
+        except MatrixError as error:
+            if error.status == 400 and "already exists" in str((error.body or {}).get("error", "")):
+                raise StoreIsOlder("one-time keys clash: this device needs a new login") from error
+            raise
+        return answer
+
+
+class Unwedger:
+    """Opens a new Olm session where messages could not be decrypted any more, and says so with an m.dummy (Matrix spec,
+    "Recovering from undecryptable messages"). At most once an hour for a device."""
+
+    def __init__(self, state: CryptoState, to_device: ToDevice) -> None:
+        self._state, self._to_device = state, to_device
+        self._last: dict[tuple[str, str], float] = {}
+
+    async def settle(self) -> None:
+        state = self._state
+        marked, state.machine.wedged = state.machine.wedged, set()
+        devices = [device for peer in marked if (device := self._due(*peer)) is not None][:MAX_UNWEDGED_AT_ONCE]
+        try:
+            if devices:
+                await self._renew(devices)
+        except BaseException:
+            state.machine.wedged |= marked
+            for device in devices:
+                self._last.pop(device.id, None)
+            raise
+
+    def _due(self, user_id: str, sender_key: str) -> Device | None:
+        entry, now = self._state.users.get(user_id), self._state.clock()
+        device = entry.by_curve25519(sender_key) if entry else None
+        if device is None or device.deleted or user_id == self._state.user_id:
+            return None
+        if now - self._last.get(device.id, -UNWEDGE_EVERY_S) < UNWEDGE_EVERY_S:
+            return None
+        self._last[device.id] = now
+        return device
+
+    async def _renew(self, devices: list[Device]) -> None:
+        state = self._state
+        generation = state.generation
+        await self._to_device.load(devices)
+        claimed = await self._to_device.claim(devices)
+        async with state.change():
+            state.still(generation)
+            renewed = [device for device in devices if self._to_device.renew_session(device, claimed)]
+            parts = self._to_device.seal(renewed, "m.dummy", {})
+        sessions = "|".join(session.id for device in renewed if (session := state.olm_session(device)))
+        for part in parts:
+            await self._to_device.put("m.room.encrypted", part, about="dummy|" + sessions)
+        log.info("olm_sessions_renewed", extra={"devices": len(renewed)})

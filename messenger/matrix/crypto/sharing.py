@@ -1,0 +1,254 @@
+"""Giving the devices of a room its key before the text (reliability.md R11). The steps, in this order:
+
+1. device lists of the recipients, 2. who may have the key, 3. one-time keys for devices without an Olm session, 4. Olm messages
+sealed and their ratchets COMMITTED, 5. PUT; only who got a 200 counts, 6. a notice to those who get no key, once.
+
+A failed PUT fails the request: the text would be unreadable. A device without one-time keys does not: it is asked again later."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import vodozemac
+
+from messenger.matrix.crypto.devices import DeviceLists, refusal
+from messenger.matrix.crypto.machine import MEGOLM
+from messenger.matrix.crypto.records import Device, InboundSession, OutboundSession, UserDevice
+from messenger.matrix.crypto.state import CryptoState
+from messenger.matrix.crypto.todevice import Messages, ToDevice
+from messenger.matrix.engine import SendRequest
+from messenger.matrix.http import MatrixError, Unreachable
+from messenger.observability.failpoints import fp
+
+log = logging.getLogger(__name__)
+
+Refusal = tuple[str, str, str]                       # user id, device id, code
+
+
+class RecipientsUnknown(Exception):
+    """A recipient's homeserver does not answer, and the policy forbids to go by what we knew. The outbox tries again."""
+
+
+@dataclass(slots=True)
+class RoomPlan:
+    """What one room needs before its messages can be encrypted."""
+
+    request: SendRequest
+    epoch: int = 0
+    entitled: list[Device] = field(default_factory=list)
+    refused: list[tuple[Device, str]] = field(default_factory=list)
+    unreachable: list[str] = field(default_factory=list)
+    needs_session: bool = False
+    missing: list[Device] = field(default_factory=list)
+    parts: list[Messages] = field(default_factory=list)
+    reached: set[UserDevice] = field(default_factory=set)
+    told: dict[UserDevice, str] = field(default_factory=dict)
+    error: BaseException | None = None
+
+    @property
+    def room_id(self) -> str:
+        return self.request.room_id
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A room whose key is where it has to be, as long as nothing of this changes."""
+
+    session_id: str
+    epoch: int
+    request: tuple[Any, ...]
+    retry_at: float
+    unreached: tuple[Refusal, ...]
+
+
+class RoomKeys:
+    """Shares outbound sessions."""
+
+    def __init__(self, state: CryptoState, lists: DeviceLists, to_device: ToDevice) -> None:
+        self._state, self._lists, self._to_device = state, lists, to_device
+        self._checked: dict[str, Checked] = {}
+
+    # -- is there anything to do? -------------------------------------------------------------------------------------
+
+    def unreached(self, request: SendRequest) -> tuple[Refusal, ...] | None:
+        """None: the key must be shared first. Otherwise the devices that do without it. Costs microseconds."""
+        checked, session = self._checked.get(request.room_id), self._state.outbound.get(request.room_id)
+        if checked is None or session is None or self._is_expired(session, request):
+            return None
+        holds = (checked.session_id == session.megolm.session_id and checked.epoch == self._state.epoch
+                 and checked.retry_at > self._state.clock() and checked.request == _terms(request))
+        return checked.unreached if holds else None
+
+    def forget(self, rooms: set[str]) -> None:
+        """Of rooms that left memory."""
+        for room_id in self._checked.keys() - rooms:
+            del self._checked[room_id]
+
+    # -- sharing ------------------------------------------------------------------------------------------------------
+
+    async def share(self, requests: Sequence[SendRequest]) -> dict[str, BaseException]:
+        """One request of each room; the caller holds the rooms' locks. Returns the rooms that failed."""
+        plans, generation = [RoomPlan(request) for request in requests], self._state.generation
+        await self._refresh_lists(plans)
+        self._state.still(generation)
+        for plan in _going(plans):
+            self._examine(plan)
+        asked, claimed = await self._claim(plans)
+        async with self._state.change():
+            self._state.still(generation)
+            self._to_device.open_sessions(asked, claimed)
+            for plan in _going(plans):
+                self._seal(plan)
+        fp("keys_encrypted")
+        await asyncio.gather(*(self._put(plan) for plan in _going(plans)))
+        fp("keys_put")
+        async with self._state.change():
+            self._state.still(generation)
+            for plan in plans:
+                self._note(plan)
+        return {plan.room_id: plan.error for plan in plans if plan.error is not None}
+
+    async def _refresh_lists(self, plans: Sequence[RoomPlan]) -> None:
+        users = set().union(*(plan.request.recipients for plan in plans)) - {self._state.user_id}
+        try:
+            await self._lists.refresh(users)
+        except (MatrixError, Unreachable) as error:
+            fresh = {user for user in users if (entry := self._state.users.get(user)) and entry.is_fresh}
+            for plan in plans:
+                if not self._others(plan.request) <= fresh:
+                    plan.error = error
+
+    def _examine(self, plan: RoomPlan) -> None:
+        plan.epoch = self._state.epoch
+        request, session = plan.request, self._state.outbound.get(plan.room_id)
+        for user_id in sorted(self._others(request)):
+            self._examine_user(plan, user_id)
+        if plan.unreachable and request.policy == "verified":
+            plan.error = RecipientsUnknown("a recipient's homeserver does not answer")
+        ids = {device.id for device in plan.entitled}
+        plan.needs_session = (session is None or self._is_expired(session, request) or not session.shared <= ids
+                              or session.shared_history != request.history_shared)
+        has_key = set() if session is None or plan.needs_session else session.shared
+        plan.missing = [device for device in plan.entitled if device.id not in has_key]
+
+    def _examine_user(self, plan: RoomPlan, user_id: str) -> None:
+        entry = self._state.users[user_id]
+        if not entry.is_fresh:
+            plan.unreachable.append(user_id)
+        for device in entry.active():
+            code = refusal(device, entry.identity, plan.request.policy)
+            if code is None:
+                plan.entitled.append(device)
+            else:
+                plan.refused.append((device, code))
+
+    async def _claim(self, plans: Sequence[RoomPlan]) -> tuple[list[Device], dict[UserDevice, Any]]:
+        """One question for all rooms: (who was asked, their keys). If it fails, the rooms that need it fail with it."""
+        missing = {device.id: device for plan in _going(plans) for device in plan.missing}
+        await self._to_device.load(list(missing.values()))
+        now = self._state.clock()
+        asked = [device for device in missing.values()
+                 if self._state.olm_session(device) is None and self._to_device.retry_at(device) <= now]
+        try:
+            return asked, dict(await self._to_device.claim(asked)) if asked else {}
+        except (MatrixError, Unreachable) as error:
+            for plan in _going(plans):
+                if any(device in asked for device in plan.missing):
+                    plan.error = error
+            return [], {}
+
+    def _seal(self, plan: RoomPlan) -> None:
+        if plan.needs_session:
+            self._new_session(plan.request)
+        plan.parts = self._to_device.seal(plan.missing, "m.room_key", self._room_key(self._session(plan)))
+
+    def _new_session(self, request: SendRequest) -> None:
+        state, now_ms = self._state, int(self._state.clock() * 1000)
+        megolm = vodozemac.GroupSession()
+        state.save_outbound(OutboundSession(megolm=megolm, room_id=request.room_id, created_ms=now_ms,
+                                            shared_history=request.history_shared), lists=True)
+        state.save_inbound(InboundSession(
+            megolm=vodozemac.InboundGroupSession(megolm.session_key), room_id=request.room_id,
+            sender_key=state.machine.curve25519, ed25519=state.machine.ed25519, user_id=state.user_id, received_ms=now_ms,
+            shared_history=request.history_shared))
+
+    def _room_key(self, session: OutboundSession) -> dict[str, Any]:
+        # This pair of names, and no other: with org.matrix.msc3061 beside it Element's engine rejects the whole key.
+        flags = {"m.shared_history": True, "shared_history": True} if session.shared_history else {}
+        return {"algorithm": MEGOLM, "room_id": session.room_id, "session_id": session.megolm.session_id,
+                "session_key": session.megolm.session_key.to_base64(), **flags}
+
+    async def _put(self, plan: RoomPlan) -> None:
+        session = self._session(plan)
+        about = f"{session.megolm.session_id}|{session.megolm.message_index}"
+        plan.reached, plan.error = await self._to_device.put_all("m.room.encrypted", plan.parts, about=about)
+        if plan.error is None:
+            await self._tell(plan, session)
+
+    async def _tell(self, plan: RoomPlan, session: OutboundSession) -> None:
+        """Best effort: the notice only explains."""
+        codes = {device.id: code for device, code in plan.refused}
+        codes |= {device.id: "m.no_olm" for device in plan.missing if device.id not in plan.reached}
+        news = {device: code for device, code in codes.items() if session.told.get(device) != code}
+        parts = [self._notice(session, device, code) for device, code in news.items()]
+        if parts:
+            about = "withheld|" + session.megolm.session_id
+            reached, _ = await self._to_device.put_all("m.room_key.withheld", _merged(parts), about=about)
+            plan.told = {device: code for device, code in news.items() if device in reached}
+
+    def _notice(self, session: OutboundSession, device: UserDevice, code: str) -> Messages:
+        content = {"algorithm": MEGOLM, "code": code, "sender_key": self._state.machine.curve25519}
+        if code != "m.no_olm":                       # Matrix spec: without the session's names for this code
+            content |= {"room_id": session.room_id, "session_id": session.megolm.session_id}
+        return {device[0]: {device[1]: content}}
+
+    def _note(self, plan: RoomPlan) -> None:
+        session = self._state.outbound.get(plan.room_id)
+        if session is None:
+            return
+        if plan.reached or plan.told:
+            session.shared |= plan.reached
+            session.told |= plan.told
+            self._state.save_outbound(session, lists=True)
+        if plan.error is None:
+            self._checked[plan.room_id] = self._checked_now(plan, session)
+
+    def _checked_now(self, plan: RoomPlan, session: OutboundSession) -> Checked:
+        without_key = [device for device in plan.missing if device.id not in session.shared]
+        retries = [self._to_device.retry_at(device) for device in without_key]
+        retries += [self._state.users[user].retry_at for user in plan.unreachable]
+        unreached = [(*device.id, code) for device, code in plan.refused]
+        unreached += [(*device.id, "m.no_olm") for device in without_key]
+        unreached += [(user, "", "unreachable") for user in plan.unreachable]
+        return Checked(session.megolm.session_id, plan.epoch, _terms(plan.request),
+                       min(retries, default=float("inf")), tuple(unreached))
+
+    def _session(self, plan: RoomPlan) -> OutboundSession:
+        session = self._state.outbound[plan.room_id]
+        assert session is not None
+        return session
+
+    def _others(self, request: SendRequest) -> frozenset[str]:
+        return request.recipients - {self._state.user_id}
+
+    def _is_expired(self, session: OutboundSession, request: SendRequest) -> bool:
+        return session.is_expired(now_ms=int(self._state.clock() * 1000), messages=request.rotation_messages,
+                                  age_ms=request.rotation_ms)
+
+
+def _going(plans: Sequence[RoomPlan]) -> list[RoomPlan]:
+    return [plan for plan in plans if plan.error is None]
+
+
+def _terms(request: SendRequest) -> tuple[Any, ...]:
+    return request.recipients, request.policy, request.history_shared
+
+
+def _merged(parts: Sequence[Messages]) -> list[Messages]:
+    merged: Messages = {}
+    for part in parts:
+        for user_id, devices in part.items():
+            merged.setdefault(user_id, {}).update(devices)
+    return [merged]

@@ -1,0 +1,104 @@
+"""The client-server API as plain calls: every answer but 200 is an exception, nothing is retried or slept away here."""
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+
+CLIENT = "/_matrix/client/v3"
+MAX_JSON_BYTES = 64 * 1024 * 1024
+
+
+class MatrixError(Exception):
+    """The homeserver refused a call. `status` is HTTP's, `errcode` the Matrix code (client-server API, "Standard error
+    response"). `retry_after` is set for 429. The message holds no request body and no token."""
+
+    def __init__(self, status: int, errcode: str, *, retry_after: timedelta | None = None, body: Any = None) -> None:
+        super().__init__(f"{status} {errcode}")
+        self.status, self.errcode, self.retry_after, self.body = status, errcode, retry_after, body
+
+
+class Unreachable(Exception):
+    """No complete answer came: connection refused, cut or timed out. What was asked may or may not have happened."""
+
+
+def path(*segments: str) -> str:
+    """Joins URL path segments, each percent-encoded as a whole (event ids hold `$`, `/` and `+`)."""
+    return "/".join(quote(segment, safe="") for segment in segments)
+
+
+class HomeserverClient:
+    """One account's connection to its homeserver. The access token can be set after login."""
+
+    def __init__(self, base_url: str, *, token: str = "", timeout_s: float = 60) -> None:
+        self.base_url, self.token, self._timeout_s = base_url.rstrip("/"), token, timeout_s
+        self._session: aiohttp.ClientSession | None = None
+
+    async def call(self, method: str, url: str, body: Any = None, *, timeout_s: float | None = None,
+                   query: Mapping[str, str] | None = None) -> Any:
+        """`url` is a path below the homeserver. Returns the decoded JSON of a 200. Raises MatrixError or Unreachable."""
+        data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        status, raw = await self._exchange(method, url, data, "application/json", timeout_s, query, MAX_JSON_BYTES)
+        return _decoded(status, raw)
+
+    async def upload(self, data: bytes, *, content_type: str = "application/octet-stream") -> str:
+        """Stores bytes in the media repository; returns their `mxc://` address."""
+        status, raw = await self._exchange("POST", "/_matrix/media/v3/upload", data, content_type, 120, None, MAX_JSON_BYTES)
+        return str(_decoded(status, raw)["content_uri"])
+
+    async def download(self, mxc: str, *, max_bytes: int) -> bytes:
+        """Authenticated media (spec v1.11). Raises ValueError for a bad address or a body over `max_bytes`."""
+        server, _, media_id = mxc.removeprefix("mxc://").partition("/")
+        if not mxc.startswith("mxc://") or not server or not media_id:
+            raise ValueError("not an mxc:// address")
+        url = "/_matrix/client/v1/media/download/" + path(server, media_id)
+        status, raw = await self._exchange("GET", url, None, "", 120, None, max_bytes)
+        if status != 200:
+            _decoded(status, raw)
+        return raw
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def _exchange(self, method: str, url: str, data: bytes | None, content_type: str, timeout_s: float | None,
+                        query: Mapping[str, str] | None, max_bytes: int) -> tuple[int, bytes]:
+        if self._session is None:
+            # No limit of connections: lanes wait for each other in the outbox, never for a free socket behind the long poll.
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), auto_decompress=True)
+        headers = {"Content-Type": content_type} if content_type else {}
+        if self.token:
+            headers["Authorization"] = "Bearer " + self.token
+        timeout = aiohttp.ClientTimeout(total=timeout_s or self._timeout_s)
+        try:
+            async with self._session.request(method, self.base_url + url, data=data, headers=headers, timeout=timeout,
+                                             params=query) as answer:
+                return answer.status, await _read_at_most(answer, max_bytes)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(type(error).__name__) from error
+
+
+async def _read_at_most(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+    parts, size = [], 0
+    async for chunk in answer.content.iter_any():
+        size += len(chunk)
+        if size > max_bytes:
+            raise ValueError(f"answer is larger than {max_bytes} bytes")
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+def _decoded(status: int, raw: bytes) -> Any:
+    try:
+        body = json.loads(raw) if raw else {}
+    except ValueError:
+        body = {}
+    if status == 200:
+        return body
+    details = body if isinstance(body, dict) else {}
+    wait_ms = details.get("retry_after_ms")
+    wait = timedelta(milliseconds=wait_ms) if isinstance(wait_ms, (int, float)) else None
+    raise MatrixError(status, str(details.get("errcode", "M_UNKNOWN")), retry_after=wait, body=details)

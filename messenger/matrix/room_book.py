@@ -1,0 +1,69 @@
+"""What the sender must know of a room: is it encrypted, how often do keys rotate, who may read. Kept in memory until the sync
+loop or a change of membership says otherwise; the truth is in the database."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from messenger.app.ports import IngestStore, RoomState
+from messenger.channels.errors import Rejected, Temporary
+from messenger.matrix import room_state
+from messenger.matrix.batch import events
+from messenger.matrix.http import CLIENT, HomeserverClient, path
+
+REMEMBERED = 5_000
+_SHARED = ("shared", "world_readable")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    state: RoomState
+    recipients: frozenset[str]
+    strangers: frozenset[str]                             # in the room, but nobody whom our database knows there
+
+    @property
+    def is_history_shared(self) -> bool:
+        return self.state.history_visibility in _SHARED
+
+
+class RoomBook:
+    def __init__(self, http: HomeserverClient, store: IngestStore) -> None:
+        self._http, self._store = http, store
+        self._rooms: OrderedDict[str, Room] = OrderedDict()
+
+    def forget(self, room_ids: Sequence[str]) -> None:
+        for room_id in room_ids:
+            self._rooms.pop(room_id, None)
+
+    async def encrypted(self, room_id: str) -> Room:
+        """The room, if it may be written to. Raises Rejected for a room that is not encrypted by an algorithm we know:
+        nothing is ever sent in clear."""
+        room = self._rooms.get(room_id) or await self._load(room_id)
+        if not room.state.encrypted or room.state.algorithm != room_state.MEGOLM:
+            raise Rejected("no_key", raw_code="room is not encrypted")
+        if room.state.membership != "join":
+            raise Rejected("blocked", raw_code="not in the room")
+        return room
+
+    async def _load(self, room_id: str) -> Room:
+        state = await self._store.room(room_id)
+        if state is None or not state.members_known or not state.encrypted:
+            state = await self._ask(room_id)
+        audience = await self._store.audience(room_id)
+        room = Room(state=state, recipients=audience.members & audience.entitled, strangers=audience.members - audience.entitled)
+        self._rooms[room_id] = room
+        while len(self._rooms) > REMEMBERED:
+            self._rooms.popitem(last=False)
+        return room
+
+    async def _ask(self, room_id: str) -> RoomState:
+        """Reads the whole state of one room from the homeserver: at the first send to it, never at a restart."""
+        answer = await self._http.call("GET", f"{CLIENT}/rooms/{path(room_id)}/state")
+        async with self._store.unit() as unit:
+            before = (await unit.rooms([room_id])).get(room_id) or RoomState(room_id=room_id)
+            after, members = room_state.apply(before, events(answer), own=self._store.account)
+            if self._store.account not in members:
+                raise Temporary("unreachable", raw_code="the room's state lacks ourselves")
+            await unit.save_rooms([replace(after, members_known=True)])
+            await unit.save_members(room_id, members, complete=True)
+            return (await unit.rooms([room_id]))[room_id]

@@ -1,0 +1,43 @@
+"""State events of a room, applied to what we know of it. Pure. Encryption can only be switched on."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from messenger.app.ports import RoomState
+from messenger.matrix.batch import as_dict, as_text, is_user_id
+
+MEGOLM = "m.megolm.v1.aes-sha2"
+_VISIBILITIES = frozenset({"invited", "joined", "shared", "world_readable"})
+_MEMBERSHIPS = frozenset({"invite", "join", "leave", "ban", "knock"})
+
+
+def apply(room: RoomState, events: Iterable[Mapping[str, Any]], *, own: str) -> tuple[RoomState, dict[str, str]]:
+    """Returns the room after these state events, oldest first, and the memberships that they set."""
+    members: dict[str, str] = {}
+    for event in events:
+        content, key = as_dict(event["content"]), event["state_key"]
+        match event["type"]:
+            case "m.room.encryption" if key == "":
+                room = _encrypted(room, content)
+            case "m.room.history_visibility" if key == "":
+                seen = as_text(content.get("history_visibility"))
+                room = replace(room, history_visibility=seen if seen in _VISIBILITIES else "shared")
+            case "m.room.member" if is_user_id(key) and as_text(content.get("membership")) in _MEMBERSHIPS:
+                members[key] = content["membership"]
+    return (replace(room, membership=members[own]) if own in members else room), members
+
+
+def _encrypted(room: RoomState, content: Mapping[str, Any]) -> RoomState:
+    """An algorithm that we do not speak is kept: the sender refuses such a room."""
+    if room.encrypted and content.get("algorithm") == room.algorithm:
+        return replace(room, rotation_ms=_limit(content, "rotation_period_ms"), rotation_messages=_limit(content, "rotation_period_msgs"))
+    if room.encrypted and room.algorithm == MEGOLM and not content.get("algorithm"):
+        return room                                       # a downgrade by an empty event changes nothing
+    return replace(room, encrypted=True, algorithm=as_text(content.get("algorithm"))[:100] or room.algorithm or MEGOLM,
+                   rotation_ms=_limit(content, "rotation_period_ms"), rotation_messages=_limit(content, "rotation_period_msgs"))
+
+
+def _limit(content: Mapping[str, Any], name: str) -> int | None:
+    value = content.get(name)
+    return value if isinstance(value, int) and 0 < value < 2**53 else None

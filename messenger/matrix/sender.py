@@ -1,0 +1,132 @@
+"""Sending encrypted events. The room key goes first, the ratchet is saved before the text is on the wire, and the homeserver
+sees the same transaction id in every retry."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from messenger.channels.errors import BadCredentials, ChannelError, Quota, Rejected, Temporary
+from messenger.domain.people import DevicePolicy
+from messenger.matrix.engine import CryptoEngine, Sealed, SendRequest
+from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError, Unreachable, path
+from messenger.matrix.room_book import RoomBook
+from messenger.observability.failpoints import fp
+
+log = logging.getLogger(__name__)
+
+NS = "net.stellwerk"
+OID = f"{NS}.oid"
+MOST_AT_ONCE = 50
+_PERMANENT = {"M_FORBIDDEN": "blocked", "M_TOO_LARGE": "too_large", "M_NOT_FOUND": "no_such_recipient"}
+
+
+@dataclass(slots=True)
+class _Waiting:
+    request: SendRequest
+    done: "asyncio.Future[Sealed]"
+
+
+class Encryptor:
+    """Encrypts what is waiting together: one save of the ratchets for all of it. A request that must first hand out room keys
+    over the network goes its own way, so that nobody waits for it."""
+
+    def __init__(self, engine: CryptoEngine) -> None:
+        self._engine = engine
+        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
+        self._slow: set[asyncio.Task[None]] = set()
+
+    async def encrypt(self, request: SendRequest) -> Sealed:
+        waiting = _Waiting(request, asyncio.get_running_loop().create_future())
+        self._queue.put_nowait(waiting)
+        return await waiting.done
+
+    async def step(self) -> None:
+        """Takes what waits and encrypts it; waits for the first."""
+        batch = [await self._queue.get()]
+        while not self._queue.empty() and len(batch) < MOST_AT_ONCE:
+            batch.append(self._queue.get_nowait())
+        ready = [waiting for waiting in batch if self._engine.is_ready(waiting.request)]
+        for waiting in batch:
+            if waiting not in ready:
+                task = asyncio.create_task(self._encrypt([waiting]), name=f"room key for {waiting.request.room_id}")
+                self._slow.add(task)
+                task.add_done_callback(self._slow.discard)
+        if ready:
+            await self._encrypt(ready)
+
+    async def _encrypt(self, batch: Sequence[_Waiting]) -> None:
+        """Every waiting sender gets its answer, whatever happens; none waits for ever."""
+        try:
+            results = await self._engine.encrypt([waiting.request for waiting in batch])
+        except Exception as error:  # the senders tell it to the outbox, which tries again
+            results = [error] * len(batch)
+        for waiting, result in zip(batch, results, strict=True):
+            _answer(waiting, result)
+
+
+def _answer(waiting: _Waiting, result: Sealed | BaseException) -> None:
+    if waiting.done.done():
+        return
+    if isinstance(result, BaseException):
+        waiting.done.set_exception(result)
+    else:
+        waiting.done.set_result(result)
+
+
+class Sender:
+    def __init__(self, http: HomeserverClient, book: RoomBook, encryptor: Encryptor) -> None:
+        self._http, self._book, self._encryptor = http, book, encryptor
+
+    async def send(self, room_id: str, type: str, content: Mapping[str, Any], *, txn: str, policy: DevicePolicy) -> str:
+        """Returns the event id. A repeat with the same `txn` returns the first event's. Raises ChannelError."""
+        with_id = {**content, OID: txn}
+        try:
+            room = await self._book.encrypted(room_id)
+            if room.strangers:
+                log.warning("room has members whom nobody invited; they get no keys",
+                            extra={"room_id": room_id, "count": len(room.strangers)})
+            sealed = await self._encryptor.encrypt(SendRequest(
+                room_id=room_id, recipients=room.recipients, type=type, content=with_id, policy=policy.value,
+                rotation_messages=room.state.rotation_messages or 100, rotation_ms=room.state.rotation_ms or 604_800_000,
+                history_shared=room.is_history_shared))
+            fp("http_inflight")
+            answer = await self._http.call("PUT", f"{CLIENT}/rooms/{path(room_id, 'send', 'm.room.encrypted', txn)}", sealed.content)
+            fp("http_answered")
+        except (MatrixError, Unreachable) as error:
+            raise as_channel_error(error) from error
+        return str(answer["event_id"])
+
+    async def send_clear(self, room_id: str, type: str, content: Mapping[str, Any], *, txn: str) -> str | None:
+        """Only for reactions: Matrix has no encrypted ones. None: the same reaction is there already."""
+        assert type == "m.reaction", "text never leaves in clear"
+        try:
+            answer = await self._http.call("PUT", f"{CLIENT}/rooms/{path(room_id, 'send', type, txn)}", content)
+        except MatrixError as error:
+            if error.errcode == "M_DUPLICATE_ANNOTATION":
+                return None
+            raise as_channel_error(error) from error
+        except Unreachable as error:
+            raise as_channel_error(error) from error
+        return str(answer["event_id"])
+
+    async def redact(self, room_id: str, event_id: str, *, txn: str) -> None:
+        try:
+            await self._http.call("PUT", f"{CLIENT}/rooms/{path(room_id, 'redact', event_id, txn)}", {})
+        except (MatrixError, Unreachable) as error:
+            raise as_channel_error(error) from error
+
+
+def as_channel_error(error: MatrixError | Unreachable) -> ChannelError:
+    """By who must act: the sender, we, or the operator."""
+    if isinstance(error, Unreachable):
+        return Temporary("unreachable", raw_code=str(error))
+    if error.status == 429:
+        return Quota(scope="account", retry_after=error.retry_after or timedelta(seconds=5), raw_code=error.errcode)
+    if error.errcode in ("M_UNKNOWN_TOKEN", "M_MISSING_TOKEN", "M_USER_DEACTIVATED"):
+        return BadCredentials("auth", raw_code=error.errcode)
+    if error.status >= 500:
+        return Temporary("unreachable", raw_code=f"{error.status} {error.errcode}")
+    return Rejected(_PERMANENT.get(error.errcode, "content_refused"), raw_code=f"{error.status} {error.errcode}")

@@ -1,0 +1,184 @@
+"""The sync loop: everything that a batch brings, and the token that acknowledges it, in ONE transaction, the token last.
+
+A crash anywhere before COMMIT brings the same batch again; a crash after it brings the next. Memory never runs ahead of the
+database: when the transaction fails, the Olm machine is thrown away and loaded again."""
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from messenger.app.items import ChatInvited
+from messenger.app.ports import Arrival, IngestStore, IngestUnit, RoomState
+from messenger.channels.messages import Handle
+from messenger.matrix import convert, room_state
+from messenger.matrix.batch import RoomBatch, SyncBatch, as_dict, as_list, events, parse, server_of, state_events
+from messenger.matrix.engine import CryptoEngine, Decrypted, SyncCrypto
+from messenger.matrix.http import CLIENT, HomeserverClient, path
+from messenger.observability.failpoints import fp
+from messenger.observability.time import utc_now
+
+log = logging.getLogger(__name__)
+
+FILTER = {
+    "presence": {"types": []}, "account_data": {"types": []},
+    "room": {"timeline": {"limit": 50}, "state": {"lazy_load_members": True}, "ephemeral": {"types": []}, "account_data": {"types": []}},
+}
+LONG_POLL_MS = 30_000
+GAP_PAGE = 100
+GAP_PAGES = 1_000            # 100,000 events of one room; more is a flood, and said so
+NO_ROOM = RoomState(room_id="")
+
+
+@dataclass(frozen=True, slots=True)
+class InvitePolicy:
+    """Whose invitations are taken. An empty list of servers means all."""
+
+    servers: frozenset[str] = frozenset()
+
+    def allows(self, user_id: str) -> bool:
+        return not self.servers or server_of(user_id) in self.servers
+
+
+class SyncLoop:
+    """`on_rooms` hears which rooms changed their state, so that caches of it can be dropped."""
+
+    def __init__(self, http: HomeserverClient, engine: CryptoEngine, store: IngestStore, *, invites: InvitePolicy,
+                 on_rooms: Callable[[Sequence[str]], None], on_batch: Callable[[], None]) -> None:
+        self._http, self._engine, self._store, self._invites = http, engine, store, invites
+        self._on_rooms, self._on_batch = on_rooms, on_batch
+        self._account, self._filter = store.account, json.dumps(FILTER, separators=(",", ":"))
+        self._since: str | None = None
+        self._failures, self._has_started = 0, False
+
+    async def once(self, *, timeout_ms: int = LONG_POLL_MS) -> int:
+        """One batch. Returns the number of room events in it. Raises when it could not be committed; it comes again."""
+        if not self._has_started:
+            await self._start()
+        since = self._since
+        answer = await self._http.call("GET", f"{CLIENT}/sync", timeout_s=timeout_ms / 1000 + 30,
+                                       query=_query(self._filter, timeout_ms if since else 0, since))
+        fp("sync_received")
+        batch = parse(answer)
+        if batch is None:
+            raise ValueError("a sync answer without a token")
+        batch = await self._fill_gaps(batch, since)
+        await self._commit(batch, since)
+        self._since, self._failures = batch.next_batch, 0
+        await self._engine.settle()
+        return sum(len(room.timeline) for room in batch.rooms)
+
+    async def _start(self) -> None:
+        """Rows that wait for a key which is there already: a process ended between the two."""
+        self._since = await self._store.cursor()
+        sessions = await self._store.waiting_sessions()
+        if sessions:
+            async with self._engine.exclusive(), self._store.unit() as unit:
+                await self._unpark(unit, sessions)
+        self._has_started = True
+
+    async def _commit(self, batch: SyncBatch, since: str | None) -> None:
+        crypto = _crypto(batch)
+        await self._engine.prepare(crypto)
+        try:
+            async with self._engine.exclusive(), self._store.unit() as unit:
+                learned = await self._engine.receive(unit, crypto)
+                changed = await self._take(unit, batch, since)
+                await self._unpark(unit, list(learned))
+                await self._engine.flush(unit)
+                await unit.set_cursor(batch.next_batch)
+        except BaseException:
+            self._failures += 1
+            await self._engine.reload()
+            raise
+        fp("ingest_committed")
+        self._on_rooms(changed)
+        self._on_batch()
+
+    async def _take(self, unit: IngestUnit, batch: SyncBatch, since: str | None) -> Sequence[str]:
+        known = await unit.rooms([room.room_id for room in batch.rooms])
+        changed, arrivals = [], []
+        for room in batch.rooms:
+            before = known.get(room.room_id) or replace(NO_ROOM, room_id=room.room_id)
+            after, members = room_state.apply(before, room.state, own=self._account)
+            if after != before or members or room.room_id not in known:
+                changed.append(room.room_id)
+                await unit.save_rooms([after])
+                await unit.save_members(room.room_id, members, complete=False)
+            arrivals += await self._arrivals(unit, after, room.timeline)
+        arrivals += [self._invited(invite.room_id, invite.sender, since) for invite in batch.invites if self._invites.allows(invite.sender)]
+        await unit.save_rooms([replace(NO_ROOM, room_id=room_id, membership="leave") for room_id in batch.left])
+        replays = await unit.take(arrivals)
+        if replays:
+            log.warning("replayed ciphertexts refused", extra={"count": replays})
+        return [*changed, *batch.left]
+
+    async def _arrivals(self, unit: IngestUnit, room: RoomState, timeline: Sequence[Mapping[str, Any]]) -> list[Arrival]:
+        arrivals = []
+        for event in timeline:
+            try:
+                arrival = convert.arrival(self._account, room, event, self._opened(room.room_id, event))
+            except Exception as error:  # one poisonous event must not stop the others; it is kept for a person to look at
+                log.error("event cannot be converted", extra={"event_id": event["event_id"], "error": type(error).__name__})
+                await unit.bury(event["event_id"], type(error).__name__, event)
+                continue
+            if arrival is not None:
+                arrivals.append(arrival)
+        fp("decrypted")
+        return arrivals
+
+    def _opened(self, room_id: str, event: Mapping[str, Any]) -> Decrypted | None:
+        return self._engine.decrypt(room_id, event) if event["type"] == "m.room.encrypted" else None
+
+    async def _unpark(self, unit: IngestUnit, sessions: Sequence[tuple[str, str]]) -> None:
+        """Events whose key has come: handled in their old place."""
+        rows = await unit.parked(sessions)
+        if not rows:
+            return
+        await self._engine.load_sessions(unit, sessions, {row.raw["sender"] for row in rows})
+        rooms = await unit.rooms([row.room_id for row in rows])
+        for row in rows:
+            opened = self._engine.decrypt(row.room_id, row.raw)
+            if opened.state == "waiting_key":
+                continue
+            room = rooms.get(row.room_id) or replace(NO_ROOM, room_id=row.room_id)
+            arrival = convert.arrival(self._account, room, row.raw, opened, is_late=True)
+            if arrival is not None:
+                await unit.unpark(row, arrival)
+
+    def _invited(self, room_id: str, sender: str, since: str | None) -> Arrival:
+        item = ChatInvited(account=self._account, chat=room_id, sender=Handle(kind="mxid", value=sender), server=server_of(sender), at=utc_now())
+        return Arrival(source_id=f"invite|{room_id}|{since or ''}", lane=f"invite|{server_of(sender)}", item=item)
+
+    async def _fill_gaps(self, batch: SyncBatch, since: str | None) -> SyncBatch:
+        """A limited timeline is paged backwards to our own token, oldest first. The first sync has no gap: history before
+        our time is not paged."""
+        if since is None or not any(room.is_limited for room in batch.rooms):
+            return batch
+        return replace(batch, rooms=[await self._filled(room, since) if room.is_limited else room for room in batch.rooms])
+
+    async def _filled(self, room: RoomBatch, since: str) -> RoomBatch:
+        older: list[Mapping[str, Any]] = []
+        start, pages = room.prev_batch, 0
+        while start and pages < GAP_PAGES:
+            page = as_dict(await self._http.call(
+                "GET", f"{CLIENT}/rooms/{path(room.room_id)}/messages",
+                query={"dir": "b", "limit": str(GAP_PAGE), "from": start, "to": since}))
+            fp("gap_page")
+            chunk, end = events(page.get("chunk")), page.get("end")
+            older += chunk
+            start, pages = (end if as_list(page.get("chunk")) and isinstance(end, str) else ""), pages + 1
+        if start:
+            log.error("a gap is too long to be filled", extra={"room_id": room.room_id, "count": len(older)})
+        older.reverse()
+        return replace(room, state=[*state_events(older), *room.state], timeline=[*older, *room.timeline])
+
+
+def _crypto(batch: SyncBatch) -> SyncCrypto:
+    encrypted = [(room.room_id, event) for room in batch.rooms for event in room.timeline if event["type"] == "m.room.encrypted"]
+    return SyncCrypto(to_device=batch.to_device, changed=batch.changed, left=batch.gone, one_time_keys=batch.one_time_keys, events=encrypted)
+
+
+def _query(filter: str, timeout_ms: int, since: str | None) -> dict[str, str]:
+    return {"filter": filter, "timeout": str(timeout_ms)} | ({"since": since} if since else {})

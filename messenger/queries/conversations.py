@@ -1,0 +1,77 @@
+"""Conversations as lists show them. No bodies, no names of customers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from messenger.storage.models.conversations import conversation, event_log, message
+from messenger.storage.models.people import skill_group, staff
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationRow:
+    ref: str
+    state: str
+    group: str | None
+    owner: str | None
+    language: str
+    opened_at: datetime
+    waiting_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happened:
+    at: datetime
+    what: str
+    who: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationDetails(ConversationRow):
+    id: UUID
+    messages: int
+    history: tuple[Happened, ...]
+
+
+_COLUMNS = (conversation.c.id, conversation.c.number, conversation.c.state, conversation.c.language, conversation.c.opened_at,
+            conversation.c.waiting_since, skill_group.c.name.label("group_name"), staff.c.name.label("owner_name"))
+_ROWS = (sa.select(*_COLUMNS).outerjoin_from(conversation, skill_group, skill_group.c.id == conversation.c.group_id)
+         .outerjoin(staff, staff.c.id == conversation.c.owner_id))
+
+
+def _fields(row: Any) -> dict[str, Any]:
+    return {"ref": row.number, "state": row.state, "group": row.group_name, "owner": row.owner_name, "language": row.language,
+            "opened_at": row.opened_at, "waiting_since": row.waiting_since}
+
+
+async def conversations(engine: AsyncEngine, *, state: str | None, group: str | None, limit: int) -> Sequence[ConversationRow]:
+    """The longest waiting first."""
+    query = _ROWS.order_by(conversation.c.waiting_since.asc().nulls_last(), conversation.c.opened_at).limit(limit)
+    if state:
+        query = query.where(conversation.c.state == state)
+    if group:
+        query = query.where(sa.func.lower(skill_group.c.name) == group.lower())
+    async with engine.begin() as connection:
+        return [ConversationRow(**_fields(row)) for row in await connection.execute(query)]
+
+
+async def conversation_details(engine: AsyncEngine, ref: str) -> ConversationDetails | None:
+    async with engine.begin() as connection:
+        row = (await connection.execute(_ROWS.where(conversation.c.number == ref.upper()))).first()
+        if row is None:
+            return None
+        log = await connection.execute(sa.select(event_log).where(event_log.c.conversation_id == row.id).order_by(event_log.c.version))
+        names = {str(person.id): person.name for person in await connection.execute(sa.select(staff.c.id, staff.c.name))}
+        history = tuple(Happened(at=entry.at, what=entry.type, who=_who(entry.actor, names)) for entry in log)
+        count = await connection.scalar(sa.select(sa.func.count()).where(message.c.conversation_id == row.id))
+    return ConversationDetails(id=row.id, messages=count or 0, history=history, **_fields(row))
+
+
+def _who(actor: str, names: dict[str, str]) -> str:
+    kind, _, id = actor.partition(":")
+    return names.get(id, kind) if kind == "agent" else kind

@@ -1,0 +1,50 @@
+"""Items and effects as JSON bytes, by the name of their class. The only place that knows how queue bodies look."""
+
+from functools import cache
+from typing import Any, get_args
+
+from pydantic import TypeAdapter
+
+from messenger.app import effects
+from messenger.app.effects import Effect
+from messenger.app.items import Item
+from messenger.channels.messages import Content
+from messenger.domain.events import NAMES, Event
+
+_ITEMS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Item)}
+_EFFECTS: dict[str, type[Any]] = {name: kind for name, kind in vars(effects).items()
+                                  if isinstance(kind, type) and issubclass(kind, Effect)}
+
+
+@cache
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def dump(value: object) -> bytes:
+    return _adapter(type(value)).dump_json(value)
+
+
+def load_item(kind: str, raw: bytes) -> Item:
+    item: Item = _adapter(_ITEMS[kind]).validate_json(raw)
+    return item
+
+
+def load_effect(kind: str, raw: bytes) -> Effect:
+    effect: Effect = _adapter(_EFFECTS[kind]).validate_json(raw)
+    return effect
+
+
+def load_content(raw: bytes) -> Content:
+    content: Content = _adapter(Content).validate_json(raw)
+    return content
+
+
+def event_ids(event: Event) -> dict[str, Any]:
+    ids: dict[str, Any] = _adapter(type(event)).dump_python(event, mode="json")
+    return ids
+
+
+def load_event(kind: str, ids: dict[str, Any]) -> Event:
+    event: Event = _adapter(NAMES[kind]).validate_python(ids)
+    return event

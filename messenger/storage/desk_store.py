@@ -1,0 +1,163 @@
+"""A desk's side of the database: the crypto store's rows and everything that one sync batch writes, in fenced transactions."""
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from messenger.app.ports import Arrival, Audience, CryptoRow, CryptoTable, NewItem, Parked, RoomState
+from messenger.observability.failpoints import fp
+from messenger.storage import rooms
+from messenger.storage.crypto_rows import SqlCryptoRows
+from messenger.storage.data_keys import QUEUE_SCOPE, DataKeys
+from messenger.storage.encryption import Key
+from messenger.storage.inbox import add_rows, sealed_row
+from messenger.storage.leases import Lease, fence
+from messenger.storage.models.queues import cursor, dead_letter, inbox, megolm_seen, timer
+
+# So long does a lane stand still for a missing key; then it goes on behind a visible gap.
+KEY_PATIENCE = timedelta(seconds=10)
+KEY_TIMER = "KeyStillMissing"
+
+
+def _raw_place(source: str, source_id: str) -> str:
+    return f"inbox|enc_raw|{source}|{source_id}"
+
+
+class SqlDeskUnit:
+    """One transaction of the desk."""
+
+    def __init__(self, connection: AsyncConnection, keys: DataKeys, *, account: str, key: Key, lease: Lease) -> None:
+        self._connection, self._keys, self._account, self._lease = connection, keys, account, lease
+        self._crypto = SqlCryptoRows(connection, account=account, key=key)
+
+    async def read(self, table: CryptoTable, where: Sequence[Mapping[str, Any]] | None = None, *,
+                   limit: int | None = None) -> Sequence[CryptoRow]:
+        return await self._crypto.read(table, where, limit=limit)
+
+    async def write(self, rows: Sequence[CryptoRow]) -> None:
+        await self._crypto.write(rows)
+
+    async def rooms(self, ids: Sequence[str]) -> Mapping[str, RoomState]:
+        return await rooms.load(self._connection, self._account, ids)
+
+    async def save_rooms(self, states: Sequence[RoomState]) -> None:
+        await rooms.save(self._connection, self._account, states)
+
+    async def save_members(self, room: str, members: Mapping[str, str], *, complete: bool) -> None:
+        await rooms.save_members(self._connection, self._account, room, members, complete=complete)
+
+    async def take(self, arrivals: Sequence[Arrival]) -> int:
+        replayed = await self._replayed([arrival for arrival in arrivals if arrival.ciphertext])
+        fresh = [arrival for arrival in arrivals if arrival.source_id not in replayed]
+        await add_rows(self._connection, [await self._row(arrival) for arrival in fresh])
+        await self._watch([arrival for arrival in fresh if arrival.waits_for])
+        fp("inbox_inserted")
+        return len(replayed)
+
+    async def parked(self, sessions: Sequence[tuple[str, str]]) -> Sequence[Parked]:
+        query = sa.select(inbox.c.id, inbox.c.source, inbox.c.source_id, inbox.c.room_id, inbox.c.enc_raw).where(
+            inbox.c.state == "waiting_key", inbox.c.source == self._account,
+            sa.tuple_(inbox.c.room_id, inbox.c.session_id).in_(sessions)).order_by(inbox.c.id)
+        rows = (await self._connection.execute(query)).all() if sessions else []
+        return [Parked(id=row.id, room_id=row.room_id, raw=json.loads(
+            await self._keys.open(row.enc_raw, where=_raw_place(row.source, row.source_id)))) for row in rows]
+
+    async def unpark(self, row: Parked, arrival: Arrival) -> None:
+        if await self._replayed([arrival] if arrival.ciphertext else []):
+            await self._connection.execute(inbox.update().where(inbox.c.id == row.id).values(state="quarantine", enc_raw=None))
+            return
+        values = await self._row(arrival)
+        await self._connection.execute(inbox.update().where(inbox.c.id == row.id).values(
+            kind=values["kind"], enc_body=values["enc_body"], enc_raw=None, state="new", next_at=sa.func.now()))
+
+    async def bury(self, source_id: str, reason: str, raw: Mapping[str, Any]) -> None:
+        key = await self._keys.of(QUEUE_SCOPE)
+        sealed = key.seal(json.dumps(raw).encode(), where=f"dead_letter|enc_raw|{self._account}|{source_id}")
+        await self._connection.execute(dead_letter.insert().values(queue=f"sync:{self._account}", row_id=0, reason=reason,
+                                                                   enc_raw=sealed))
+
+    async def set_cursor(self, token: str) -> None:
+        values = {"source": self._account, "token": token, "epoch": self._lease.epoch}
+        await self._connection.execute(insert(cursor).values(**values).on_conflict_do_update(
+            index_elements=[cursor.c.source], set_={"token": token, "epoch": self._lease.epoch}))
+        fp("token_written")
+
+    async def _row(self, arrival: Arrival) -> dict[str, Any]:
+        new = NewItem(source=self._account, source_id=arrival.source_id, lane=arrival.lane, item=arrival.item)
+        row = await sealed_row(self._keys, new, state="new", room_id=None, session_id=None, enc_raw=None, next_at=sa.func.now())
+        if arrival.waits_for is None:
+            return row
+        key = await self._keys.of(QUEUE_SCOPE)
+        raw = key.seal(json.dumps(arrival.raw).encode(), where=_raw_place(self._account, arrival.source_id))
+        room, session = arrival.waits_for
+        return row | {"state": "waiting_key", "room_id": room, "session_id": session, "enc_raw": raw,
+                      "next_at": sa.func.now() + KEY_PATIENCE}
+
+    async def _watch(self, waiting: Sequence[Arrival]) -> None:
+        """After a while of patience, the people at the place are told that something waits."""
+        rows = [{"kind": KEY_TIMER, "subject": arrival.source_id, "account": self._account,
+                 "due_at": sa.func.now() + KEY_PATIENCE} for arrival in waiting]
+        if rows:
+            await self._connection.execute(insert(timer).values(rows).on_conflict_do_nothing())
+
+    async def _replayed(self, arrivals: Sequence[Arrival]) -> set[str]:
+        """Event ids whose ciphertext was taken before under another id. Remembers the others."""
+        first: dict[tuple[str, str, str, int], str] = {}
+        replayed = set()
+        for arrival in arrivals:
+            assert arrival.ciphertext is not None
+            if first.setdefault(arrival.ciphertext, arrival.source_id) != arrival.source_id:
+                replayed.add(arrival.source_id)
+        if not first:
+            return replayed
+        rows = [{"account": self._account, "room_id": room, "sender_key": sender, "session_id": session, "idx": index,
+                 "event_id": event} for (room, sender, session, index), event in sorted(first.items())]
+        seen = insert(megolm_seen).values(rows)
+        kept = seen.on_conflict_do_update(index_elements=list(megolm_seen.primary_key), set_={"event_id": megolm_seen.c.event_id})
+        found = await self._connection.execute(kept.returning(megolm_seen))
+        taken = {(row.room_id, row.sender_key, row.session_id, row.idx): row.event_id for row in found}
+        return replayed | {event for ciphertext, event in first.items() if taken[ciphertext] != event}
+
+
+class SqlDeskStore:
+    """Opens the desk's units. Every one begins with the fence: a process that lost the lease writes nothing. `is_reading`: for
+    a look beside the running desk, without a lease and without the right to write."""
+
+    def __init__(self, engine: AsyncEngine, keys: DataKeys, *, account: str, key: Key, lease: Lease, is_reading: bool = False) -> None:
+        self._engine, self._keys, self.account, self._key, self._lease = engine, keys, account, key, lease
+        self._is_reading = is_reading
+
+    @asynccontextmanager
+    async def unit(self) -> AsyncIterator[SqlDeskUnit]:
+        async with self._engine.begin() as connection:
+            if self._is_reading:
+                await connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+            else:
+                await fence(connection, self._lease)
+            yield SqlDeskUnit(connection, self._keys, account=self.account, key=self._key, lease=self._lease)
+
+    async def cursor(self) -> str | None:
+        async with self._engine.begin() as connection:
+            token: str | None = await connection.scalar(sa.select(cursor.c.token).where(cursor.c.source == self.account))
+        return token
+
+    async def room(self, room_id: str) -> RoomState | None:
+        async with self._engine.begin() as connection:
+            return (await rooms.load(connection, self.account, [room_id])).get(room_id)
+
+    async def audience(self, room_id: str) -> Audience:
+        async with self._engine.begin() as connection:
+            return Audience(members=await rooms.members(connection, self.account, room_id),
+                            entitled=await rooms.entitled(connection, self.account, room_id) | {self.account})
+
+    async def waiting_sessions(self) -> Sequence[tuple[str, str]]:
+        query = sa.select(inbox.c.room_id, inbox.c.session_id).distinct().where(
+            inbox.c.state == "waiting_key", inbox.c.source == self.account)
+        async with self._engine.begin() as connection:
+            return [(row.room_id, row.session_id) for row in await connection.execute(query)]

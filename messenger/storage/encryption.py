@@ -1,0 +1,90 @@
+"""Encryption at rest: AES-256-GCM records under data keys, data keys wrapped by the root key.
+
+A record is `version(1) | key id(4) | nonce(12) | ciphertext | tag(16)`, 33 bytes more than its text. Its associated data are
+its header and its `where`, the place it belongs to (`table|column|row`): a record that was moved, copied or changed does not
+open. One key seals at most 2^32 records (NIST SP 800-38D 8.3, random 96-bit nonces)."""
+
+import hashlib
+import os
+import stat
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+VERSION = 1
+KEY_BYTES = 32
+_HEADER = struct.Struct(">BI")
+_NONCE_BYTES = 12
+
+
+class CannotOpen(Exception):
+    """A sealed record does not open: it was changed or moved, or it was sealed under another key."""
+
+
+class BadRootKey(Exception):
+    """The root key file is missing, too short, trivial, or readable by others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A data key or the root key. `kid` names it in every record that it sealed."""
+
+    kid: int
+    secret: bytes
+
+    def seal(self, text: bytes, *, where: str) -> bytes:
+        header, nonce = _HEADER.pack(VERSION, self.kid), os.urandom(_NONCE_BYTES)
+        return header + nonce + AESGCM(self.secret).encrypt(nonce, text, header + where.encode())
+
+    def open(self, record: bytes, *, where: str) -> bytes:
+        header, nonce = record[:_HEADER.size], record[_HEADER.size:_HEADER.size + _NONCE_BYTES]
+        if kid_of(record) != self.kid:
+            raise CannotOpen(f"sealed under key {kid_of(record)}, not {self.kid}")
+        try:
+            return AESGCM(self.secret).decrypt(nonce, record[_HEADER.size + _NONCE_BYTES:], header + where.encode())
+        except InvalidTag:
+            raise CannotOpen(f"record at {where.split('|')[0]} was changed or moved") from None
+
+
+def kid_of(record: bytes) -> int:
+    if len(record) < _HEADER.size + _NONCE_BYTES + 16 or record[0] != VERSION:
+        raise CannotOpen("not a sealed record")
+    kid: int = _HEADER.unpack_from(record)[1]
+    return kid
+
+
+def new_secret() -> bytes:
+    return os.urandom(KEY_BYTES)
+
+
+def root_key(secret: bytes) -> Key:
+    """The root key's id is derived from it, so that a wrapped key always names its wrapping key."""
+    if len(secret) != KEY_BYTES or len(set(secret)) < 8:
+        raise BadRootKey("the root key must be 32 random bytes: `stellwerk init` makes one")
+    return Key(int.from_bytes(hashlib.sha256(b"stellwerk root key id" + secret).digest()[:4], "big"), secret)
+
+
+def read_root_key(file: Path) -> Key:
+    """Raises BadRootKey, in words for the operator."""
+    try:
+        mode = file.stat().st_mode
+        text = file.read_text().strip()
+    except OSError as error:
+        raise BadRootKey(f"cannot read the root key file {file}: {error.strerror}. `stellwerk init` makes one") from None
+    if stat.S_IMODE(mode) & 0o077:
+        raise BadRootKey(f"{file} can be read by others: chmod 400 {file}")
+    try:
+        return root_key(bytes.fromhex(text))
+    except ValueError:
+        raise BadRootKey(f"{file} must hold 64 hexadecimal digits") from None
+
+
+def write_root_key(file: Path) -> None:
+    """Makes a new root key. Never overwrites one: without the old key, all that it wrapped is lost."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+    with os.fdopen(descriptor, "w") as out:
+        out.write(new_secret().hex() + "\n")

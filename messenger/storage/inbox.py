@@ -1,0 +1,81 @@
+"""The inbox: what came in, once, in lanes. The head row of a lane is locked while it is handled, in the transaction that
+settles it; later rows of the lane wait."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from messenger.app.items import Unreadable
+from messenger.app.ports import InboxRow, NewItem
+from messenger.storage.codec import dump, load_item
+from messenger.storage.data_keys import QUEUE_SCOPE, DataKeys
+from messenger.storage.models.queues import inbox
+
+_earlier = inbox.alias("earlier")
+# A row that waits for its key keeps its lane for a while (until `next_at`), then the lane goes on without it.
+_is_blocked = sa.exists().where(
+    _earlier.c.lane == inbox.c.lane, _earlier.c.id < inbox.c.id,
+    sa.or_(_earlier.c.state == "new", sa.and_(_earlier.c.state == "waiting_key", _earlier.c.next_at > sa.func.now())),
+).correlate(inbox)
+_CLAIM = (
+    sa.select(inbox.c.id, inbox.c.source, inbox.c.source_id, inbox.c.lane, inbox.c.attempts, inbox.c.kind, inbox.c.enc_body)
+    .where(inbox.c.state == "new", inbox.c.next_at <= sa.func.now(), ~_is_blocked)
+    .order_by(inbox.c.id).limit(1).with_for_update(skip_locked=True)
+)
+_SETTLE = inbox.update().where(inbox.c.id == sa.bindparam("row")).values(state=sa.bindparam("ended"))
+_FINAL = {"quarantine": "quarantine", "undecryptable": "undecryptable"}
+
+
+def inbox_place(source: str, source_id: str) -> str:
+    return f"inbox|enc_body|{source}|{source_id}"
+
+
+class SqlInbox:
+    def __init__(self, connection: AsyncConnection, keys: DataKeys) -> None:
+        self._connection, self._keys = connection, keys
+
+    async def claim(self) -> InboxRow | None:
+        row = (await self._connection.execute(_CLAIM)).first()
+        if row is None:
+            return None
+        body = await self._keys.open(row.enc_body, where=inbox_place(row.source, row.source_id))
+        return InboxRow(id=row.id, source=row.source, source_id=row.source_id, lane=row.lane, attempts=row.attempts,
+                        item=load_item(row.kind, body))
+
+    async def settle(self, row: InboxRow) -> None:
+        ended = _FINAL.get(row.item.reason, "done") if isinstance(row.item, Unreadable) else "done"
+        await self._connection.execute(_SETTLE, {"row": row.id, "ended": ended})
+
+    async def defer(self, row: InboxRow, until: datetime) -> None:
+        again = inbox.update().where(inbox.c.id == row.id)
+        await self._connection.execute(again.values(next_at=until, attempts=inbox.c.attempts + 1))
+
+    async def add(self, items: Sequence[NewItem]) -> int:
+        return await add_rows(self._connection, [await sealed_row(self._keys, item) for item in items])
+
+    async def waiting(self, source: str, source_id: str) -> Unreadable | None:
+        query = sa.select(inbox.c.kind, inbox.c.enc_body).where(
+            inbox.c.source == source, inbox.c.source_id == source_id, inbox.c.state == "waiting_key")
+        row = (await self._connection.execute(query)).first()
+        if row is None:
+            return None
+        item = load_item(row.kind, await self._keys.open(row.enc_body, where=inbox_place(source, source_id)))
+        return item if isinstance(item, Unreadable) else None
+
+
+async def sealed_row(keys: DataKeys, item: NewItem, **more: Any) -> dict[str, Any]:
+    key = await keys.of(QUEUE_SCOPE)
+    return {"source": item.source, "source_id": item.source_id, "lane": item.lane, "kind": type(item.item).__name__,
+            "enc_body": key.seal(dump(item.item), where=inbox_place(item.source, item.source_id)), **more}
+
+
+async def add_rows(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> int:
+    """Inserts in the order given, so that ids rise in it. Returns how many were new."""
+    if not rows:
+        return 0
+    result = await connection.execute(insert(inbox).values(list(rows)).on_conflict_do_nothing())
+    return result.rowcount

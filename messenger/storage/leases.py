@@ -1,0 +1,53 @@
+"""Leases with a fencing epoch: who may write for a desk. Only the database's clock counts."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from messenger.channels.errors import LeaseLost
+from messenger.storage.models.queues import lease
+
+_FENCE = (sa.select(sa.literal(1)).where(lease.c.resource == sa.bindparam("which"), lease.c.epoch == sa.bindparam("mine"))
+          .with_for_update(read=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    resource: str
+    owner: str
+    epoch: int
+
+
+async def acquire(engine: AsyncEngine, resource: str, owner: str, lasting: timedelta) -> Lease | None:
+    """Takes a free or expired lease; None while somebody else holds it. Every change of owner raises the epoch."""
+    until = sa.func.now() + lasting
+    take = insert(lease).values(resource=resource, owner=owner, epoch=1, until=until)
+    take_over = take.on_conflict_do_update(
+        index_elements=[lease.c.resource], set_={"owner": owner, "epoch": lease.c.epoch + 1, "until": until},
+        where=lease.c.until < sa.func.now()).returning(lease.c.epoch)
+    async with engine.begin() as connection:
+        epoch = await connection.scalar(take_over)
+    return Lease(resource, owner, epoch) if epoch is not None else None
+
+
+async def renew(engine: AsyncEngine, held: Lease, lasting: timedelta) -> None:
+    """Raises LeaseLost if another owner has taken it."""
+    mine = lease.update().where(lease.c.resource == held.resource, lease.c.epoch == held.epoch)
+    async with engine.begin() as connection:
+        if not (await connection.execute(mine.values(until=sa.func.now() + lasting))).rowcount:
+            raise LeaseLost(held.resource)
+
+
+async def release(engine: AsyncEngine, held: Lease) -> None:
+    mine = lease.update().where(lease.c.resource == held.resource, lease.c.epoch == held.epoch)
+    async with engine.begin() as connection:
+        await connection.execute(mine.values(until=sa.func.now() - timedelta(seconds=1)))
+
+
+async def fence(connection: AsyncConnection, held: Lease) -> None:
+    """The first statement of every transaction that writes for the resource."""
+    if (await connection.execute(_FENCE, {"which": held.resource, "mine": held.epoch})).first() is None:
+        raise LeaseLost(held.resource)

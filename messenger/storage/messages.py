@@ -1,0 +1,101 @@
+"""Messages with sealed bodies, and the map of all ids by which the sides name them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from messenger.app.ports import StoredMessage, Trace
+from messenger.domain.ids import AgentId, ConversationId, MessageId
+from messenger.domain.replies import Fate
+from messenger.storage.codec import dump, load_content
+from messenger.storage.data_keys import DataKeys, conversation_scope
+from messenger.storage.models.conversations import message, remote_message, told
+
+_UNVERIFIED, _LATE = 1, 2
+_ADD_MESSAGE = insert(message).on_conflict_do_nothing()
+_ADD_TRACE = insert(remote_message).on_conflict_do_nothing()
+_GET = sa.select(message).where(message.c.id == sa.bindparam("which"))
+
+
+def _body_place(conversation: ConversationId, id: MessageId) -> str:
+    return f"message|enc_body|{conversation}|{id}"
+
+
+def trace_row(trace: Trace) -> dict[str, Any]:
+    return {"account": trace.account, "remote_id": trace.remote_id, "part": 0, "kind": trace.kind, "room": trace.room,
+            "conversation_id": trace.conversation, "message_id": trace.message}
+
+
+def _trace(row: Any) -> Trace:
+    return Trace(account=row.account, room=row.room, remote_id=row.remote_id, kind=row.kind,
+                 conversation=ConversationId(row.conversation_id) if row.conversation_id else None,
+                 message=MessageId(row.message_id) if row.message_id else None)
+
+
+async def add_traces(connection: AsyncConnection, traces: Sequence[Trace]) -> None:
+    if traces:
+        await connection.execute(_ADD_TRACE, [trace_row(trace) for trace in traces])
+
+
+async def remove_traces(connection: AsyncConnection, traces: Sequence[Trace]) -> None:
+    for trace in traces:
+        await connection.execute(remote_message.delete().where(
+            remote_message.c.account == trace.account, remote_message.c.remote_id == trace.remote_id))
+
+
+class SqlMessages:
+    def __init__(self, connection: AsyncConnection, keys: DataKeys) -> None:
+        self._connection, self._keys = connection, keys
+
+    async def add(self, new: StoredMessage, trace: Trace) -> None:
+        key = await self._keys.of(conversation_scope(new.conversation))
+        await self._connection.execute(_ADD_MESSAGE, {
+            "id": new.id, "conversation_id": new.conversation, "author_id": new.author, "type": new.type,
+            "fate": new.fate.value if new.fate else None, "flags": _UNVERIFIED * new.is_unverified + _LATE * new.is_late,
+            "at": new.at, "enc_body": key.seal(dump(new.content), where=_body_place(new.conversation, new.id))})
+        await self.add_trace(trace)
+
+    async def get(self, id: MessageId) -> StoredMessage:
+        return await self._opened((await self._connection.execute(_GET, {"which": id})).one())
+
+    async def first_text(self, conversation: ConversationId) -> str:
+        """The customer's first words, for the card."""
+        query = sa.select(message).where(message.c.conversation_id == conversation, message.c.author_id.is_(None))
+        row = (await self._connection.execute(query.order_by(message.c.at).limit(1))).first()
+        return (await self._opened(row)).content.text if row else ""
+
+    async def last_held(self, conversation: ConversationId, author: AgentId) -> StoredMessage | None:
+        query = sa.select(message).where(message.c.conversation_id == conversation, message.c.author_id == author,
+                                         message.c.fate == Fate.HELD.value).order_by(message.c.at.desc()).limit(1)
+        row = (await self._connection.execute(query)).first()
+        return await self._opened(row) if row else None
+
+    async def set_fate(self, id: MessageId, fate: Fate) -> None:
+        await self._connection.execute(message.update().where(message.c.id == id).values(fate=fate.value))
+
+    async def add_trace(self, trace: Trace) -> None:
+        await self._connection.execute(_ADD_TRACE, trace_row(trace))
+
+    async def find_trace(self, account: str, remote_id: str) -> Trace | None:
+        query = sa.select(remote_message).where(remote_message.c.account == account, remote_message.c.remote_id == remote_id)
+        row = (await self._connection.execute(query)).first()
+        return _trace(row) if row else None
+
+    async def traces_of(self, id: MessageId) -> Sequence[Trace]:
+        rows = await self._connection.execute(sa.select(remote_message).where(remote_message.c.message_id == id))
+        return [_trace(row) for row in rows]
+
+    async def is_told(self, conversation: ConversationId, agent: AgentId, text: str) -> bool:
+        new = insert(told).values(conversation_id=conversation, staff_id=agent, text=text).on_conflict_do_nothing()
+        return (await self._connection.execute(new)).rowcount == 0
+
+    async def _opened(self, row: Any) -> StoredMessage:
+        body = await self._keys.open(row.enc_body, where=_body_place(row.conversation_id, row.id))
+        return StoredMessage(
+            id=MessageId(row.id), conversation=ConversationId(row.conversation_id),
+            author=AgentId(row.author_id) if row.author_id else None, fate=Fate(row.fate) if row.fate else None,
+            content=load_content(body), at=row.at, type=row.type, is_unverified=bool(row.flags & _UNVERIFIED),
+            is_late=bool(row.flags & _LATE))

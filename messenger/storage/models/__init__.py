@@ -1,0 +1,13 @@
+"""The tables, one file per topic. SQLAlchemy Core: rows are mapped by hand where they become values."""
+
+from sqlalchemy import MetaData
+
+from messenger.storage.models import conversations, crypto, keys, people, queues, rooms
+from messenger.storage.models.base import metadata
+
+TOPICS = (conversations, crypto, keys, people, queues, rooms)
+
+
+def whole_schema() -> MetaData:
+    """The metadata with every table in it."""
+    return metadata

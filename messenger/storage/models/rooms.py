@@ -1,0 +1,28 @@
+"""What we know of Matrix rooms, from their state events: never from a full-state sync."""
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, Table, Text, text
+
+from messenger.storage.models.base import metadata
+
+# `encrypted` is a pin: it is set at the first sight of m.room.encryption and never taken back.
+mx_room = Table(
+    "mx_room", metadata,
+    Column("account", Text, primary_key=True),
+    Column("room_id", Text, primary_key=True),
+    Column("encrypted", Boolean, nullable=False, server_default=text("false")),
+    Column("algorithm", Text),
+    Column("rotation_ms", BigInteger),
+    Column("rotation_messages", Integer),
+    Column("history_visibility", Text, nullable=False, server_default=text("'shared'")),
+    Column("membership", Text, nullable=False, server_default=text("'join'")),
+    Column("members_known", Boolean, nullable=False, server_default=text("false")),
+)
+
+mx_member = Table(
+    "mx_member", metadata,
+    Column("account", Text, primary_key=True),
+    Column("room_id", Text, primary_key=True),
+    Column("user_id", Text, primary_key=True),
+    Column("membership", Text, nullable=False),
+    Index("ix_mx_member_user_id", "user_id"),
+)

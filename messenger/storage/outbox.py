@@ -1,0 +1,107 @@
+"""The outbox: what shall leave, in lanes, each row under one deterministic transaction id.
+
+A row is claimed with a lease (committed), sent without any open transaction, and settled by whoever still holds the claim."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4, uuid5
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from messenger.app.effects import EditCard, Effect, OfConversation, ShowFate
+from messenger.app.ports import OutboxRow
+from messenger.storage.codec import dump, load_effect
+from messenger.storage.data_keys import QUEUE_SCOPE, DataKeys
+from messenger.storage.models.conversations import conversation
+from messenger.storage.models.queues import outbox
+
+CLAIM_FOR = timedelta(seconds=120)
+_OPEN = ("new", "claimed", "unknown")
+
+
+def outbox_place(txn: str) -> str:
+    return f"outbox|enc_body|{txn}"
+
+
+class SqlOutbox:
+    """Puts effects into the queue, inside the unit of work that caused them."""
+
+    def __init__(self, connection: AsyncConnection, keys: DataKeys, *, desk: str, namespace: UUID, now: datetime) -> None:
+        self._connection, self._keys, self._desk, self._namespace, self._now = connection, keys, desk, namespace, now
+
+    async def put(self, source: str, effects: Sequence[Effect]) -> None:
+        key = await self._keys.of(QUEUE_SCOPE)
+        rows = []
+        for n, effect in enumerate(effects):
+            txn = "m" + uuid5(self._namespace, f"{source}|{effect.lane}|{n}").hex
+            rows.append({"conversation_id": effect.conversation if isinstance(effect, OfConversation) else None,
+                         "lane": effect.lane, "desk": self._desk, "txn": txn, "kind": type(effect).__name__,
+                         "merge_key": effect.lane if effect.is_latest_wins else None,
+                         "enc_body": key.seal(dump(effect), where=outbox_place(txn)),
+                         "next_at": self._now + timedelta(seconds=effect.delay_s)})
+        await self._hurry_fates(effects)
+        await self._space_card_edits(effects, rows)
+        await self._connection.execute(insert(outbox).values(rows).on_conflict_do_nothing())
+
+    async def _hurry_fates(self, effects: Sequence[Effect]) -> None:
+        """A marker that waits for a better one need not wait any longer when the final fate is known."""
+        lanes = [effect.lane for effect in effects if isinstance(effect, ShowFate) and not effect.delay_s]
+        if lanes:
+            waiting = outbox.update().where(outbox.c.merge_key.in_(lanes), outbox.c.state == "new")
+            await self._connection.execute(waiting.values(next_at=sa.func.now()))
+
+    async def _space_card_edits(self, effects: Sequence[Effect], rows: list[dict[str, object]]) -> None:
+        ids = [effect.conversation for effect in effects if isinstance(effect, EditCard)]
+        if not ids:
+            return
+        query = sa.select(conversation.c.id, conversation.c.card_edit_at).where(conversation.c.id.in_(ids))
+        not_before = {row.id: row.card_edit_at for row in await self._connection.execute(query)}
+        for effect, row in zip(effects, rows, strict=True):
+            if isinstance(effect, EditCard) and not_before.get(effect.conversation):
+                row["next_at"] = max(self._now, not_before[effect.conversation])
+
+
+_earlier = outbox.alias("earlier")
+_is_blocked = sa.exists().where(_earlier.c.lane == outbox.c.lane, _earlier.c.id < outbox.c.id,
+                                _earlier.c.state.in_(_OPEN)).correlate(outbox)
+_due = (
+    sa.select(outbox.c.id)
+    .where(outbox.c.state.in_(("new", "claimed")), outbox.c.desk == sa.bindparam("for_desk"),
+           outbox.c.next_at <= sa.func.now(),
+           sa.or_(outbox.c.state == "new", outbox.c.claimed_until < sa.func.now()), ~_is_blocked)
+    .order_by(outbox.c.id).limit(sa.bindparam("most")).with_for_update(skip_locked=True)
+).cte("due")
+_CLAIM = (
+    outbox.update().where(outbox.c.id == _due.c.id)
+    .values(state="claimed", claim_token=sa.bindparam("token"), claimed_until=sa.func.now() + CLAIM_FOR,
+            attempts=outbox.c.attempts + 1, first_try_at=sa.func.coalesce(outbox.c.first_try_at, sa.func.now()),
+            device_id=sa.func.coalesce(outbox.c.device_id, sa.bindparam("device")))
+    .returning(outbox.c.id, outbox.c.txn, outbox.c.attempts, outbox.c.made_at, outbox.c.first_try_at, outbox.c.device_id,
+               outbox.c.kind, outbox.c.enc_body)
+)
+
+
+async def claim(engine: AsyncEngine, keys: DataKeys, *, desk: str, device: str, most: int) -> list[OutboxRow]:
+    """Claims the head rows of up to `most` lanes and commits."""
+    token = uuid4()
+    async with engine.begin() as connection:
+        found = (await connection.execute(_CLAIM, {"for_desk": desk, "device": device, "token": token, "most": most})).all()
+    rows = []
+    for row in sorted(found, key=lambda row: row.id):
+        effect = load_effect(row.kind, await keys.open(row.enc_body, where=outbox_place(row.txn)))
+        rows.append(OutboxRow(id=row.id, txn=row.txn, token=token, attempts=row.attempts, made_at=row.made_at,
+                              first_try_at=row.first_try_at, device_id=row.device_id, effect=effect))
+    return rows
+
+
+async def take_back_claims(engine: AsyncEngine, *, desk: str) -> None:
+    """Called by a process that has just taken the desk's lease: what its predecessor had claimed is free at once."""
+    async with engine.begin() as connection:
+        await connection.execute(outbox.update().where(outbox.c.desk == desk, outbox.c.state == "claimed")
+                                 .values(claimed_until=sa.func.now()))
+
+
+def mine(row: OutboxRow) -> sa.Update:
+    return outbox.update().where(outbox.c.id == row.id, outbox.c.claim_token == row.token, outbox.c.state == "claimed")

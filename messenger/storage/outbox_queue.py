@@ -1,0 +1,116 @@
+"""The outbox as its worker sees it. Ends of sends are written together: one transaction for all that ended meanwhile."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from messenger.app.deliver import Outcome
+from messenger.app.ports import OutboxRow
+from messenger.observability.failpoints import fp
+from messenger.storage import outbox as rows
+from messenger.storage.data_keys import DataKeys
+from messenger.storage.inbox import add_rows, sealed_row
+from messenger.storage.messages import add_traces, remove_traces
+from messenger.storage.models.conversations import conversation
+from messenger.storage.models.people import skill_group
+from messenger.storage.models.queues import dead_letter, outbox
+
+log = logging.getLogger(__name__)
+
+CARD_PAUSE = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How one row ends: `sent`, `failed` or `dead`, and what it leaves behind."""
+
+    row: OutboxRow
+    state: str
+    outcome: Outcome
+    code: str = ""
+
+
+class SqlOutboxQueue:
+    def __init__(self, engine: AsyncEngine, keys: DataKeys, *, desk: str, device: str) -> None:
+        self._engine, self._keys, self._desk, self._device = engine, keys, desk, device
+        self._ended: asyncio.Queue[tuple[Ending, asyncio.Future[None]]] = asyncio.Queue()
+
+    async def claim(self, most: int) -> Sequence[OutboxRow]:
+        claimed = await rows.claim(self._engine, self._keys, desk=self._desk, device=self._device, most=most)
+        if claimed:
+            fp("outbox_claimed")
+        return claimed
+
+    async def end(self, row: OutboxRow, *, state: str, outcome: Outcome, code: str = "") -> None:
+        """Returns after COMMIT."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ended.put_nowait((Ending(row=row, state=state, outcome=outcome, code=code), done))
+        await done
+
+    async def retry(self, row: OutboxRow, at: datetime, code: str) -> None:
+        """The row waits. If a newer row shows the same thing already, this one is over."""
+        async with self._engine.begin() as connection:
+            try:
+                async with connection.begin_nested():
+                    await connection.execute(rows.mine(row).values(state="new", next_at=at, code=code, claimed_until=None))
+            except IntegrityError:
+                await connection.execute(rows.mine(row).values(state="cancelled", code="superseded", claimed_until=None))
+
+    async def step(self) -> None:
+        """Writes what has ended; waits for the first."""
+        batch = [await self._ended.get()]
+        while not self._ended.empty():
+            batch.append(self._ended.get_nowait())
+        try:
+            await self._write([ending for ending, _ in batch])
+        except Exception as error:
+            for _, done in batch:
+                if not done.done():
+                    done.set_exception(error)
+            return
+        for _, done in batch:
+            if not done.done():
+                done.set_result(None)
+
+    async def _write(self, endings: Sequence[Ending]) -> None:
+        async with self._engine.begin() as connection:
+            held = [ending for ending in endings if await self._is_over(connection, ending)]
+            await self._leave_behind(connection, [ending.outcome for ending in held])
+            buried = [{"queue": "outbox", "row_id": ending.row.id, "reason": ending.code} for ending in held if ending.state == "dead"]
+            if buried:
+                await connection.execute(dead_letter.insert(), buried)
+            fp("sent_marked")
+        fp("send_committed")
+
+    async def _is_over(self, connection: AsyncConnection, ending: Ending) -> bool:
+        """False: the claim was lost, and who holds it now settles the row."""
+        over = rows.mine(ending.row).values(state=ending.state, code=ending.code or None, claimed_until=None)
+        return bool((await connection.execute(over)).rowcount)
+
+    async def _leave_behind(self, connection: AsyncConnection, outcomes: Sequence[Outcome]) -> None:
+        await remove_traces(connection, [trace for outcome in outcomes for trace in outcome.gone])
+        await add_traces(connection, [trace for outcome in outcomes for trace in outcome.traces])
+        await add_rows(connection, [await sealed_row(self._keys, item) for outcome in outcomes for item in outcome.items])
+        for outcome in outcomes:
+            await _place_card(connection, outcome)
+            if outcome.group_room:
+                group, room = outcome.group_room
+                await connection.execute(skill_group.update().where(skill_group.c.id == group).values(room_id=room))
+
+
+async def _place_card(connection: AsyncConnection, outcome: Outcome) -> None:
+    if outcome.card:
+        id, room, event = outcome.card
+        await connection.execute(conversation.update().where(conversation.c.id == id).values(card_room=room, card_event=event))
+    if outcome.edited_card:
+        later = conversation.update().where(conversation.c.id == outcome.edited_card)
+        await connection.execute(later.values(card_edit_at=sa.func.now() + CARD_PAUSE))
+        # Edits that wait already were due at once; now they keep the distance too.
+        waiting = outbox.update().where(outbox.c.merge_key == f"card:{outcome.edited_card}", outbox.c.state == "new")
+        await connection.execute(waiting.values(next_at=sa.func.now() + CARD_PAUSE))

@@ -1,0 +1,66 @@
+"""Skill groups, staff and their seats."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from messenger.app.ports import Seat
+from messenger.domain.ids import AgentId, GroupId
+from messenger.domain.people import Agent, DevicePolicy, ReplyMode, Role, SkillGroup
+from messenger.storage.models.people import group_member, skill_group, staff
+
+_SEAT = (
+    sa.select(staff.c.id, staff.c.address, staff.c.name, staff.c.language, group_member.c.role)
+    .join_from(staff, group_member, group_member.c.staff_id == staff.c.id)
+    .where(group_member.c.group_id == sa.bindparam("in_group"), staff.c.address == sa.bindparam("of_address"))
+)
+
+
+def as_group(row: Any, *, id: Any = None, name: str | None = None) -> SkillGroup:
+    settings = row.settings
+    return SkillGroup(
+        id=GroupId(id or row.id), name=name or row.name, is_default=row.is_default, languages=tuple(row.languages),
+        keywords=tuple(row.keywords), reply_mode=ReplyMode(settings.get("reply_mode", ReplyMode.OWNER)),
+        device_policy=DevicePolicy(settings.get("device_policy", DevicePolicy.CROSS_SIGNED_TOFU)),
+        announce_preview=bool(settings.get("announce_preview", True)),
+        tell_customer=frozenset(settings.get("tell_customer", ["claim"])), language=str(settings.get("language", "en")),
+        time_zone=str(settings.get("time_zone", "Europe/Berlin")))
+
+
+def as_agent(row: Any) -> Agent:
+    return Agent(id=AgentId(row.id), address=row.address, name=row.name, language=row.language)
+
+
+class SqlPeople:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def groups(self) -> Sequence[SkillGroup]:
+        rows = await self._connection.execute(sa.select(skill_group).order_by(skill_group.c.made_at, skill_group.c.name))
+        return [as_group(row) for row in rows]
+
+    async def group(self, id: GroupId) -> SkillGroup:
+        return as_group((await self._connection.execute(sa.select(skill_group).where(skill_group.c.id == id))).one())
+
+    async def agent(self, id: AgentId) -> Agent:
+        return as_agent((await self._connection.execute(sa.select(staff).where(staff.c.id == id))).one())
+
+    async def seat(self, group: GroupId, address: str) -> Seat | None:
+        row = (await self._connection.execute(_SEAT, {"in_group": group, "of_address": address})).first()
+        return Seat(agent=as_agent(row), role=Role(row.role)) if row else None
+
+    async def group_of_room(self, room: str) -> SkillGroup | None:
+        row = (await self._connection.execute(sa.select(skill_group).where(skill_group.c.room_id == room))).first()
+        return as_group(row) if row else None
+
+    async def room_of_group(self, id: GroupId) -> str | None:
+        room: str | None = await self._connection.scalar(sa.select(skill_group.c.room_id).where(skill_group.c.id == id))
+        return room
+
+    async def is_staff(self, addresses: Sequence[str]) -> bool:
+        if not addresses:
+            return False
+        query = sa.select(sa.literal(1)).where(staff.c.address.in_(addresses)).limit(1)
+        return (await self._connection.execute(query)).first() is not None

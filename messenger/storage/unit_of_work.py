@@ -1,0 +1,44 @@
+"""The unit of work: one transaction with all ports over it."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from messenger.observability.time import utc_now
+from messenger.storage.chats import ChatRows
+from messenger.storage.conversations import SqlConversations
+from messenger.storage.data_keys import DataKeys
+from messenger.storage.inbox import SqlInbox
+from messenger.storage.messages import SqlMessages
+from messenger.storage.outbox import SqlOutbox
+from messenger.storage.people import SqlPeople
+
+
+class SqlUnit:
+    def __init__(self, connection: AsyncConnection, keys: DataKeys, *, namespace: UUID, desk: str, now: datetime) -> None:
+        self.now, self._namespace = now, namespace
+        self.inbox = SqlInbox(connection, keys)
+        self.outbox = SqlOutbox(connection, keys, desk=desk, namespace=namespace, now=now)
+        self.conversations = SqlConversations(connection, keys)
+        self.messages = SqlMessages(connection, keys)
+        self.people = SqlPeople(connection)
+        self.chats = ChatRows(connection, keys, namespace)
+
+    def new_id(self, *parts: str) -> UUID:
+        return uuid5(self._namespace, "|".join(parts))
+
+
+class SqlUnits:
+    """Opens units. `desk` is the account whose outbox takes the effects."""
+
+    def __init__(self, engine: AsyncEngine, keys: DataKeys, *, namespace: UUID, desk: str,
+                 clock: Callable[[], datetime] = utc_now) -> None:
+        self._engine, self._keys, self._namespace, self._desk, self._clock = engine, keys, namespace, desk, clock
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[SqlUnit]:
+        async with self._engine.begin() as connection:
+            yield SqlUnit(connection, self._keys, namespace=self._namespace, desk=self._desk, now=self._clock())

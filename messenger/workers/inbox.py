@@ -1,0 +1,29 @@
+"""The inbox worker: handles rows until nothing is due, then waits for a hint."""
+
+import logging
+
+from messenger.app.handle import HandlingFailed, handle_next
+from messenger.app.ports import InboxQueue, Units
+from messenger.workers.supervise import Wake
+
+log = logging.getLogger(__name__)
+
+TRIES = 5
+
+
+class InboxWorker:
+    def __init__(self, units: Units, queue: InboxQueue, *, wake: Wake, after: Wake) -> None:
+        self._units, self._queue, self._wake, self._after = units, queue, wake, after
+
+    async def step(self) -> None:
+        try:
+            row = await handle_next(self._units)
+        except HandlingFailed as failure:
+            error = type(failure.__cause__).__name__
+            log.error("inbox row failed", extra={"row_id": failure.row.id, "kind": str(failure), "error": error}, exc_info=failure.__cause__)
+            await self._queue.give_back(failure.row, error, tries=TRIES)
+            return
+        if row is None:
+            await self._wake.wait()
+        else:
+            self._after.hint()

@@ -1,0 +1,115 @@
+"""The outbox worker: claims the heads of many lanes, delivers them side by side, and settles each by what became of it."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from messenger.app.deliver import Deliverer, Outcome, ended
+from messenger.app.effects import SendToCustomer
+from messenger.app.ports import OutboxRow
+from messenger.channels.errors import BadCredentials, ChannelError, LeaseLost, Rejected, Temporary, Uncertain
+from messenger.observability.time import utc_now
+from messenger.workers.supervise import Wake
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 32
+OWN_TRIES = 5
+GIVE_UP_AFTER = timedelta(hours=24)
+_PAUSES_S = (1, 5, 30, 300)
+
+
+class OutboxQueue(Protocol):
+    async def claim(self, most: int) -> Sequence[OutboxRow]: ...
+
+    async def end(self, row: OutboxRow, *, state: str, outcome: Outcome, code: str = "") -> None: ...
+
+    async def retry(self, row: OutboxRow, at: datetime, code: str) -> None: ...
+
+
+class OutboxWorker:
+    def __init__(self, queue: OutboxQueue, deliverer: Deliverer, *, wake: Wake, after: Wake) -> None:
+        self._queue, self._deliverer, self._wake, self._after = queue, deliverer, wake, after
+        self._running: set[asyncio.Task[None]] = set()
+        self._lost: LeaseLost | None = None
+        self._is_paused = False
+
+    async def step(self) -> None:
+        """Claims as many rows as there are free hands and starts them; they end on their own."""
+        if self._lost:
+            raise self._lost
+        free = 0 if self._is_paused else AT_ONCE - len(self._running)
+        rows = await self._queue.claim(free) if free else []
+        for row in rows:
+            task = asyncio.create_task(self._carry_out(row), name=f"outbox {row.id}")
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        if not rows:
+            await self._wake.wait()
+
+    def pause(self) -> None:
+        """Nothing new is claimed any more."""
+        self._is_paused = True
+
+    async def drain(self) -> None:
+        """Waits for what is on its way."""
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _carry_out(self, row: OutboxRow) -> None:
+        try:
+            await self._settle(row)
+        except LeaseLost as lost:
+            self._lost = lost
+        except Exception as error:  # the database is away: the claim expires, the row comes again
+            log.error("outbox row cannot be settled", extra={"row_id": row.id, "error": type(error).__name__})
+        self._wake.hint()
+
+    async def _settle(self, row: OutboxRow) -> None:
+        try:
+            outcome = await self._deliverer.deliver(row.effect, row.txn)
+        except LeaseLost:
+            raise
+        except Rejected as error:
+            await self._fail(row, error.code)
+        except ChannelError as error:
+            await self._later(row, error)
+        except Exception as error:  # ours: tried a few times, then put aside where a person finds it
+            log.error("delivery failed", extra={"row_id": row.id, "kind": type(row.effect).__name__, "error": type(error).__name__},
+                      exc_info=True)
+            await self._again_or_bury(row, type(error).__name__)
+        else:
+            await self._queue.end(row, state="sent", outcome=outcome)
+            if outcome.items:
+                self._after.hint()
+
+    async def _later(self, row: OutboxRow, error: ChannelError) -> None:
+        if utc_now() - row.made_at > GIVE_UP_AFTER:
+            return await self._fail(row, "unreachable")
+        pause = timedelta(seconds=_PAUSES_S[min(row.attempts - 1, len(_PAUSES_S) - 1)])
+        if isinstance(error, Temporary) and error.retry_after is not None:
+            pause = error.retry_after
+        if isinstance(error, BadCredentials | Uncertain):
+            pause = max(pause, timedelta(seconds=30))
+        log.log(logging.INFO if row.attempts < 3 else logging.WARNING, "delivery postponed",
+                extra={"row_id": row.id, "kind": type(row.effect).__name__, "code": error.code, "seconds": pause.total_seconds()})
+        await self._queue.retry(row, utc_now() + pause, error.code)
+
+    async def _fail(self, row: OutboxRow, code: str) -> None:
+        log.warning("delivery refused", extra={"row_id": row.id, "kind": type(row.effect).__name__, "code": code})
+        await self._queue.end(row, state="failed", outcome=_ended_badly(row, code), code=code)
+        self._after.hint()
+
+    async def _again_or_bury(self, row: OutboxRow, reason: str) -> None:
+        if row.attempts < OWN_TRIES:
+            return await self._queue.retry(row, utc_now() + timedelta(seconds=2 ** row.attempts), reason)
+        await self._queue.end(row, state="dead", outcome=_ended_badly(row, "internal"), code=reason)
+        self._after.hint()
+
+
+def _ended_badly(row: OutboxRow, code: str) -> Outcome:
+    """The author of an answer is told; a customer's message that cannot be shown is in the dead letters."""
+    if isinstance(row.effect, SendToCustomer):
+        return Outcome(items=[ended(row.effect, row.txn, code)])
+    return Outcome()

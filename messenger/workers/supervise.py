@@ -1,0 +1,49 @@
+"""The one way to run something for ever: a step is repeated; an error is logged once with its kind, then tried again after a
+growing pause. What must end the process does so: a lost lease, and cancellation."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from messenger.channels.errors import LeaseLost
+
+log = logging.getLogger(__name__)
+
+LONGEST_PAUSE_S = 30.0
+
+
+async def for_ever(name: str, step: Callable[[], Awaitable[object]], *, pause_s: float = 0.5) -> None:
+    """Raises LeaseLost. A step that keeps failing in the same way is logged at its first failure and when it works again."""
+    failing, pause = "", pause_s
+    while True:
+        try:
+            await step()
+        except LeaseLost:
+            log.error("lease lost: another process is the desk now", extra={"worker": name})
+            raise
+        except Exception as error:  # the supervised edge: everything else would end silently
+            if type(error).__name__ != failing:
+                log.error("worker failed, will try again", extra={"worker": name, "error": type(error).__name__}, exc_info=True)
+            failing, pause = type(error).__name__, min(pause * 2, LONGEST_PAUSE_S)
+            await asyncio.sleep(pause)
+        else:
+            if failing:
+                log.info("worker works again", extra={"worker": name})
+            failing, pause = "", pause_s
+
+
+class Wake:
+    """A hint that there is something to do. Polling is the truth; a missed hint costs one poll."""
+
+    def __init__(self, poll_s: float = 0.5) -> None:
+        self._event, self._poll_s = asyncio.Event(), poll_s
+
+    def hint(self) -> None:
+        self._event.set()
+
+    async def wait(self) -> None:
+        try:
+            await asyncio.wait_for(self._event.wait(), self._poll_s)
+        except TimeoutError:
+            pass
+        self._event.clear()

@@ -1,0 +1,90 @@
+"""Fixtures for all tests: real servers that we start ourselves, a fresh database each, people who write and read.
+
+The servers are session-wide and their fixtures plain functions, so that every test may have its own event loop."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from messenger.demo.synapse import Synapse
+from messenger.storage.database import connect
+from messenger.storage.embedded import EmbeddedPostgres
+from tests.support.databases import FAST, SERVER_FOLDER, TestDatabases
+from tests.support.homeservers import fresh_homeserver
+from tests.support.people import People
+
+
+@pytest.fixture(scope="session")
+def test_databases() -> Iterator[TestDatabases]:
+    """The shared PostgreSQL server. Never crash it (others use it): take `own_postgres` for that."""
+    databases = TestDatabases(EmbeddedPostgres(SERVER_FOLDER, settings=FAST))
+    asyncio.run(databases.open())
+    yield databases
+    asyncio.run(databases.server.stop())
+
+
+@pytest.fixture
+async def database_url(test_databases: TestDatabases) -> AsyncIterator[str]:
+    """A fresh database with our schema, dropped after the test."""
+    name = await test_databases.fresh()
+    yield test_databases.server.uri(name)
+    await test_databases.server.drop_database(name)
+
+
+@pytest.fixture
+async def empty_database_url(test_databases: TestDatabases) -> AsyncIterator[str]:
+    """A fresh database without any table: for migrations."""
+    name = await test_databases.fresh(empty=True)
+    yield test_databases.server.uri(name)
+    await test_databases.server.drop_database(name)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = connect(database_url)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+async def own_postgres(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
+    """A PostgreSQL server for this test alone, as durable as in production: it may be crashed and started again."""
+    server = EmbeddedPostgres(tmp_path / "postgres")
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture(scope="session")
+def synapse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synapse]:
+    """One homeserver for all tests of the session, its rate limits raised. Never kill it: take `own_synapse` for
+    that."""
+    server = fresh_homeserver(tmp_path_factory.mktemp("homeserver") / "synapse")
+    asyncio.run(server.start())
+    yield server
+    asyncio.run(server.stop())
+
+
+@pytest.fixture
+def fresh_synapse(tmp_path: Path) -> Synapse:
+    """A homeserver that is not started yet."""
+    return fresh_homeserver(tmp_path / "synapse")
+
+
+@pytest.fixture
+async def own_synapse(fresh_synapse: Synapse) -> AsyncIterator[Synapse]:
+    """A homeserver for this test alone: it may be killed and started again."""
+    await fresh_synapse.start()
+    yield fresh_synapse
+    await fresh_synapse.stop()
+
+
+@pytest.fixture
+async def people(synapse: Synapse) -> AsyncIterator[People]:
+    """Makes persons with an account of their own on the shared homeserver: `anna = await people.person("anna")`."""
+    everybody = People(synapse)
+    yield everybody
+    await everybody.leave()

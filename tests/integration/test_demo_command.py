@@ -1,0 +1,85 @@
+"""`stellwerk demo` as a person starts it: a story that holds, a second start that changes nothing, an end without leftovers."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+COMMAND = [sys.executable, "-m", "messenger.cli"]
+KEPT = ("people.json", "stellwerk.toml", "root.key", "synapse/port", "data/desk.recovery")
+START_TIMEOUT_S = 120
+WARM_START_S = 30
+
+
+@contextmanager
+def demonstration(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    command = [*COMMAND, "demo", "--dir", str(folder), *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def read_until(process: subprocess.Popen[str], fits: Callable[[str], object]) -> str:
+    """Everything it has printed up to the line that fits; the whole if there is none."""
+    assert process.stdout is not None
+    text = ""
+    for line in process.stdout:
+        text += line
+        if fits(line):
+            break
+    return text
+
+
+def end(process: subprocess.Popen[str]) -> tuple[int, str]:
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=START_TIMEOUT_S)
+    return process.returncode, rest
+
+
+def processes_on(folder: Path) -> list[str]:
+    return [str(each.info["cmdline"]) for each in psutil.process_iter(["cmdline"]) if str(folder) in str(each.info["cmdline"])]
+
+
+def group_list(folder: Path) -> str:
+    command = [*COMMAND, "--config", str(folder / "stellwerk.toml"), "group", "list", "--json"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demonstration") / "demo"
+
+
+def test_the_story_holds_and_nothing_is_left_running(folder: Path) -> None:
+    with demonstration(folder, "--story") as process:
+        text = read_until(process, lambda line: False)
+    assert process.returncode == 0, text
+    assert "The story held." in text and "📨" in text
+    assert processes_on(folder) == []
+
+
+def test_a_second_start_is_quick_prints_the_same_and_changes_nothing(folder: Path) -> None:
+    before = {name: (folder / name).read_bytes() for name in KEPT}
+    groups = group_list(folder)
+    started = time.monotonic()
+    with demonstration(folder) as process:
+        text = read_until(process, lambda line: "Ctrl-C" in line)
+        seconds = time.monotonic() - started
+        code, rest = end(process)
+    assert "same data as before" in text and re.search(r"Fingerprint +\S+", text), text
+    assert (code, "The data stay" in rest) == (0, True)
+    assert {name: (folder / name).read_bytes() for name in KEPT} == before
+    assert group_list(folder) == groups
+    assert processes_on(folder) == []
+    assert seconds < WARM_START_S

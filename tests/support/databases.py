@@ -1,0 +1,85 @@
+"""One PostgreSQL for all test sessions of this checkout, and a fresh database for each test.
+
+The server is shared through its folder, so that sessions which run side by side need only one, and the last one stops
+it. A database with the schema is made once per state of the models and cloned for each test, which takes a few
+hundredths of a second."""
+
+import hashlib
+import importlib
+import itertools
+import os
+import pkgutil
+from pathlib import Path
+
+import psutil
+from sqlalchemy import MetaData
+from sqlalchemy.ext.asyncio import create_async_engine
+
+import messenger.storage.models
+from messenger.storage.embedded import EmbeddedPostgres
+
+CHECKOUT = Path(__file__).parents[2]
+SERVER_FOLDER = CHECKOUT / "var" / "test" / "postgres"
+# A killed PostgreSQL loses nothing without fsync (only a killed machine does), and the tests run twice as fast.
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
+
+
+class TestDatabases:
+    """Hands out fresh databases on one server. The names carry our pid, so that leftovers of dead sessions are
+    recognised."""
+
+    __test__ = False
+
+    def __init__(self, server: EmbeddedPostgres) -> None:
+        self.server = server
+        self._numbers = itertools.count(1)
+
+    async def open(self) -> None:
+        await self.server.start()
+        for name in await self.server.databases():
+            if name.startswith("test_") and not psutil.pid_exists(int(name.split("_")[1])):
+                await self.server.drop_database(name)
+
+    async def fresh(self, *, empty: bool = False) -> str:
+        """Makes a database with our schema (or an empty one) and returns its name."""
+        name = f"test_{os.getpid()}_{next(self._numbers)}"
+        await self.server.create_database(name, template=None if empty else await self._template())
+        return name
+
+    async def _template(self) -> str:
+        """Cloned from, never connected to: PostgreSQL refuses to clone a database that is in use."""
+        name = f"template_{_schema_fingerprint()}"
+        if name not in await self.server.databases():
+            await self._make_template(name)
+        return name
+
+    async def _make_template(self, name: str) -> None:
+        unfinished = await self.fresh(empty=True)
+        await create_schema(self.server.uri(unfinished))
+        if name in await self.server.databases():  # another session was faster
+            await self.server.drop_database(unfinished)
+        else:
+            await self.server.execute(f'ALTER DATABASE "{unfinished}" RENAME TO "{name}"')
+
+
+async def create_schema(url: str) -> None:
+    engine = create_async_engine(url)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(whole_schema().create_all)
+    finally:
+        await engine.dispose()
+
+
+def whole_schema() -> MetaData:
+    """The metadata with every table in it: tables exist once their module has been imported."""
+    for module in pkgutil.walk_packages(messenger.storage.models.__path__, "messenger.storage.models."):
+        importlib.import_module(module.name)
+    from messenger.storage.models.base import metadata
+
+    return metadata
+
+
+def _schema_fingerprint() -> str:
+    sources = sorted(Path(messenger.storage.models.__path__[0]).rglob("*.py"))
+    return hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()[:16]

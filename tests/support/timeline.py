@@ -1,0 +1,127 @@
+"""What a test person sees of a room: members, and events in order, decrypted when somebody looks (keys may come
+late)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.support.device import Device
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One event as a person sees it. `type` and `content` are the decrypted ones; `is_readable` is False without the
+    key."""
+
+    event_id: str
+    sender: str
+    type: str
+    content: Mapping[str, Any]
+    at_ms: int
+    was_encrypted: bool
+    is_readable: bool
+    is_redacted: bool
+    thread: str | None = None
+    replaces: str | None = None
+    reply_to: str | None = None
+
+    @property
+    def body(self) -> str:
+        """The text; of an edit the new text."""
+        content = self.content.get("m.new_content", self.content) if self.replaces else self.content
+        return str(content.get("body", ""))
+
+    @property
+    def msgtype(self) -> str:
+        return str(self.content.get("msgtype", ""))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reaction:
+    event_id: str
+    sender: str
+    key: str
+    target: str
+
+
+@dataclass(slots=True)
+class RoomView:
+    """Collected from /sync; gaps of limited timelines are filled before their newer events come in here."""
+
+    room_id: str
+    members: dict[str, str] = field(default_factory=dict)  # user id -> membership
+    is_encrypted: bool = False
+    events: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # raw, by event id, in the order of the server
+
+    def take_state(self, events: Iterable[Mapping[str, Any]]) -> None:
+        for event in events:
+            if event.get("type") == "m.room.member":
+                self.members[event["state_key"]] = event["content"].get("membership", "leave")
+            elif event.get("type") == "m.room.encryption":
+                self.is_encrypted = True
+
+    def take_timeline(self, events: Sequence[Mapping[str, Any]]) -> None:
+        self.take_state(event for event in events if "state_key" in event)
+        for event in events:
+            self.events.setdefault(event["event_id"], event)
+
+    def people_inside(self) -> frozenset[str]:
+        return frozenset(user for user, membership in self.members.items() if membership in {"join", "invite"})
+
+
+def seen(device: Device, room_id: str, event: Mapping[str, Any], *, redacted: frozenset[str] = frozenset()) -> Seen:
+    """Decrypts and reads one raw event."""
+    is_redacted = event["event_id"] in redacted or "redacted_because" in event.get("unsigned", {})
+    encrypted = event["type"] == "m.room.encrypted"
+    plain = device.decrypt(room_id, event["content"]) if encrypted else event
+    content = dict((plain or event).get("content", {}))
+    # Of an encrypted event the relation outside counts; the copy inside, if any, is only the sender's word.
+    relation = event["content"].get("m.relates_to") or content.get("m.relates_to") or {}
+    kind = relation.get("rel_type")
+    return Seen(
+        event_id=event["event_id"],
+        sender=event["sender"],
+        type=(plain or event)["type"],
+        content=content,
+        at_ms=event.get("origin_server_ts", 0),
+        was_encrypted=encrypted,
+        is_readable=plain is not None,
+        is_redacted=is_redacted,
+        thread=relation.get("event_id") if kind == "m.thread" else None,
+        replaces=relation.get("event_id") if kind == "m.replace" else None,
+        reply_to=relation.get("m.in_reply_to", {}).get("event_id"),
+    )
+
+
+def read(device: Device, room_id: str, events: Sequence[Mapping[str, Any]]) -> list[Seen]:
+    redacted = frozenset(
+        event.get("redacts") or event["content"].get("redacts", "")
+        for event in events
+        if event["type"] == "m.room.redaction"
+    )
+    return [seen(device, room_id, event, redacted=redacted) for event in events]
+
+
+def messages(events: Sequence[Seen], *, thread: str | None = None, sender: str | None = None) -> list[Seen]:
+    """Of the events those that are messages (or cannot be read), edits left out."""
+    return [
+        event
+        for event in events
+        if (event.type == "m.room.message" or not event.is_readable)
+        and not event.replaces
+        and not event.is_redacted
+        and (thread is None or event.thread == thread)
+        and (sender is None or event.sender == sender)
+    ]
+
+
+def reactions(events: Iterable[Seen]) -> list[Reaction]:
+    """The standing reactions: a redacted one has lost its relation."""
+    found = []
+    for event in events:
+        relation = event.content.get("m.relates_to", {})
+        if event.type == "m.reaction" and not event.is_redacted and relation.get("key"):
+            found.append(
+                Reaction(event_id=event.event_id, sender=event.sender, key=relation["key"], target=relation["event_id"])
+            )
+    return found

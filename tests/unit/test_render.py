@@ -1,0 +1,236 @@
+"""Every text in every language, as people read it. The expected words lie in `snapshots/<language>.txt`, one readable
+file each. After a wanted change: `UPDATE_SNAPSHOTS=1 pytest tests/unit/test_render.py`, then read the difference."""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from messenger.app.render import (
+    CardView,
+    Clock,
+    Rendered,
+    attachment_caption,
+    card,
+    context,
+    customer_message,
+    greeting,
+    held_back,
+    help_text,
+    notice,
+    say_duration,
+    say_size,
+    say_time,
+    trust_alert,
+)
+from messenger.domain.staff_commands import COMMANDS
+from messenger.i18n import LANGUAGES, Texts, texts
+
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+BERLIN = ZoneInfo("Europe/Berlin")
+NOW = datetime(2026, 11, 24, 9, 20, tzinfo=UTC)
+VIEW = CardView(
+    ref="K-4F7Q", label="M. S.", channel="matrix", language="de", state="queued", owner=None, claimed_at=None,
+    since=NOW - timedelta(minutes=17), waiting_since=NOW - timedelta(minutes=17), leg="matrix", tz=BERLIN, now=NOW,
+    preview='Mein Antrag <wurde> "abgelehnt"\n\nWarum?',
+)  # fmt: skip
+OPEN = replace(VIEW, state="open", owner="Anna Krüger", claimed_at=NOW - timedelta(minutes=14))
+CARDS = {
+    "new": VIEW,
+    "new without preview": replace(VIEW, preview=None, language="fr", channel="fax", leg="provider"),
+    "released": replace(VIEW, is_released=True, since=NOW - timedelta(days=3)),
+    "open": OPEN,
+    "waiting": replace(OPEN, waiting_since=None),
+}
+FIELDS: dict[str, str | int | datetime] = {
+    "ref": "K-4F7Q",
+    "label": "M. S.",
+    "name": "M. S.",
+    "owner": "Anna Krüger",
+    "agent": "Anna",
+    "group": "Claims",
+    "org": "Example Insurance",
+    "file": "Rezept <1>.pdf",
+    "word": "cliam",
+    "guess": "claim",
+    "usage": "!note TEXT",
+    "action": "release",
+    "link": "https://matrix.to/#/x?via=a&b",
+    "person": "Ben Li",
+    "emoji": "👀",
+    "channel": "Matrix",
+    "what": "m.location",
+    "at": NOW,
+    "since": NOW - timedelta(hours=1),
+    "until": NOW + timedelta(days=1),
+    "security": "…",
+    "text": "Hallo",
+    "who": "…",
+    "code": "550",
+    "command": "claim",
+    "reason": "…",
+    "preview": "Mein Antrag",
+    "claimed": "10:03",
+    "waited": "3 min",
+    "waiting": "10:03",
+    "leg": "🔐",
+    "language": "German",
+    "kind": "photo",
+    "size": "1.2 MB",
+    "url": "https://desk.example/k?a=1&b=2",
+    "provider": "WhatsApp",
+    "commands": "!claim",
+    "help": "…",
+    "n": 2,
+}
+
+
+def rendered(language: Texts) -> Iterator[tuple[str, Rendered]]:
+    """Everything the product can say, with a title."""
+    for id in language.entries:
+        if not id.endswith(".html"):
+            yield id, notice(language, id, clock=Clock(NOW, BERLIN), **FIELDS)
+    for state, view in CARDS.items():
+        yield f"card, {state}", card(language, view)
+    yield "context", context(language, OPEN)
+    yield "context, explicit", context(language, OPEN, explicit=True, url="https://desk.example/k?a=1&b=2")
+    yield "customer's message", customer_message(language, "M. S.", "Guten Tag\n<b>", "Guten <b>Tag</b>")
+    yield (
+        "customer's message, unverified, edited",
+        customer_message(language, "", "Hi", unverified=True, edited=NOW, clock=Clock(NOW, BERLIN)),
+    )
+    yield (
+        "attachment",
+        attachment_caption(language, "M. S.", "image", "../Rezept.jpg", 1_234_567, caption="Mein Rezept"),
+    )
+    yield "attachment, scanned", attachment_caption(language, "M. S.", "document", "a.pdf", 900, scanned=True)
+    yield "file held back", held_back(language, "M. S.", "../x.exe", "type_not_allowed")
+    yield "trust alert", trust_alert(language, "K-4F7Q", "identity_changed", person="@kim:example.org")
+    yield "greeting", greeting([language, *(texts(other) for other in LANGUAGES)], "Example <Insurance>")
+    yield "help", help_text(language, COMMANDS)
+    yield "help all", help_text(language, COMMANDS, every=True)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_text_reads_as_recorded(language: str) -> None:
+    now = "\n".join(f"## {title}\n{text.plain}\n---\n{text.html}\n" for title, text in rendered(texts(language)))
+    recorded = SNAPSHOTS / f"{language}.txt"
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        recorded.write_text(now, encoding="utf-8")
+    assert now == recorded.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("state", CARDS)
+def test_the_plain_card_alone_names_reference_state_and_next_action(language: str, state: str) -> None:
+    said = texts(language)
+    plain = card(said, CARDS[state]).plain
+    first = {"waiting": said.plain("S1.waiting", **_shown("S1.waiting")), "open": "Anna Krüger"}.get(state, plain)
+    assert plain.split(" · ")[0] == first.split(" · ")[0]
+    assert plain.split(" · ")[1] == "K-4F7Q"
+    command = "!claim" if CARDS[state].owner is None else "!release"
+    assert command in plain.splitlines()[-1]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_html_says_the_same_as_its_plain_text(language: str) -> None:
+    for title, text in rendered(texts(language)):
+        words = re.sub(r"<[^>]*>", "", re.sub(r"<!--.*?-->", "", text.html))
+        for field in ("K-4F7Q", "Anna Krüger", "!claim", "!release", "!undo"):
+            if field in text.plain and "help" not in title.casefold():
+                assert field in words or field in text.html, title
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_html_uses_only_what_every_client_renders(language: str) -> None:
+    for title, text in rendered(texts(language)):
+        tags = set(re.findall(r"</?([a-z0-9]+)", text.html))
+        assert tags <= {"b", "i", "code", "blockquote", "ul", "li", "br", "a", "strong"}, title
+
+
+def test_a_customers_markup_and_direction_marks_never_reach_html() -> None:
+    text = customer_message(texts("en"), "<script>Anna\u202e", "a\u202e<img src=x>\n\x00b")
+    assert text.html == ("<strong data-mx-profile-fallback>&lt;script&gt;Anna: </strong>a&lt;img src=x&gt;<br>b")
+    assert text.plain == "<script>Anna: a<img src=x>\nb"
+
+
+def test_a_customer_cannot_name_himself_like_our_internal_notes() -> None:
+    text = customer_message(texts("en"), "🔒 Internal — Anna: the dose is right", "yes")
+    assert text.plain == "Internal - Anna the dose is right: yes"
+
+
+def test_the_greeting_tells_each_language_once() -> None:
+    text = greeting([texts("de"), texts("en"), texts("zh")], "Beispiel")
+    assert [line[:5] for line in text.plain.split("\n\n")] == ["Guten", "Hello", "您好，这里"]
+    assert "<b>Dieser Chat ist" in text.html
+
+
+def test_a_state_without_a_card_is_not_shown_as_another() -> None:
+    with pytest.raises(ValueError, match=r"S1\.paused"):
+        card(texts("en"), replace(VIEW, state="paused"))
+
+
+def test_a_moment_may_come_as_iso_text_from_the_outbox() -> None:
+    said = notice(texts("en"), "S25.customer", clock=Clock(NOW, BERLIN), label="M. S.", at=NOW.isoformat(), reason="x")
+    assert said.plain.startswith("A message of M. S. from 10:20 cannot be read yet.")
+
+
+def test_an_unknown_reason_is_still_told() -> None:
+    assert "error inside the desk" in notice(texts("en"), "S13.no_such_code", label="M. S.").plain
+    assert "could not be opened" in notice(texts("en"), "C10.corrupt", file="a.pdf").plain
+
+
+def test_every_error_code_of_a_channel_has_its_own_text() -> None:
+    from messenger.channels.errors import CODES
+
+    for code in CODES:
+        assert all(texts(language).has(f"S13.{code}") for language in LANGUAGES), code
+
+
+def test_every_reason_of_the_attachment_policy_has_its_texts() -> None:
+    from typing import get_args
+
+    from messenger.domain.attachment import Refusal
+
+    for code in get_args(Refusal):
+        assert all(texts(language).has(f"{family}.{code}") for family in ("S5b", "C10") for language in LANGUAGES)
+
+
+@pytest.mark.parametrize(
+    ("language", "at", "said"),
+    [
+        ("en", NOW, "10:20"),
+        ("en", NOW - timedelta(days=1), "Mon 23 Nov 10:20"),
+        ("de", NOW - timedelta(days=1), "Mo. 23. Nov. 10:20"),
+        ("zh", NOW - timedelta(days=1), "11月23日周一 10:20"),
+        ("en", NOW - timedelta(days=365), "Mon 24 Nov 2025 10:20"),
+    ],
+)
+def test_times_of_another_day_carry_their_date(language: str, at: datetime, said: str) -> None:
+    assert say_time(texts(language), at, Clock(NOW, BERLIN)) == said
+
+
+def test_today_is_the_readers_day_not_that_of_utc() -> None:
+    before_midnight = datetime(2026, 11, 23, 23, 30, tzinfo=UTC)
+    assert say_time(texts("en"), before_midnight, Clock(NOW, BERLIN)) == "00:30"
+    assert say_time(texts("en"), before_midnight, Clock(NOW, UTC)) == "Mon 23 Nov 23:30"
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(-5, "0 min"), (170, "3 min"), (5400, "2 h"), (86_400 * 9, "9 days")])
+def test_durations_are_rounded_to_what_matters(seconds: float, said: str) -> None:
+    assert say_duration(texts("en"), seconds) == said
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "1.2 MB"), ("de", "1,2 MB"), ("zh", "1.2 MB")])
+def test_sizes_follow_the_language(language: str, said: str) -> None:
+    assert say_size(texts(language), 1_234_567) == said
+    assert say_size(texts(language), 12) == "12 B"
+
+
+def _shown(id: str) -> dict[str, str]:
+    return {name: str(FIELDS[name]) for name in texts("en").fields(id)}
