@@ -159,7 +159,8 @@ def greeting(texts_by_language: Sequence[Texts], org: str) -> Rendered:
 def notice(texts: Texts, id: str, *, clock: Clock | None = None, **fields: Field | datetime) -> Rendered:
     """Any text of the catalogue. Fields a text does not name are ignored, so that a caller may give all it knows. Aware
     datetimes, and ISO texts in `at`, `since` and `until`, are shown as times of the clock; a missing `limit` is the
-    attachment policy's; names of customers and files are cleaned; an unknown code of a family is told by the family's general text."""
+    attachment policy's; names of customers and files are cleaned; an unknown code of a family is told by the family's
+    general text."""
     clock = clock or Clock()
     shown: dict[str, Field] = {"limit": say_size(texts, MAX_BYTES)}
     shown.update({name: _shown_field(texts, name, value, clock) for name, value in fields.items()})

@@ -49,7 +49,7 @@ def test_sniffing_never_fails_and_never_calls_a_program_anything_else(first: byt
     mime = sniff(data)
     assert "/" in mime
     if first in (b"MZ", b"\x7fELF", b"#!/bin/sh", b"<svg>", b"<html>"):
-        assert not isinstance(judge("", mime, "harmless.pdf", len(data)), Accepted)
+        assert not isinstance(judge("", mime, "harmless", len(data)), Accepted)
 
 
 @given(st.sampled_from(["image/png", "image/jpeg", "image/gif", "image/webp"]), MAGIC, st.binary(max_size=200))

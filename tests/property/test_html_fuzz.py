@@ -153,7 +153,7 @@ def test_deep_nesting_is_refused_and_costs_little() -> None:
     assert clean_html("<div></b>" * 15_000 + "words") == ""
     assert clean_html("<p>x" * 300).count("<p>") == 300
     assert clean_html("<b>" * 99 + "words").count("<b>") == 99
-    assert time.process_time() - begun < 2
+    assert time.process_time() - begun < 0.5
 
 
 def test_the_words_of_html_keep_their_lines() -> None:
