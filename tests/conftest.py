@@ -15,6 +15,7 @@ from messenger.storage.embedded import EmbeddedPostgres
 from tests.support.databases import FAST, SERVER_FOLDER, TestDatabases
 from tests.support.homeservers import fresh_homeserver
 from tests.support.people import People
+from tests.support.product import Product
 
 
 @pytest.fixture(scope="session")
@@ -88,3 +89,11 @@ async def people(synapse: Synapse) -> AsyncIterator[People]:
     everybody = People(synapse)
     yield everybody
     await everybody.leave()
+
+
+@pytest.fixture
+async def product(tmp_path: Path, synapse: Synapse, database_url: str) -> AsyncIterator[Product]:
+    """Stellwerk, installed but not started: `await product.start()`."""
+    installed = await Product.install(tmp_path / "stellwerk", synapse, database_url)
+    yield installed
+    await installed.stop()

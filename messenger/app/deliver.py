@@ -299,7 +299,7 @@ class Deliverer:
         return render.CardView(
             ref=now.number, label=case.chat.name, channel=self.channel_name, language=now.language, state=now.state.value,
             owner=case.owner.name if case.owner else None, since=now.opened_at, claimed_at=now.claimed_at,
-            waiting_since=now.waiting_since, preview=preview or None, leg="matrix", tz=_clock(case).tz, now=_clock(case).now)
+            waiting_since=now.waiting_since, is_released=now.is_released, preview=preview or None, leg="matrix", tz=_clock(case).tz, now=_clock(case).now)
 
     def _copy(self, case: Case, message: StoredMessage, event: str) -> Trace:
         return Trace(account=self.desk.account, room=self._room_of(case), remote_id=event, kind="copy", conversation=case.conversation.id,

@@ -37,7 +37,9 @@ _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _LINE_ENDS = re.compile(r"<br>|</(?:p|div|li|tr|h[1-6]|blockquote|pre|summary|caption)>|<hr>")
 _ANY_TAG = re.compile(r"<[^>]*>")
 # Never inside another of its kind, or without content: a row of them is no depth.
-_CLOSED_BY_THE_NEXT = frozenset("p li td th tr br hr img wbr input col link meta base embed source area".split())
+_CLOSED_BY_THE_NEXT = frozenset({
+    "p", "li", "td", "th", "tr", "br", "hr", "img", "wbr", "input", "col", "link", "meta", "base", "embed", "source",
+})  # fmt: skip
 
 _cleaner = nh3.Cleaner(
     tags=set(TAGS),

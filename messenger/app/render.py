@@ -166,6 +166,8 @@ def notice(texts: Texts, id: str, *, clock: Clock | None = None, **fields: Field
     shown.update({name: _shown_field(texts, name, value, clock) for name, value in fields.items()})
     if texts.has(f"action.{shown.get('action')}"):
         shown["action"] = texts.plain(f"action.{shown['action']}")
+    if id == "S10c.owner" and not shown.get("owner"):
+        id = "S10c.nobody"
     return _both(texts, _known(texts, id), **shown)
 
 

@@ -41,7 +41,7 @@ class Verbs(TyperGroup):
             return super().invoke(ctx)
         except (typer.TyperException, typer.Exit, typer.Abort):
             raise
-        except Exception as error:  # the program's edge: told once, in words
+        except Exception as error:  # noqa: BLE001 - the program's edge: told once, in words
             output.error(_told(error))
             raise typer.Exit(1) from None
 

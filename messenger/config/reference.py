@@ -37,7 +37,7 @@ def schema() -> dict[str, Any]:
 def page() -> str:
     """The whole reference page, Markdown."""
     sections = [_section(f"[{name}]", _model_of(field)) for name, field in Settings.model_fields.items()]
-    place = [name for name in Settings.model_fields].index("matrix") + 1
+    place = list(Settings.model_fields).index("matrix") + 1
     sections.insert(place, _section("[[matrix.desks]]", Desk))
     return "\n".join([_HEAD, *sections])
 

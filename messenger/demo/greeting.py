@@ -51,10 +51,14 @@ def describe(console: Console, installation: Installation, *, seconds: float, is
     console.print(_logins(installation))
     console.print("\n[bold]Try it[/]")
     text = "Guten Tag, ich brauche ein neues Rezept."
-    console.print(TRY.format(url=installation.url, agent=agent.user, customer=customer.user, desk=installation.desk,
-                             text=text, group="Prescriptions"), markup=False)  # fmt: skip
+    words = TRY.format(url=installation.url, agent=agent.user, customer=customer.user, desk=installation.desk,
+                       text=text, group="Prescriptions")  # fmt: skip
+    console.print(words, markup=False, soft_wrap=True)
     folder = installation.folder
-    console.print(f"\nData         {folder.path}\nLogs         {folder.stellwerk_log}")
+    console.print(
+        f"\nData         {folder.path}\nLogs         {folder.stellwerk_log}\n             {installation.homeserver.log}",
+        soft_wrap=True,
+    )
     console.print("Ctrl-C ends it. `stellwerk demo` continues, `stellwerk demo --reset` starts afresh.", soft_wrap=True)
 
 

@@ -25,6 +25,7 @@ from messenger.demo.synapse import Synapse
 DATABASE, HOMESERVER, ACCOUNTS, TEAMS, SERVICE = (
     "Database", "Homeserver (Synapse)", "Accounts", "Groups and agents", "Stellwerk")  # fmt: skip
 START_TIMEOUT_S = 120
+PRINTED_WIDTH = 110
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,8 @@ class Options:
 async def run_demo(options: Options) -> int:
     """Returns the exit code: 0 when it was ended by the user or the story held, 1 otherwise."""
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = PRINTED_WIDTH
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -156,7 +156,9 @@ async def _agent_answers(stage: Stage) -> None:
 async def _agent_sends_a_file(stage: Stage) -> None:
     anna, jonas = stage.anna, stage.jonas
     with _act(stage, "The agent sends a file; she can open it, and it is marked ✅"):
-        file = await jonas.send_file(stage.room, RECEIPT, name="rezept.pdf", mimetype="application/pdf", thread=stage.thread)
+        file = await jonas.send_file(
+            stage.room, RECEIPT, name="rezept.pdf", mimetype="application/pdf", thread=stage.thread
+        )
         seen = await anna.until(
             lambda: next((m for m in anna.messages(stage.chat, sender=stage.desk) if m.kind == "file"), None),
             what="the file",

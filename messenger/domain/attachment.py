@@ -54,13 +54,14 @@ VIDEO: Mapping[str, tuple[str, ...]] = {
 }
 
 # Extensions that a computer runs or a browser renders, whatever the bytes are: the name is all that some programs read.
-DANGEROUS = frozenset(
+_DANGEROUS = (
     "ade adp app appimage application appref-ms bash bat bin cab chm cmd com cpl csh deb desktop dll dmg docm "
     "dotm elf exe fxp gadget hlp hta htm html img inf ins iso jar jnlp js jse jsp ksh lnk mad mht mhtml mjs msc "
     "msi msix msp mst ocx php pif pl potm ppam ppsm pptm ps1 ps1xml ps2 psc1 psd1 psm1 py pyc reg rpm run scf scr "
     "sct sh shb shs shtml so svg svgz swf sys url vb vbe vbs vxd wasm wsc wsf wsh xbap xht xhtml xlam xlsm xltm "
-    "xml xsl xslt zsh".split()
+    "xml xsl xslt zsh"
 )
+DANGEROUS = frozenset(_DANGEROUS.split())
 
 # Other names of a type that senders and libraries use.
 _SAME: Mapping[str, str] = {
@@ -158,7 +159,7 @@ def _named(kind: Kind, content: str, name: str, policy: Policy) -> Accepted | Re
 
 def _agree(declared: str, content: str) -> bool:
     """No opinion agrees with everything; `text/…` is a word for any text; containers are named loosely."""
-    if declared == UNKNOWN or declared == content:
+    if declared in (UNKNOWN, content):
         return True
     if declared.startswith("text/"):
         return content == "text/plain"

@@ -34,7 +34,8 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
-    """`version` is the number of events so far; `waiting_since` is set while the customer waits for us."""
+    """`version` is the number of events so far; `waiting_since` is set while the customer waits for us; `claimed_at` is the
+    time of the last claim, also after a release."""
 
     id: ConversationId
     version: int
@@ -48,6 +49,10 @@ class Conversation:
     owner: AgentId | None = None
     claimed_at: datetime | None = None
     waiting_since: datetime | None = None
+
+    @property
+    def is_released(self) -> bool:
+        return self.owner is None and self.claimed_at is not None
 
     def is_owned_by(self, agent: AgentId) -> bool:
         return self.owner == agent
@@ -93,7 +98,7 @@ def evolve(conversation: Conversation | None, recorded: e.Recorded) -> Conversat
         case e.ConversationClaimed():
             return replace(was, state=State.OPEN, owner=event.agent, claimed_at=at)
         case e.ConversationReleased():
-            return replace(was, state=State.QUEUED, owner=None, claimed_at=None)
+            return replace(was, state=State.QUEUED, owner=None)
         case e.ReplyAccepted():
             return replace(was, waiting_since=None)
         case e.NoteKept() | e.ReplyHeld() | e.MessageDelivered() | e.MessageFailed():

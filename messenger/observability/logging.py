@@ -43,7 +43,7 @@ ALLOWED_KEYS = frozenset({
     "events", "rows",
     "duration_ms", "seconds", "timeout_s", "retry_in_s", "wait_s", "age_s", "lag_s",
     # the installation
-    "version", "revision", "schema", "port", "url_host", "folder", "file", "pid", "signal", "limit",
+    "version", "revision", "schema", "port", "url_host", "folder", "file", "pid", "signal", "limit", "row_id",
 })  # fmt: skip
 MAX_VALUE = 200
 MAX_TRACEBACK = 40
@@ -82,7 +82,7 @@ def configure_logging(
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for name in QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
     logging.captureWarnings(True)
     logging.raiseExceptions = False  # otherwise a failing handler prints the arguments of the call
     structlog.configure(

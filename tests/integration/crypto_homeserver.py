@@ -22,6 +22,7 @@ class FakeHomeserver:
         self.to_device: dict[UserDevice, list[dict[str, Any]]] = defaultdict(list)
         self.media: dict[str, bytes] = {}
         self.failures: set[str] = set()
+        self.refused_users: set[str] = set()
         self.broken: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
         self.queries: list[list[str]] = []
@@ -77,6 +78,8 @@ class FakeHomeserver:
     def _query(self, sender: UserDevice, body: Mapping[str, Any]) -> web.Response:
         wanted = [user for user in body["device_keys"] if user.partition(":")[2] not in self.failures]
         self.queries.append(sorted(body["device_keys"]))
+        if self.refused_users & body["device_keys"].keys():
+            return web.json_response({"errcode": "M_INVALID_PARAM"}, status=400)
         return web.json_response({
             "device_keys": {user: self.device_keys[user] for user in wanted},
             "master_keys": {user: key for user, key in self.master_keys.items() if user in wanted},

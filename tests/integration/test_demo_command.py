@@ -1,4 +1,4 @@
-"""`stellwerk demo` as a person starts it: a story that holds, a second start that changes nothing, an end without leftovers."""
+"""`stellwerk demo` as a person starts it: the story holds, a second start changes nothing, nothing is left running."""
 
 import re
 import signal
@@ -48,7 +48,8 @@ def end(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 def processes_on(folder: Path) -> list[str]:
-    return [str(each.info["cmdline"]) for each in psutil.process_iter(["cmdline"]) if str(folder) in str(each.info["cmdline"])]
+    commands = [str(each.info["cmdline"]) for each in psutil.process_iter(["cmdline"])]
+    return [command for command in commands if str(folder) in command]
 
 
 def group_list(folder: Path) -> str:

@@ -14,9 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.demo.child import Child, ChildFailed
 from messenger.demo.synapse import Synapse, SynapseError
+from messenger.matrix.http import CLIENT, MatrixError, path
 from messenger.storage.database import connect
 from messenger.storage.embedded import EmbeddedPostgres
-from tests.support.databases import whole_schema
+from messenger.storage.models import whole_schema
+from tests.support.homeservers import fresh_homeserver
 from tests.support.people import People, Person
 from tests.support.waiting import eventually, settled
 
@@ -134,6 +136,20 @@ async def test_synapse_keeps_its_users_over_a_kill(own_synapse: Synapse) -> None
         await own_synapse.register("keeper")
 
 
+async def test_default_limits_hold_a_fast_sender_back(tmp_path: Path) -> None:
+    server = fresh_homeserver(tmp_path / "synapse", default_limits=True)
+    await server.start()
+    people = People(server)
+    anna = await people.person("anna")
+    room = await anna.create_room()
+    with pytest.raises(MatrixError) as limited:
+        await _send_fast(anna, room, 30)
+    assert limited.value.status == 429
+    assert limited.value.retry_after
+    await people.leave()
+    await server.stop()
+
+
 async def test_the_secrets_of_synapse_are_private(synapse: Synapse) -> None:
     modes = {file.name: file.stat().st_mode & 0o077 for file in synapse.folder.glob("*.secret")}
     assert set(modes) == {"registration.secret", "macaroon.secret", "form.secret"}
@@ -208,6 +224,12 @@ async def test_sends_survive_a_killed_homeserver(own_synapse: Synapse) -> None:
 async def _say_numbers(person: Person, room: str, count: int) -> None:
     for number in range(count):
         await person.say(room, str(number))
+
+
+async def _send_fast(person: Person, room: str, count: int) -> None:
+    for number in range(count):
+        url = f"{CLIENT}/rooms/{path(room, 'send', 'm.room.message', str(number))}"
+        await person.server.call("PUT", url, {"msgtype": "m.text", "body": "x"})
 
 
 async def _never() -> bool:

@@ -1,21 +1,18 @@
 """One PostgreSQL for all test sessions of this checkout, and a fresh database for each test.
 
 The server is shared through its folder, so that sessions which run side by side need only one, and the last one stops
-it. A database with the schema is made once per state of the models and cloned for each test, which takes a few
+it. A database with the schema is made once per state of the migrations and cloned for each test, which takes a few
 hundredths of a second."""
 
 import hashlib
-import importlib
 import itertools
 import os
-import pkgutil
 from pathlib import Path
 
 import psutil
-from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import create_async_engine
 
-import messenger.storage.models
+from messenger.storage import migration
 from messenger.storage.embedded import EmbeddedPostgres
 
 CHECKOUT = Path(__file__).parents[2]
@@ -65,21 +62,11 @@ class TestDatabases:
 async def create_schema(url: str) -> None:
     engine = create_async_engine(url)
     try:
-        async with engine.begin() as connection:
-            await connection.run_sync(whole_schema().create_all)
+        await migration.upgrade(engine)
     finally:
         await engine.dispose()
 
 
-def whole_schema() -> MetaData:
-    """The metadata with every table in it: tables exist once their module has been imported."""
-    for module in pkgutil.walk_packages(messenger.storage.models.__path__, "messenger.storage.models."):
-        importlib.import_module(module.name)
-    from messenger.storage.models.base import metadata
-
-    return metadata
-
-
 def _schema_fingerprint() -> str:
-    sources = sorted(Path(messenger.storage.models.__path__[0]).rglob("*.py"))
+    sources = sorted((CHECKOUT / "migrations").rglob("*.py"))
     return hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()[:16]

@@ -14,12 +14,12 @@ SERVER_NAME = "test.localhost"
 TEMPLATE = CHECKOUT / "var" / "test" / f"synapse-{version('matrix-synapse')}"
 
 
-def fresh_homeserver(folder: Path) -> Synapse:
+def fresh_homeserver(folder: Path, *, default_limits: bool = False) -> Synapse:
     """A homeserver that has never had a user, on a folder of its own."""
     if not TEMPLATE.exists():
         _make_template()
     shutil.copytree(TEMPLATE, folder)
-    return Synapse(folder, server_name=SERVER_NAME)
+    return Synapse(folder, server_name=SERVER_NAME, default_limits=default_limits)
 
 
 def _make_template() -> None:

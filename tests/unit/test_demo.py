@@ -87,11 +87,10 @@ def test_the_settings_load_and_a_second_start_writes_the_same(tmp_path: Path) ->
 def test_steps_are_told_one_a_line_where_nobody_watches() -> None:
     out = io.StringIO()
     steps = Steps(Console(file=out, width=80), ("Database", "Homeserver"))
-    with pytest.raises(RuntimeError), steps.showing():
-        with steps.step("Database"):
-            pass
-        with steps.step("Homeserver"):
-            raise RuntimeError
+    with steps.showing(), steps.step("Database"):
+        pass
+    with pytest.raises(RuntimeError), steps.step("Homeserver"):
+        raise RuntimeError
     lines = out.getvalue().splitlines()
     assert [line.split("  ")[0] for line in lines] == ["✓ Database", "✗ Homeserver"]
 

@@ -180,6 +180,11 @@ def test_a_moment_may_come_as_iso_text_from_the_outbox() -> None:
     assert said.plain.startswith("A message of M. S. from 10:20 cannot be read yet.")
 
 
+def test_where_nobody_owns_the_refusal_says_how_to_claim() -> None:
+    said = notice(texts("en"), "S10c.owner", owner="", action="release").plain
+    assert said == "Not done: nobody owns this conversation; take it with !claim (release)."
+
+
 def test_an_unknown_reason_is_still_told() -> None:
     assert "error inside the desk" in notice(texts("en"), "S13.no_such_code", label="M. S.").plain
     assert "could not be opened" in notice(texts("en"), "C10.corrupt", file="a.pdf").plain

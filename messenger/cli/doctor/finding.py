@@ -45,7 +45,7 @@ async def _isolated(name: str, check: Check, timeout_s: float) -> Sequence[Findi
             return await check()
     except TimeoutError:
         return [fail(name, f"no answer within {timeout_s:.0f} s. Is it overloaded, or is a firewall in between?")]
-    except Exception as error:  # one broken thing must not hide the others
+    except Exception as error:  # noqa: BLE001 - one broken thing must not hide the others
         return [fail(name, _words(error))]
 
 

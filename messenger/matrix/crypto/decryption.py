@@ -8,6 +8,7 @@ from typing import Any
 import vodozemac
 
 from messenger.matrix.crypto.devices import is_owner_signed
+from messenger.matrix.crypto.inbound import as_set, short_text
 from messenger.matrix.crypto.machine import MEGOLM
 from messenger.matrix.crypto.records import Device, InboundSession
 from messenger.matrix.crypto.state import CryptoState
@@ -39,7 +40,7 @@ def _fields(event: Mapping[str, Any]) -> tuple[str, str, vodozemac.MegolmMessage
     if content.get("algorithm") != MEGOLM:
         raise _Refused("unknown_algorithm")
     try:
-        return sender, str(content["session_id"]), vodozemac.MegolmMessage.from_base64(content["ciphertext"])
+        return sender, short_text(content["session_id"]), vodozemac.MegolmMessage.from_base64(content["ciphertext"])
     except (KeyError, TypeError, ValueError):
         raise _Refused("malformed") from None
 
@@ -112,7 +113,7 @@ def _payload(plaintext: bytes, outer: Mapping[str, Any]) -> Mapping[str, Any]:
         room_id = payload["room_id"]
     except (KeyError, TypeError, ValueError, RecursionError):
         raise _Refused("malformed_plaintext") from None
-    if not isinstance(kind, str) or not isinstance(content, dict) or not isinstance(room_id, str):
+    if not as_set(kind) or not isinstance(content, dict) or not isinstance(room_id, str):
         raise _Refused("malformed_plaintext")
     if "m.relates_to" in outer:
         content.setdefault("m.relates_to", outer["m.relates_to"])

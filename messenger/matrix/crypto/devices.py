@@ -12,7 +12,7 @@ from messenger.matrix.crypto.canonical import master_key_of, owner_signed, ub64,
 from messenger.matrix.crypto.records import Device, Identity
 from messenger.matrix.crypto.state import CryptoState, UserEntry
 from messenger.matrix.engine import DevicePolicy
-from messenger.matrix.http import CLIENT, HomeserverClient
+from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +20,7 @@ USERS_PER_QUERY = 250
 DEVICES_PER_USER = 500               # a homeserver could invent any number, and each costs a one-time key
 RETRY_FAILED_SERVER_S = 60.0
 MAX_ID_LENGTH = 255
+HTTP_BAD_REQUEST = 400
 
 
 class DeviceLists:
@@ -38,13 +39,31 @@ class DeviceLists:
         now, users, generation = self._state.clock(), self._state.users, self._state.generation
         due = sorted(user for user in user_ids if force or _needs_query(users[user], now))
         for start in range(0, len(due), USERS_PER_QUERY):
-            await self._query(due[start:start + USERS_PER_QUERY], generation)
+            await self._query_surely(due[start:start + USERS_PER_QUERY], generation)
 
     async def load(self, user_ids: Collection[str]) -> None:
         await self._state.ensure_loaded()
         if any(user not in self._state.users for user in user_ids):
             async with self._state.desk_store.unit() as unit:
                 await self._state.load_users(unit, user_ids)
+
+    async def _query_surely(self, user_ids: Sequence[str], generation: int) -> None:
+        """One user id that the homeserver refuses must not keep the others, or the whole batch, waiting."""
+        try:
+            await self._query(user_ids, generation)
+        except MatrixError as error:
+            if error.status != HTTP_BAD_REQUEST:
+                raise
+            if len(user_ids) == 1:
+                self._put_off(self._state.user(user_ids[0]))
+                return
+            for part in (user_ids[:len(user_ids) // 2], user_ids[len(user_ids) // 2:]):
+                await self._query_surely(part, generation)
+
+    def _put_off(self, entry: UserEntry) -> None:
+        entry.retry_at = self._state.clock() + RETRY_FAILED_SERVER_S
+        self._state.changed(entry.user_id)
+        log.warning("device_list_unreachable", extra={"user_id": entry.user_id})
 
     async def _query(self, user_ids: Sequence[str], generation: int) -> None:
         state = self._state
@@ -60,9 +79,7 @@ class DeviceLists:
     def _learn_user(self, entry: UserEntry, answer: Any, *, was_current: bool) -> None:
         state, now = self._state, self._state.clock()
         if _server_failed(answer, entry.user_id):
-            entry.retry_at = now + RETRY_FAILED_SERVER_S
-            state.epoch += 1
-            log.warning("device_list_unreachable", extra={"user_id": entry.user_id})
+            self._put_off(entry)
             return
         self._learn_identity(entry, answer)
         self._learn_devices(entry, answer)

@@ -13,7 +13,7 @@ from messenger.matrix.crypto import decryption
 from messenger.matrix.crypto.backup_keys import BackupKeys
 from messenger.matrix.crypto.devices import DeviceLists
 from messenger.matrix.crypto.history import HistorySharing
-from messenger.matrix.crypto.inbound import Receiver, authors_of, senders_of, sessions_of
+from messenger.matrix.crypto.inbound import Receiver, as_set, authors_of, senders_of, sessions_of
 from messenger.matrix.crypto.one_time_keys import KeyPool, StoreIsOlder, Unwedger
 from messenger.matrix.crypto.outgoing import Outgoing
 from messenger.matrix.crypto.records import Identity, RoomSession
@@ -23,6 +23,7 @@ from messenger.matrix.crypto.store import without_olm_account
 from messenger.matrix.crypto.todevice import ToDevice
 from messenger.matrix.engine import Decrypted, HistoryShared, RoomKey, Sealed, SendRequest, SyncCrypto
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError, Unreachable
+from messenger.observability.failpoints import fp
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +55,8 @@ class NioEngine:
     async def start(self) -> None:
         await self._leave_old_device()
         await self._state.ensure_loaded()
-        if self._state.machine.account.shared:
-            await self._check_published_keys()
-        else:
+        await self._check_published_keys()
+        if not self._state.machine.account.shared:
             await self._pool.fill()
         await self._lists.refresh([self.user_id])
 
@@ -82,7 +82,8 @@ class NioEngine:
     async def _check_published_keys(self) -> None:
         answer = await self._http.call("POST", f"{CLIENT}/keys/query", {"device_keys": {self.user_id: [self.device_id]}})
         published = answer.get("device_keys", {}).get(self.user_id, {}).get(self.device_id, {}).get("keys", {})
-        if published.get(f"ed25519:{self.device_id}") != self._state.machine.ed25519:
+        allowed = {self._state.machine.ed25519} | (set() if self._state.machine.account.shared else {None})
+        if published.get(f"ed25519:{self.device_id}") not in allowed:
             raise StoreIsOlder("the homeserver shows other keys for this device: log in for a new device")
 
     # -- receiving ----------------------------------------------------------------------------------------------------
@@ -127,6 +128,7 @@ class NioEngine:
         users, keys = senders_of(batch.to_device)
         await self._load(unit, batch, users | authors_of(batch), keys)
         news = await self._receiver.take(unit, batch.to_device)
+        fp("todevice_saved")
         if batch.one_time_keys is not None:          # 0 is a number: strangers took them all
             self._pool.on_server = batch.one_time_keys
         self._follow_lists(batch)
@@ -263,7 +265,7 @@ class NioEngine:
 
 
 def _names(values: Sequence[Any]) -> set[str]:
-    return {value for value in values if isinstance(value, str) and "\0" not in value}
+    return set().union(*map(as_set, values))
 
 
 def _is_from(event: Any, user_id: str) -> bool:

@@ -73,11 +73,11 @@ class Receiver:
         """A device that we could not reach opened a session itself: rooms that go without it look again."""
         if sender_key in self._state.no_session and self._state.machine.newest_session(sender_key) is not None:
             self._state.no_session.discard(sender_key)
-            self._state.epoch += 1
+            self._state.everybody_changed()
 
     def _room_key(self, payload: OlmPayload) -> InboundSession:
         content = payload.content
-        room_id, session_id = _short_text(content["room_id"]), _short_text(content["session_id"])
+        room_id, session_id = short_text(content["room_id"]), short_text(content["session_id"])
         if content["algorithm"] != MEGOLM:
             raise ValueError("unknown algorithm")
         self._check_claimed_key(payload)
@@ -123,12 +123,12 @@ class Receiver:
         return False
 
     def _withheld(self, event: Mapping[str, Any]) -> Iterable[Withheld]:
-        content, sender, code = event["content"], _short_text(event["sender"]), _short_text(event["content"]["code"])
+        content, sender, code = event["content"], short_text(event["sender"]), short_text(event["content"]["code"])
         if code == "m.no_olm":
             # They could not open an Olm session with us: we open one (Matrix spec, "m.room_key.withheld").
-            self._state.machine.wedged.add((sender, _short_text(content["sender_key"])))
+            self._state.machine.wedged.add((sender, short_text(content["sender_key"])))
         if "room_id" in content or code != "m.no_olm":
-            yield Withheld(pair=(_short_text(content["room_id"]), _short_text(content["session_id"])), user_id=sender,
+            yield Withheld(pair=(short_text(content["room_id"]), short_text(content["session_id"])), user_id=sender,
                            code=code)
 
     def _note(self, notice: Withheld) -> bool:
@@ -148,20 +148,20 @@ def senders_of(events: Sequence[Any]) -> tuple[set[str], set[str]]:
     for event in events:
         content = event.get("content") if isinstance(event, Mapping) else None
         if isinstance(content, Mapping) and event.get("type") == "m.room.encrypted":
-            users |= _as_set(event.get("sender"))
-            keys |= _as_set(content.get("sender_key"))
+            users |= as_set(event.get("sender"))
+            keys |= as_set(content.get("sender_key"))
     return users, keys
 
 
 def sessions_of(batch: SyncCrypto) -> set[RoomSession]:
     """The Megolm sessions that the room events of a batch name."""
     contents = ((room, event.get("content")) for room, event in batch.events if isinstance(event, Mapping))
-    return {(room, session) for room, content in contents if isinstance(content, Mapping)
-            for session in _as_set(content.get("session_id"))}
+    return {(room, session) for room_id, content in contents if isinstance(content, Mapping)
+            for room in as_set(room_id) for session in as_set(content.get("session_id"))}
 
 
 def authors_of(batch: SyncCrypto) -> set[str]:
-    return {user for _, event in batch.events if isinstance(event, Mapping) for user in _as_set(event.get("sender"))}
+    return {user for _, event in batch.events if isinstance(event, Mapping) for user in as_set(event.get("sender"))}
 
 
 def _agree(old: vodozemac.InboundGroupSession, new: vodozemac.InboundGroupSession) -> bool:
@@ -170,15 +170,16 @@ def _agree(old: vodozemac.InboundGroupSession, new: vodozemac.InboundGroupSessio
     return all(exported) and exported[0].to_base64() == exported[1].to_base64()
 
 
-def _short_text(value: Any) -> str:
+def short_text(value: Any) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= MAX_ID_LENGTH or "\0" in value:
         raise ValueError("not an identifier")
     value.encode()                                   # a lone surrogate cannot be stored
     return value
 
 
-def _as_set(value: Any) -> set[str]:
+def as_set(value: Any) -> set[str]:
+    """The value as a set of one if it is a usable identifier, else nothing."""
     try:
-        return {_short_text(value)}
+        return {short_text(value)}
     except ValueError:
         return set()

@@ -77,8 +77,9 @@ class RoomKeys:
         checked, session = self._checked.get(request.room_id), self._state.outbound.get(request.room_id)
         if checked is None or session is None or self._is_expired(session, request):
             return None
-        holds = (checked.session_id == session.megolm.session_id and checked.epoch == self._state.epoch
-                 and checked.retry_at > self._state.clock() and checked.request == _terms(request))
+        holds = (checked.session_id == session.megolm.session_id and checked.request == _terms(request)
+                 and checked.retry_at > self._state.clock()
+                 and self._state.is_unchanged(request.recipients, since=checked.epoch))
         return checked.unreached if holds else None
 
     def forget(self, rooms: set[str]) -> None:

@@ -5,6 +5,7 @@ before it is needed. When a transaction fails, `forget` throws all of it away: m
 ratchet never skips."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -34,6 +35,8 @@ from messenger.matrix.crypto.records import (
     withheld_row,
 )
 from messenger.matrix.crypto.store import MachineStore
+
+log = logging.getLogger(__name__)
 
 Name = TypeVar("Name")
 Value = TypeVar("Value")
@@ -91,6 +94,8 @@ class CryptoState:
         self.lock = asyncio.Lock()
         self.generation = 0          # grows when memory is thrown away
         self.epoch = 0               # grows with every change of anybody's devices
+        self._changed_in: dict[str, int] = {}
+        self._unknown_before = 0
         self.no_session: set[str] = set()        # Curve25519 keys of devices that had no one-time key for us
         self.in_flight = 0           # sends that hold sessions across network calls
         self.signed_device_keys: Mapping[str, Any] | None = None
@@ -101,7 +106,7 @@ class CryptoState:
 
     def forget(self) -> None:
         self.generation += 1
-        self.epoch += 1
+        self.everybody_changed()
         self.is_loaded = False
         self.users: dict[str, UserEntry] = {}
         self.inbound: dict[RoomSession, dict[str, InboundSession]] = {}
@@ -127,22 +132,28 @@ class CryptoState:
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
+        """What changed inside must be flushed and committed inside. If that fails, or was forgotten, memory is too."""
         async with self.lock:
             await self.ensure_loaded()
-            yield
+            try:
+                yield
+            except MemoryLost:                       # found at once, before anything changed
+                raise
+            except BaseException:
+                self.forget()
+                raise
+            if not self.changes.is_clean:
+                log.error("crypto_changes_not_flushed")
+                self.forget()
 
     @asynccontextmanager
     async def change(self) -> AsyncIterator[None]:
         """Ratchets and lists may change inside; they are committed when it ends well and forgotten when it does not."""
         async with self.exclusive():
-            try:
-                yield
-                if not self.changes.is_clean:
-                    async with self.desk_store.unit() as unit:
-                        await self.flush(unit)
-            except BaseException:
-                self.forget()
-                raise
+            yield
+            if not self.changes.is_clean:
+                async with self.desk_store.unit() as unit:
+                    await self.flush(unit)
 
     async def flush(self, unit: CryptoRows) -> None:
         rows = self.changes.take()
@@ -226,6 +237,22 @@ class CryptoState:
             found[room] = outbound_of(row, shared.get(room), self.changes.pickle_key.raw)
         _add(self.outbound, found)
 
+    # -- whose devices changed since ----------------------------------------------------------------------------------
+
+    def changed(self, user_id: str) -> None:
+        self.epoch += 1
+        self._changed_in[user_id] = self.epoch
+
+    def everybody_changed(self) -> None:
+        self.epoch += 1
+        self._unknown_before = self.epoch
+        self._changed_in = {}
+
+    def is_unchanged(self, user_ids: Iterable[str], *, since: int) -> bool:
+        """Did nothing happen to these users' devices after the moment when `epoch` was `since`?"""
+        changed = self._changed_in
+        return since >= self._unknown_before and all(changed.get(user, 0) <= since for user in user_ids)
+
     # -- changing (inside `exclusive`) --------------------------------------------------------------------------------
 
     def user(self, user_id: str) -> UserEntry:
@@ -235,23 +262,23 @@ class CryptoState:
         return self.machine.newest_session(device.curve25519)
 
     def save_device(self, device: Device) -> None:
-        self.epoch += 1
+        self.changed(device.user_id)
         self.user(device.user_id).devices[device.device_id] = device
         self.changes.mark("mx_device", *device.id, row=lambda: device_row(device))
 
     def save_identity(self, identity: Identity) -> None:
-        self.epoch += 1
+        self.changed(identity.user_id)
         self.user(identity.user_id).identity = identity
         self.changes.mark("mx_identity", identity.user_id, row=lambda: identity_row(identity))
 
     def save_tracking(self, user_id: str, *, stale: bool) -> None:
-        self.epoch += 1
+        self.changed(user_id)
         entry = self.user(user_id)
         entry.tracked, entry.stale = True, stale
         self.changes.mark("mx_tracked", user_id, row=lambda: tracked_row(user_id, stale=entry.stale))
 
     def untrack(self, user_id: str) -> None:
-        self.epoch += 1
+        self.changed(user_id)
         entry = self.user(user_id)
         entry.tracked, entry.stale = False, True
         self.changes.mark("mx_tracked", user_id, row=lambda: tracked_row(user_id, stale=True, removed=True))

@@ -16,6 +16,7 @@ from messenger.observability.failpoints import fp
 log = logging.getLogger(__name__)
 
 DEVICES_PER_PUT = 20
+PUTS_AT_ONCE = 16                    # a burst of new rooms must not drown the homeserver
 DEVICES_PER_CLAIM = 500
 FIRST_RETRY_S, LAST_RETRY_S = 30.0, 3600.0
 Messages = dict[str, dict[str, Any]]            # user id -> device id -> content
@@ -26,6 +27,7 @@ class ToDevice:
 
     def __init__(self, state: CryptoState, http: HomeserverClient) -> None:
         self._state, self._http = state, http
+        self._wire = asyncio.Semaphore(PUTS_AT_ONCE)
         self._tries: dict[UserDevice, tuple[int, float]] = {}
 
     def retry_at(self, device: Device) -> float:
@@ -97,7 +99,8 @@ class ToDevice:
         devices = {(user, device) for user, by_device in messages.items() for device in by_device}
         name = "|".join((self._state.user_id, self._state.device_id, event_type, about, *map("/".join, sorted(devices))))
         txn = "k" + uuid5(NAMESPACE_URL, name).hex
-        await self._http.call("PUT", f"{CLIENT}/sendToDevice/" + path(event_type, txn), {"messages": messages})
+        async with self._wire:
+            await self._http.call("PUT", f"{CLIENT}/sendToDevice/" + path(event_type, txn), {"messages": messages})
         return devices
 
     async def put_all(self, event_type: str, parts: Sequence[Messages], *,
