@@ -11,7 +11,7 @@ import puremagic
 
 from messenger.domain.attachment import DEFAULT_POLICY, UNKNOWN, canonical
 
-MAX_PIXELS = 100_000_000      # more is a decompression bomb for everybody who opens it
+MAX_PIXELS = 100_000_000  # more is a decompression bomb for everybody who opens it
 _HEAD = 4096
 _TEXT_SAMPLE = 65_536
 

@@ -33,23 +33,36 @@ async def customer_wrote(turn: Turn, item: InboundMessage) -> None:
     if chat.conversation is None:
         return await _open(turn, item, chat, message)
     conversation = await turn.unit.conversations.lock(chat.conversation)
-    await turn.act(conversation.id, conversation, ReceiveMessage(message=message.id), actor=CUSTOMER,
-                   message=message, trace=_origin(item, message))
+    await turn.act(
+        conversation.id,
+        conversation,
+        ReceiveMessage(message=message.id),
+        actor=CUSTOMER,
+        message=message,
+        trace=_origin(item, message),
+    )
 
 
 async def customer_sent_something_unknown(turn: Turn, item: Unsupported) -> None:
     """Never dropped: the team sees that something came, and what kind of thing it was."""
     chat = await turn.unit.chats.find(item.account, item.raw or "")
     if chat is not None and chat.conversation is not None:
-        turn.effects.append(PostNotice(conversation=chat.conversation, text="S25.unsupported", fields={"what": item.what}))
+        turn.effects.append(
+            PostNotice(conversation=chat.conversation, text="S25.unsupported", fields={"what": item.what})
+        )
 
 
 async def customer_message_unreadable(turn: Turn, item: Unreadable, chat: Chat) -> None:
     if item.reason == "clear_text":
         turn.effects.append(TellCustomer(chat=chat.id, text="C.clear"))
     elif chat.conversation is not None:
-        turn.effects.append(PostNotice(conversation=chat.conversation, text="S25.customer",
-                                       fields={"at": item.at.isoformat(), "reason": item.reason}))
+        turn.effects.append(
+            PostNotice(
+                conversation=chat.conversation,
+                text="S25.customer",
+                fields={"at": item.at.isoformat(), "reason": item.reason},
+            )
+        )
     if item.reason not in ("clear_text", "waiting_key"):
         turn.effects.append(TellCustomer(chat=chat.id, text="C9"))
 
@@ -60,8 +73,15 @@ async def _open(turn: Turn, item: InboundMessage, chat: Chat, message: StoredMes
         await turn.unit.chats.set_language(chat.id, language)
     chosen = route(Arrival(language=language, first_text=item.content.text), await turn.unit.people.groups())
     id = ConversationId(turn.unit.new_id("conversation", item.account, item.source_id))
-    command = OpenConversation(number=await _free_number(turn, id), contact=chat.contact, chat=chat.id, language=language,
-                               group=chosen.group, routed_because=chosen.reason, message=message.id)
+    command = OpenConversation(
+        number=await _free_number(turn, id),
+        contact=chat.contact,
+        chat=chat.id,
+        language=language,
+        group=chosen.group,
+        routed_because=chosen.reason,
+        message=message.id,
+    )
     first = replace(message, conversation=id)
     await turn.act(id, None, command, actor=CUSTOMER, message=first, trace=_origin(item, first))
 
@@ -75,10 +95,24 @@ async def _free_number(turn: Turn, id: ConversationId) -> str:
 
 def _stored(turn: Turn, item: InboundMessage, chat: Chat) -> StoredMessage:
     id = MessageId(turn.unit.new_id("message", item.account, item.source_id))
-    return StoredMessage(id=id, conversation=chat.conversation or ConversationId(id), author=None, fate=None, content=item.content,
-                         at=item.at, is_unverified=item.assurance < Assurance.AUTHENTICATED, is_late="late" in item.signals)
+    return StoredMessage(
+        id=id,
+        conversation=chat.conversation or ConversationId(id),
+        author=None,
+        fate=None,
+        content=item.content,
+        at=item.at,
+        is_unverified=item.assurance < Assurance.AUTHENTICATED,
+        is_late="late" in item.signals,
+    )
 
 
 def _origin(item: InboundMessage, message: StoredMessage) -> Trace:
-    return Trace(account=item.account, room=item.hints[0], remote_id=item.remote_ids[0], kind="origin",
-                 conversation=message.conversation, message=message.id)
+    return Trace(
+        account=item.account,
+        room=item.hints[0],
+        remote_id=item.remote_ids[0],
+        kind="origin",
+        conversation=message.conversation,
+        message=message.id,
+    )

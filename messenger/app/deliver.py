@@ -33,14 +33,14 @@ from messenger.channels.errors import Rejected, Temporary
 from messenger.channels.messages import Content, OutboundMessage
 from messenger.domain.attachment import MAX_BYTES, Policy, Refused
 from messenger.domain.ids import AgentId, ChatId, ConversationId, GroupId, MessageId
-from messenger.domain.people import DevicePolicy, ReplyMode
+from messenger.domain.people import ReplyMode
 from messenger.domain.replies import MARKERS
 from messenger.domain.staff_commands import COMMANDS
 from messenger.domain.text import json_size, pieces
 from messenger.i18n import Texts, texts
 
-MAX_BODY = 30_000            # a plain body; with ids and relations below the 40 kB of plaintext that fit into one event
-MAX_HTML = 12_000            # more markup than this is left out: the plain text says it all
+MAX_BODY = 30_000  # a plain body; with ids and relations below the 40 kB of plaintext that fit into one event
+MAX_HTML = 12_000  # more markup than this is left out: the plain text says it all
 MAX_BOTH = 38_000
 
 
@@ -116,7 +116,9 @@ class Deliverer:
         case = await self._case(effect.conversation)
         room = self._room_of(case)
         event = await self.desk.post(Place(room=room), await self._card(case), txn=txn, policy=case.group.device_policy)
-        trace = Trace(account=self.desk.account, room=room, remote_id=event, kind="card", conversation=case.conversation.id)
+        trace = Trace(
+            account=self.desk.account, room=room, remote_id=event, kind="card", conversation=case.conversation.id
+        )
         return Outcome(traces=[trace], card=(case.conversation.id, room, event))
 
     async def _edit_card(self, effect: fx.EditCard, txn: str) -> Outcome:
@@ -138,21 +140,39 @@ class Deliverer:
             return await self._relay_file(case, message, words, profile, mentions, txn)
         events = []
         for n, part in enumerate(_parts(message.content)):
-            text = render.customer_message(words, case.chat.name, part.text, _safe(part.html), unverified=message.is_unverified)
+            text = render.customer_message(
+                words, case.chat.name, part.text, _safe(part.html), unverified=message.is_unverified
+            )
             said = _fitted(Said(plain=text.plain, html=text.html, mentions=mentions if n == 0 else (), profile=profile))
             events.append(await self._post(case, said, _part_txn(txn, n)))
         return Outcome(traces=[self._copy(case, message, event) for event in events])
 
-    async def _relay_file(self, case: Case, message: StoredMessage, words: Texts, profile: tuple[str, str], mentions: Sequence[str],
-                          txn: str) -> Outcome:
+    async def _relay_file(
+        self,
+        case: Case,
+        message: StoredMessage,
+        words: Texts,
+        profile: tuple[str, str],
+        mentions: Sequence[str],
+        txn: str,
+    ) -> Outcome:
         ref = message.content.media[0]
         checked = await fetch_checked(self.files, ref, Policy(max_bytes=self.max_file_bytes))
         if isinstance(checked, Refused):
             text = render.held_back(words, case.chat.name, ref.filename, checked.code)
             event = await self._post(case, Said(plain=text.plain, html=text.html, mentions=mentions), txn)
-            return Outcome(traces=[self._copy(case, message, event)], items=[ended(effect_of(message), txn, checked.code)])
-        text = render.attachment_caption(words, case.chat.name, checked.kind, checked.file.name, len(checked.file.data),
-                                         caption=message.content.text, unverified=message.is_unverified)
+            return Outcome(
+                traces=[self._copy(case, message, event)], items=[ended(effect_of(message), txn, checked.code)]
+            )
+        text = render.attachment_caption(
+            words,
+            case.chat.name,
+            checked.kind,
+            checked.file.name,
+            len(checked.file.data),
+            caption=message.content.text,
+            unverified=message.is_unverified,
+        )
         said = Said(plain=text.plain, html=text.html, mentions=mentions, profile=profile, file=checked.file)
         return Outcome(traces=[self._copy(case, message, await self._post(case, said, txn))])
 
@@ -166,14 +186,19 @@ class Deliverer:
             text = render.help_text(words, COMMANDS, every=effect.text == "S33.all")
         else:
             text = render.notice(words, effect.text, clock=_clock(case), **fields)
-        said = Said(plain=text.plain, html=text.html, is_notice=mentioned is None, mentions=[mentioned.address] if mentioned else [])
+        said = Said(
+            plain=text.plain,
+            html=text.html,
+            is_notice=mentioned is None,
+            mentions=[mentioned.address] if mentioned else [],
+        )
         await self._post(case, said, txn)
         return self._nothing
 
     async def _post_context(self, effect: fx.PostContext, txn: str) -> Outcome:
         case = await self._case(effect.conversation)
         if case.owner is None or case.owner.id != effect.agent:
-            return self._nothing                             # given back in the meantime
+            return self._nothing  # given back in the meantime
         explicit = case.group.reply_mode is ReplyMode.EXPLICIT
         text = render.context(texts(case.group.language), self._view(case, ""), explicit=explicit)
         await self._post(case, Said(plain=text.plain, html=text.html, mentions=[case.owner.address]), txn)
@@ -208,15 +233,28 @@ class Deliverer:
             for n, part in enumerate(_parts(message.content)):
                 text = render.customer_message(words, name, part.text, _safe(part.html))
                 remote += await self._send(case.chat, text, _part_txn(txn, n))
-        traces = [Trace(account=case.chat.account, room=case.chat.remote, remote_id=id, kind="copy", conversation=case.conversation.id,
-                        message=message.id) for id in remote]
+        traces = [
+            Trace(
+                account=case.chat.account,
+                room=case.chat.remote,
+                remote_id=id,
+                kind="copy",
+                conversation=case.conversation.id,
+                message=message.id,
+            )
+            for id in remote
+        ]
         return Outcome(traces=traces, items=[ended(effect, txn, "")])
 
     async def _send_file(self, chat: Chat, message: StoredMessage, words: Texts, name: str, txn: str) -> Sequence[str]:
         checked = await fetch_checked(self.files, message.content.media[0], Policy(max_bytes=self.max_file_bytes))
         if isinstance(checked, Refused):
             raise Rejected("too_large" if checked.code == "too_big" else "bad_media", raw_code=checked.code)
-        caption = render.customer_message(words, name, message.content.text) if message.content.text else render.Rendered("", "")
+        caption = (
+            render.customer_message(words, name, message.content.text)
+            if message.content.text
+            else render.Rendered("", "")
+        )
         out = self._outbound(chat, caption, txn)
         return (await self.channel.send_file(out, checked.file)).remote_ids
 
@@ -234,7 +272,9 @@ class Deliverer:
 
     def _told(self, text: str, chat: Chat, fields: dict[str, str]) -> render.Rendered:
         if text == "C1":
-            return render.greeting([texts(language) for language in self.organisation.languages], self.organisation.name)
+            return render.greeting(
+                [texts(language) for language in self.organisation.languages], self.organisation.name
+            )
         return render.notice(texts(self._language(chat)), text, org=self.organisation.name, **fields)
 
     async def _send(self, chat: Chat, text: render.Rendered, txn: str) -> Sequence[str]:
@@ -242,7 +282,9 @@ class Deliverer:
         return (await self.channel.send(self._outbound(chat, render.Rendered(said.plain, said.html), txn))).remote_ids
 
     def _outbound(self, chat: Chat, text: render.Rendered, txn: str) -> OutboundMessage:
-        return OutboundMessage(key=txn, to=chat.person, content=Content(text=text.plain, html=text.html), reply_token=chat.remote)
+        return OutboundMessage(
+            key=txn, to=chat.person, content=Content(text=text.plain, html=text.html), reply_token=chat.remote
+        )
 
     def _language(self, chat: Chat) -> str:
         return chat.language or self.organisation.languages[0]
@@ -260,7 +302,11 @@ class Deliverer:
         async with self.units() as unit:
             group = await unit.people.group(GroupId(effect.group))
             room = await unit.people.room_of_group(group.id)
-            address = "" if isinstance(effect, fx.ProvideGroupRoom) else (await unit.people.agent(AgentId(effect.agent))).address
+            address = (
+                ""
+                if isinstance(effect, fx.ProvideGroupRoom)
+                else (await unit.people.agent(AgentId(effect.agent))).address
+            )
         match effect:
             case fx.ProvideGroupRoom():
                 return Outcome(group_room=(group.id, room or await self.desk.provide_room(group)))
@@ -297,13 +343,31 @@ class Deliverer:
     def _view(self, case: Case, preview: str) -> render.CardView:
         now = case.conversation
         return render.CardView(
-            ref=now.number, label=case.chat.name, channel=self.channel_name, language=now.language, state=now.state.value,
-            owner=case.owner.name if case.owner else None, since=now.opened_at, claimed_at=now.claimed_at,
-            waiting_since=now.waiting_since, is_released=now.is_released, preview=preview or None, leg="matrix", tz=_clock(case).tz, now=_clock(case).now)
+            ref=now.number,
+            label=case.chat.name,
+            channel=self.channel_name,
+            language=now.language,
+            state=now.state.value,
+            owner=case.owner.name if case.owner else None,
+            since=now.opened_at,
+            claimed_at=now.claimed_at,
+            waiting_since=now.waiting_since,
+            is_released=now.is_released,
+            preview=preview or None,
+            leg="matrix",
+            tz=_clock(case).tz,
+            now=_clock(case).now,
+        )
 
     def _copy(self, case: Case, message: StoredMessage, event: str) -> Trace:
-        return Trace(account=self.desk.account, room=self._room_of(case), remote_id=event, kind="copy", conversation=case.conversation.id,
-                     message=message.id)
+        return Trace(
+            account=self.desk.account,
+            room=self._room_of(case),
+            remote_id=event,
+            kind="copy",
+            conversation=case.conversation.id,
+            message=message.id,
+        )
 
     def _room_of(self, case: Case) -> str:
         if case.room is None:
@@ -317,7 +381,9 @@ def effect_of(message: StoredMessage) -> fx.RelayToThread:
 
 def ended(effect: fx.SendToCustomer | fx.RelayToThread, txn: str, code: str) -> NewItem:
     """The result of a send; it comes back through the inbox."""
-    kind: Literal["SendToCustomer", "RelayToThread"] = "SendToCustomer" if isinstance(effect, fx.SendToCustomer) else "RelayToThread"
+    kind: Literal["SendToCustomer", "RelayToThread"] = (
+        "SendToCustomer" if isinstance(effect, fx.SendToCustomer) else "RelayToThread"
+    )
     item = SendEnded(conversation=effect.conversation, message=effect.message, effect=kind, code=code)
     return NewItem(source="outbox", source_id=txn, lane=f"ended:{effect.message}", item=item)
 

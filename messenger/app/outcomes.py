@@ -28,4 +28,6 @@ async def _answer_ended(turn: Turn, conversation: Conversation, message: StoredM
 
 def _customers_file_was_refused(turn: Turn, conversation: Conversation, message: StoredMessage, code: str) -> None:
     name = next((media.filename for media in message.content.media), "")
-    turn.effects.append(TellCustomer(chat=conversation.chat, conversation=conversation.id, text=f"C10.{code}", fields={"file": name}))
+    turn.effects.append(
+        TellCustomer(chat=conversation.chat, conversation=conversation.id, text=f"C10.{code}", fields={"file": name})
+    )

@@ -18,8 +18,17 @@ from messenger.domain.ids import AgentId, ChatId, ContactId, ConversationId, Gro
 from messenger.domain.people import Agent, DevicePolicy, Role, SkillGroup
 from messenger.domain.replies import Fate
 
-CryptoTable = Literal["mx_account", "mx_olm", "mx_megolm", "mx_megolm_out", "mx_megolm_shared", "mx_device", "mx_identity",
-                      "mx_tracked", "mx_withheld"]
+CryptoTable = Literal[
+    "mx_account",
+    "mx_olm",
+    "mx_megolm",
+    "mx_megolm_out",
+    "mx_megolm_shared",
+    "mx_device",
+    "mx_identity",
+    "mx_tracked",
+    "mx_withheld",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +45,9 @@ class CryptoRow:
 
 
 class CryptoRows(Protocol):
-    async def read(self, table: CryptoTable, where: Sequence[Mapping[str, Any]] | None = None, *,
-                   limit: int | None = None) -> Sequence[CryptoRow]:
+    async def read(
+        self, table: CryptoTable, where: Sequence[Mapping[str, Any]] | None = None, *, limit: int | None = None
+    ) -> Sequence[CryptoRow]:
         """Rows of this account that match ANY of the mappings (column -> value, key or clear column); None = all rows."""
         ...
 
@@ -52,7 +62,7 @@ class DeskUnit(CryptoRows, Protocol):
 
 
 class DeskStore(Protocol):
-    account: str                                      # the bot's user id
+    account: str  # the bot's user id
 
     def unit(self) -> AbstractAsyncContextManager[DeskUnit]: ...
 
@@ -84,9 +94,9 @@ class Arrival:
     source_id: str
     lane: str
     item: Item
-    waits_for: tuple[str, str] | None = None          # (room id, session id)
+    waits_for: tuple[str, str] | None = None  # (room id, session id)
     raw: Mapping[str, Any] | None = None
-    ciphertext: tuple[str, str, str, int] | None = None   # (room id, sender key, session id, index)
+    ciphertext: tuple[str, str, str, int] | None = None  # (room id, sender key, session id, index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -377,7 +387,7 @@ class File:
     data: bytes
     name: str
     mime: str
-    type: str                                        # m.image, m.file, m.audio, m.video
+    type: str  # m.image, m.file, m.audio, m.video
     info: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -389,7 +399,7 @@ class Said:
     html: str
     is_notice: bool = False
     mentions: Sequence[str] = ()
-    profile: tuple[str, str] | None = None           # (stable id, display name): MSC4144
+    profile: tuple[str, str] | None = None  # (stable id, display name): MSC4144
     file: File | None = None
 
 

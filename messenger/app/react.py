@@ -20,7 +20,9 @@ from messenger.domain.conversation import Conversation
 from messenger.domain.replies import Fate
 
 
-def react(event: e.Event, before: Conversation | None, after: Conversation, *, tell: frozenset[str]) -> Sequence[Effect]:
+def react(
+    event: e.Event, before: Conversation | None, after: Conversation, *, tell: frozenset[str]
+) -> Sequence[Effect]:
     """The effects of one event, in the order in which they shall leave. `tell` names what this group tells its customers."""
     here = after.id
     match event:
@@ -31,16 +33,25 @@ def react(event: e.Event, before: Conversation | None, after: Conversation, *, t
         case e.MessageReceived():
             return [RelayToThread(conversation=here, message=event.message), *_turn_changed(before, after)]
         case e.ConversationClaimed():
-            told = [TellCustomer(chat=after.chat, conversation=here, text="C4", agent=event.agent)] if "claim" in tell else []
+            told = (
+                [TellCustomer(chat=after.chat, conversation=here, text="C4", agent=event.agent)]
+                if "claim" in tell
+                else []
+            )
             return [EditCard(conversation=here), PostContext(conversation=here, agent=event.agent), *told]
         case e.ConversationReleased():
             return [EditCard(conversation=here)]
         case e.ReplyAccepted():
-            return [SendToCustomer(conversation=here, chat=after.chat, message=event.message),
-                    ShowFate(conversation=here, message=event.message), *_turn_changed(before, after)]
+            return [
+                SendToCustomer(conversation=here, chat=after.chat, message=event.message),
+                ShowFate(conversation=here, message=event.message),
+                *_turn_changed(before, after),
+            ]
         case e.ReplyHeld():
-            return [ShowFateNow(conversation=here, message=event.message),
-                    PostNotice(conversation=here, text=f"S8.{event.reason}", mention=event.author)]
+            return [
+                ShowFateNow(conversation=here, message=event.message),
+                PostNotice(conversation=here, text=f"S8.{event.reason}", mention=event.author),
+            ]
         case e.NoteKept() | e.MessageDelivered() | e.MessageFailed():
             return [ShowFateNow(conversation=here, message=event.message)]
         case _:

@@ -260,7 +260,7 @@ def _shown_field(texts: Texts, name: str, value: Field | datetime, clock: Clock)
     match name, value:
         case _, datetime():
             return say_time(texts, value, clock)
-        case ("at" | "since" | "until"), str() if value:
+        case (("at" | "since" | "until"), str()) if value:
             return say_time(texts, datetime.fromisoformat(value), clock)
         case "label", str():
             return shown_name(texts, value)

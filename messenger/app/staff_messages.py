@@ -15,13 +15,29 @@ from messenger.domain.ids import GroupId, MessageId
 from messenger.domain.replies import Said
 
 
-async def add_message(turn: Turn, item: StaffSaid, content: Content, conversation: Conversation, seat: Seat, said: Said) -> None:
+async def add_message(
+    turn: Turn, item: StaffSaid, content: Content, conversation: Conversation, seat: Seat, said: Said
+) -> None:
     """Stores what staff wrote at the conversation's place and lets the reply rule decide where it goes."""
     group = await turn.unit.people.group(group_of(conversation))
     id = MessageId(turn.unit.new_id("message", item.account, item.event))
-    message = StoredMessage(id=id, conversation=conversation.id, author=seat.agent.id, fate=None, content=content, at=item.at,
-                            type=item.type)
-    trace = Trace(account=item.account, room=item.room, remote_id=item.event, kind="origin", conversation=conversation.id, message=id)
+    message = StoredMessage(
+        id=id,
+        conversation=conversation.id,
+        author=seat.agent.id,
+        fate=None,
+        content=content,
+        at=item.at,
+        type=item.type,
+    )
+    trace = Trace(
+        account=item.account,
+        room=item.room,
+        remote_id=item.event,
+        kind="origin",
+        conversation=conversation.id,
+        message=id,
+    )
     command = AddStaffMessage(message=id, author=seat.agent.id, role=seat.role, said=said, mode=group.reply_mode)
     events = await turn.act(conversation.id, conversation, command, actor=actor_of(seat), message=message, trace=trace)
     await _explain_kept(turn, conversation, seat, events)

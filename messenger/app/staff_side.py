@@ -25,7 +25,7 @@ async def staff_said(turn: Turn, item: StaffSaid) -> None:
         return await _outside_of_places(turn, item)
     conversation, seat = await _conversation_and_seat(turn, trace.conversation, item.sender)
     if seat is None or item.is_edit:
-        return
+        return None
     said = Said(type=item.type, text=item.content.text, mentions_staff=await turn.unit.people.is_staff(item.mentions))
     if not is_command(said):
         return await add_message(turn, item, item.content, conversation, seat, said)
@@ -89,15 +89,18 @@ async def _claim_by_reaction(turn: Turn, item: StaffReacted, conversation: Conve
         command = ClaimConversation(agent=seat.agent.id, role=seat.role)
         await turn.act(conversation.id, conversation, command, actor=actor_of(seat))
     except AlreadyYours:
-        return
+        return None
     except DomainError as error:
         turn.effects.append(RemoveReaction(room=item.room, event=item.event))
         return explain_refusal(turn, conversation, error)
-    await turn.unit.messages.add_trace(Trace(account=item.account, room=item.room, remote_id=item.event, kind="claim",
-                                             conversation=conversation.id))
+    await turn.unit.messages.add_trace(
+        Trace(account=item.account, room=item.room, remote_id=item.event, kind="claim", conversation=conversation.id)
+    )
 
 
-async def _approve_by_reaction(turn: Turn, item: StaffReacted, conversation: Conversation, seat: Seat, id: MessageId) -> None:
+async def _approve_by_reaction(
+    turn: Turn, item: StaffReacted, conversation: Conversation, seat: Seat, id: MessageId
+) -> None:
     message = await turn.unit.messages.get(id)
     if message.fate is not Fate.HELD or message.author is None:
         return
@@ -111,7 +114,9 @@ async def _approve_by_reaction(turn: Turn, item: StaffReacted, conversation: Con
 
 async def _outside_of_places(turn: Turn, item: StaffSaid) -> None:
     """Team chat. Only who answers to a card or a thread message in the wrong place is told so."""
-    trace = await turn.unit.messages.find_trace(item.account, item.reply_to) if item.reply_to and not item.thread else None
+    trace = (
+        await turn.unit.messages.find_trace(item.account, item.reply_to) if item.reply_to and not item.thread else None
+    )
     if trace is not None and trace.conversation is not None:
         conversation = await turn.unit.conversations.lock(trace.conversation)
         turn.effects.append(AnswerInRoom(room=item.room, event=item.event, text="S26", conversation=conversation.id))

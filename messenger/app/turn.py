@@ -25,8 +25,16 @@ class Turn:
     source: str
     effects: list[Effect] = field(default_factory=list)
 
-    async def act(self, id: ConversationId, before: Conversation | None, command: Command, *, actor: str,
-                  message: StoredMessage | None = None, trace: Trace | None = None) -> Sequence[Event]:
+    async def act(
+        self,
+        id: ConversationId,
+        before: Conversation | None,
+        command: Command,
+        *,
+        actor: str,
+        message: StoredMessage | None = None,
+        trace: Trace | None = None,
+    ) -> Sequence[Event]:
         """Decides, records and reacts. A new `message` is stored with the fate that the events give it. Raises DomainError,
         then nothing has been written."""
         events = decide(before, command)
@@ -50,12 +58,19 @@ class Turn:
             await self.unit.outbox.put(self.source, self.effects)
             fp("outbox_inserted")
 
-    async def _record(self, id: ConversationId, before: Conversation | None, events: Sequence[Event], actor: str) -> None:
+    async def _record(
+        self, id: ConversationId, before: Conversation | None, events: Sequence[Event], actor: str
+    ) -> None:
         now, conversation, recorded = self.unit.now, before, []
         steps = []
         for event in events:
-            entry = Recorded(conversation=id, version=conversation.version + 1 if conversation else 1, event=event, at=now,
-                             actor=actor)
+            entry = Recorded(
+                conversation=id,
+                version=conversation.version + 1 if conversation else 1,
+                event=event,
+                at=now,
+                actor=actor,
+            )
             was, conversation = conversation, evolve(conversation, entry)
             recorded.append(entry)
             steps.append((event, was, conversation))

@@ -6,5 +6,18 @@ from messenger.bootstrap.desk import DeskIdentity, desk_findings, desk_identity,
 from messenger.bootstrap.service import serve
 from messenger.storage.encryption import write_root_key
 
-__all__ = ["Admin", "DeskIdentity", "SchemaStatus", "desk_findings", "desk_identity", "embedded_database", "migrate",
-           "migration_sql", "open_admin", "open_desk_client", "schema_status", "serve", "write_root_key"]
+__all__ = [
+    "Admin",
+    "DeskIdentity",
+    "SchemaStatus",
+    "desk_findings",
+    "desk_identity",
+    "embedded_database",
+    "migrate",
+    "migration_sql",
+    "open_admin",
+    "open_desk_client",
+    "schema_status",
+    "serve",
+    "write_root_key",
+]

@@ -15,16 +15,27 @@ class Admin:
     def __init__(self, storage: Storage, settings: Settings) -> None:
         self._engine = storage.engine
         self._settings = settings
-        self._change = Administration(storage.engine, storage.keys, namespace=storage.namespace, desk=settings.desk().user_id)
+        self._change = Administration(
+            storage.engine, storage.keys, namespace=storage.namespace, desk=settings.desk().user_id
+        )
 
     async def groups(self) -> Sequence[people.GroupRow]:
         return await people.groups(self._engine)
 
-    async def add_group(self, name: str, *, default: bool = False, languages: Sequence[str] = (), keywords: Sequence[str] = (),
-                        **settings: Any) -> None:
+    async def add_group(
+        self,
+        name: str,
+        *,
+        default: bool = False,
+        languages: Sequence[str] = (),
+        keywords: Sequence[str] = (),
+        **settings: Any,
+    ) -> None:
         """`settings`: reply_mode, device_policy, announce_preview, tell_customer, language, time_zone."""
         house = {"language": self._settings.i18n.default, "time_zone": self._settings.server.time_zone}
-        await self._change.add_group(name, is_default=default, languages=languages, keywords=keywords, settings={**house, **settings})
+        await self._change.add_group(
+            name, is_default=default, languages=languages, keywords=keywords, settings={**house, **settings}
+        )
 
     async def add_rule(self, group: str, *, languages: Sequence[str] = (), keywords: Sequence[str] = ()) -> None:
         await self._change.add_rule(group, languages=languages, keywords=keywords)
@@ -44,8 +55,9 @@ class Admin:
     async def add_agent(self, address: str, name: str, language: str = "en") -> None:
         await self._change.add_agent(address, name, language)
 
-    async def conversations(self, *, state: str | None = None, group: str | None = None, limit: int = 50
-                            ) -> Sequence[cases.ConversationRow]:
+    async def conversations(
+        self, *, state: str | None = None, group: str | None = None, limit: int = 50
+    ) -> Sequence[cases.ConversationRow]:
         return await cases.conversations(self._engine, state=state, group=group, limit=limit)
 
     async def conversation(self, ref: str) -> cases.ConversationDetails | None:

@@ -36,9 +36,17 @@ async def log_in(storage: Storage, settings: Settings, desk: Desk) -> DeskLogin:
         return known
     http = HomeserverClient(settings.matrix.homeserver)
     try:
-        answer = await http.call("POST", f"{CLIENT}/login", {
-            "type": "m.login.password", "identifier": {"type": "m.id.user", "user": desk.user_id}, "password": desk.read_password(),
-            "device_id": secrets.token_hex(5).upper(), "initial_device_display_name": DEVICE_NAME})
+        answer = await http.call(
+            "POST",
+            f"{CLIENT}/login",
+            {
+                "type": "m.login.password",
+                "identifier": {"type": "m.id.user", "user": desk.user_id},
+                "password": desk.read_password(),
+                "device_id": secrets.token_hex(5).upper(),
+                "initial_device_display_name": DEVICE_NAME,
+            },
+        )
     finally:
         await http.close()
     login = DeskLogin(account=desk.user_id, device_id=answer["device_id"], token=answer["access_token"])
@@ -46,7 +54,9 @@ async def log_in(storage: Storage, settings: Settings, desk: Desk) -> DeskLogin:
     return login
 
 
-async def identify(storage: Storage, settings: Settings, desk: Desk, http: HomeserverClient, engine: NioEngine, login: DeskLogin) -> Identity:
+async def identify(
+    storage: Storage, settings: Settings, desk: Desk, http: HomeserverClient, engine: NioEngine, login: DeskLogin
+) -> Identity:
     """Cross-signs the device; makes the identity at the first start and leaves its recovery key with the operator."""
     file = settings.recovery_key_file(desk)
     password = desk.read_password() if desk.password or desk.password_file else None
@@ -55,8 +65,14 @@ async def identify(storage: Storage, settings: Settings, desk: Desk, http: Homes
         _write_once(file, recovery_key)
 
     stored = Identity.from_secret(login.identity) if login.identity else None
-    identity = await ensure_identity(http, engine, password=password, stored=stored, keep_recovery_key=keep,
-                                     recovery_key=file.read_text().strip() if file.exists() else None)
+    identity = await ensure_identity(
+        http,
+        engine,
+        password=password,
+        stored=stored,
+        keep_recovery_key=keep,
+        recovery_key=file.read_text().strip() if file.exists() else None,
+    )
     await save_identity(storage.engine, storage.keys, desk.user_id, identity.to_secret())
     return identity
 
@@ -99,8 +115,14 @@ async def desk_findings(settings: Settings, desk: Desk) -> Sequence[Finding]:
         if login is None or login.identity is None:
             return []
         key = await desk_key(storage.keys, desk.user_id)
-        store = SqlDeskStore(storage.engine, storage.keys, account=desk.user_id, key=key,
-                             lease=Lease(f"desk:{desk.user_id}", "doctor", 0), is_reading=True)
+        store = SqlDeskStore(
+            storage.engine,
+            storage.keys,
+            account=desk.user_id,
+            key=key,
+            lease=Lease(f"desk:{desk.user_id}", "doctor", 0),
+            is_reading=True,
+        )
         http = HomeserverClient(settings.matrix.homeserver, token=login.token)
         try:
             engine = NioEngine(http, store, user_id=desk.user_id, device_id=login.device_id)

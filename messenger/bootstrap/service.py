@@ -109,10 +109,14 @@ class DeskProcess:
         login = await log_in(self._storage, self._settings, self._desk)
         self._http.token = login.token
         key = await desk_key(self._storage.keys, self._desk.user_id)
-        self._store = SqlDeskStore(self._storage.engine, self._storage.keys, account=self._desk.user_id, key=key, lease=self._lease)
+        self._store = SqlDeskStore(
+            self._storage.engine, self._storage.keys, account=self._desk.user_id, key=key, lease=self._lease
+        )
         self._engine = NioEngine(self._http, self._store, user_id=self._desk.user_id, device_id=login.device_id)
         await self._engine.start()
-        self._identity: Identity = await identify(self._storage, self._settings, self._desk, self._http, self._engine, login)
+        self._identity: Identity = await identify(
+            self._storage, self._settings, self._desk, self._http, self._engine, login
+        )
         await take_back_claims(self._storage.engine, desk=self._desk.user_id)
         self._wire(login.device_id)
 
@@ -126,20 +130,37 @@ class DeskProcess:
         channel = MatrixChannel(self._http, sender, media, account=account, organisation=organisation.name)
         units = SqlUnits(engine, keys, namespace=self._storage.namespace, desk=account)
         self._outbox_queue = SqlOutboxQueue(engine, keys, desk=account, device=device_id)
-        deliverer = Deliverer(units=units, desk=MatrixDesk(self._http, sender, media, book, self._engine), channel=channel, door=channel,
-                              files=media, organisation=organisation, max_file_bytes=self._settings.limits.attachment_max_mb * 1_000_000)
+        deliverer = Deliverer(
+            units=units,
+            desk=MatrixDesk(self._http, sender, media, book, self._engine),
+            channel=channel,
+            door=channel,
+            files=media,
+            organisation=organisation,
+            max_file_bytes=self._settings.limits.attachment_max_mb * 1_000_000,
+        )
         self._outbox = OutboxWorker(self._outbox_queue, deliverer, wake=outbox_wake, after=inbox_wake)
-        self._inbox = [InboxWorker(units, SqlInboxQueue(engine), wake=inbox_wake, after=outbox_wake) for _ in range(INBOX_WORKERS)]
+        self._inbox = [
+            InboxWorker(units, SqlInboxQueue(engine), wake=inbox_wake, after=outbox_wake) for _ in range(INBOX_WORKERS)
+        ]
         invites = InvitePolicy(frozenset(self._settings.matrix.allowed_servers))
-        self._sync = SyncLoop(self._http, self._engine, self._store, invites=invites, on_rooms=book.forget, on_batch=inbox_wake.hint)
+        self._sync = SyncLoop(
+            self._http, self._engine, self._store, invites=invites, on_rooms=book.forget, on_batch=inbox_wake.hint
+        )
         self._backup = KeyBackup(self._http, self._engine, self._identity)
 
     async def work(self) -> None:
         """Every worker for ever. Returns never; raises LeaseLost."""
         async with asyncio.TaskGroup() as group:
-            for name, step in {"sync": self._sync.once, "encryptor": self._encryptor.step, "outbox": self._outbox.step,
-                               "settle": self._outbox_queue.step, "backup": self._back_up, "timers": self._fire_timers,
-                               "identity": self._check_identity}.items():
+            for name, step in {
+                "sync": self._sync.once,
+                "encryptor": self._encryptor.step,
+                "outbox": self._outbox.step,
+                "settle": self._outbox_queue.step,
+                "backup": self._back_up,
+                "timers": self._fire_timers,
+                "identity": self._check_identity,
+            }.items():
                 group.create_task(for_ever(name, step), name=name)
             for number, worker in enumerate(self._inbox):
                 group.create_task(for_ever(f"inbox {number}", worker.step), name=f"inbox {number}")
@@ -182,7 +203,9 @@ class DeskProcess:
     async def _check_identity(self) -> None:
         for finding in await check_identity(self._http, self._engine, self._identity):
             if finding.level != "ok":
-                log.warning("identity", extra={"account": self._desk.user_id, "code": finding.code, "level": finding.level})
+                log.warning(
+                    "identity", extra={"account": self._desk.user_id, "code": finding.code, "level": finding.level}
+                )
         await asyncio.sleep(IDENTITY_CHECK_EVERY_S)
 
 

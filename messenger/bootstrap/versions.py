@@ -9,9 +9,9 @@ from messenger.matrix.http import HomeserverClient, MatrixError, Unreachable
 
 log = logging.getLogger(__name__)
 
-NIO = (0, 26)                   # its private methods are used: exactly this series
-VODOZEMAC = (0, 10)             # non-contributory Diffie-Hellman, February 2026
-SYNAPSE = (1, 152, 1)           # CVE-2026-45076, GHSA-8q93-326v-3m7g
+NIO = (0, 26)  # its private methods are used: exactly this series
+VODOZEMAC = (0, 10)  # non-contributory Diffie-Hellman, February 2026
+SYNAPSE = (1, 152, 1)  # CVE-2026-45076, GHSA-8q93-326v-3m7g
 
 
 class WrongVersion(Exception):

@@ -104,9 +104,7 @@ class TakesWebhooks(Protocol):
     max_body: int
     """Largest accepted body in bytes."""
 
-    def challenge(
-        self, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
-    ) -> tuple[int, bytes] | None:
+    def challenge(self, query: Mapping[str, str], headers: Mapping[str, str], body: bytes) -> tuple[int, bytes] | None:
         """The answer (status, body) to a vendor's subscription handshake; None when the request is none."""
         ...
 

@@ -53,9 +53,7 @@ class Quota(Temporary):
 
     retry_after: timedelta
 
-    def __init__(
-        self, *, scope: Literal["recipient", "account"], retry_after: timedelta, raw_code: str = ""
-    ) -> None:
+    def __init__(self, *, scope: Literal["recipient", "account"], retry_after: timedelta, raw_code: str = "") -> None:
         super().__init__("throttled", retry_after=retry_after, raw_code=raw_code)
         self.scope = scope
 

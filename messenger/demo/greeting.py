@@ -55,10 +55,8 @@ def describe(console: Console, installation: Installation, *, seconds: float, is
                        text=text, group="Prescriptions")  # fmt: skip
     console.print(words, markup=False, soft_wrap=True)
     folder = installation.folder
-    console.print(
-        f"\nData         {folder.path}\nLogs         {folder.stellwerk_log}\n             {installation.homeserver.log}",
-        soft_wrap=True,
-    )
+    console.print(f"\nData         {folder.path}", soft_wrap=True)
+    console.print(f"Logs         {folder.stellwerk_log}\n             {installation.homeserver.log}", soft_wrap=True)
     console.print("Ctrl-C ends it. `stellwerk demo` continues, `stellwerk demo --reset` starts afresh.", soft_wrap=True)
 
 

@@ -83,5 +83,14 @@ class RecordFailure:
     code: str
 
 
-Command = (OpenConversation | ReceiveMessage | ClaimConversation | ReleaseConversation | AddStaffMessage | ApproveMessage
-           | WithdrawMessage | RecordDelivery | RecordFailure)
+Command = (
+    OpenConversation
+    | ReceiveMessage
+    | ClaimConversation
+    | ReleaseConversation
+    | AddStaffMessage
+    | ApproveMessage
+    | WithdrawMessage
+    | RecordDelivery
+    | RecordFailure
+)

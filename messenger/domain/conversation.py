@@ -87,8 +87,16 @@ def evolve(conversation: Conversation | None, recorded: e.Recorded) -> Conversat
     """The conversation after one event. Total: it never refuses, for what happened has happened."""
     event, at = recorded.event, recorded.at
     if isinstance(event, e.ConversationOpened):
-        return Conversation(id=recorded.conversation, version=recorded.version, number=event.number, contact=event.contact,
-                            chat=event.chat, language=event.language, state=State.NEW, opened_at=at)
+        return Conversation(
+            id=recorded.conversation,
+            version=recorded.version,
+            number=event.number,
+            contact=event.contact,
+            chat=event.chat,
+            language=event.language,
+            state=State.NEW,
+            opened_at=at,
+        )
     was = replace(_known(conversation), version=recorded.version)
     match event:
         case e.ConversationQueued():
@@ -121,7 +129,9 @@ def _known(conversation: Conversation | None) -> Conversation:
 
 def _open(command: c.OpenConversation) -> Sequence[e.Event]:
     return [
-        e.ConversationOpened(number=command.number, contact=command.contact, chat=command.chat, language=command.language),
+        e.ConversationOpened(
+            number=command.number, contact=command.contact, chat=command.chat, language=command.language
+        ),
         e.ConversationQueued(group=command.group, reason=command.routed_because),
         e.MessageReceived(message=command.message),
     ]
@@ -161,8 +171,12 @@ def _add_staff_message(conversation: Conversation, command: c.AddStaffMessage) -
 
 
 def ruling_for(conversation: Conversation, command: c.AddStaffMessage) -> Ruling:
-    standing = Standing(role=command.role, is_owner=conversation.is_owned_by(command.author),
-                        has_owner=conversation.owner is not None, mode=command.mode)
+    standing = Standing(
+        role=command.role,
+        is_owner=conversation.is_owned_by(command.author),
+        has_owner=conversation.owner is not None,
+        mode=command.mode,
+    )
     return rule(command.said, standing)
 
 

@@ -1,11 +1,11 @@
 """Refusals. Each class names the text (`text`, an id of the message catalogue) that tells the person what to do.
 
-    DomainError
-    ├── NotAllowed             somebody else's right
-    ├── NotYourConversation    only the owner (or a lead)
-    ├── ClaimLost              another agent was first
-    ├── AlreadyYours           nothing to do
-    └── NotHeld                the message is not waiting for approval
+DomainError
+├── NotAllowed             somebody else's right
+├── NotYourConversation    only the owner (or a lead)
+├── ClaimLost              another agent was first
+├── AlreadyYours           nothing to do
+└── NotHeld                the message is not waiting for approval
 """
 
 from datetime import datetime

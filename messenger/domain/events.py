@@ -72,12 +72,34 @@ class MessageFailed:
     code: str
 
 
-Event = (ConversationOpened | ConversationQueued | MessageReceived | ConversationClaimed | ConversationReleased | ReplyAccepted
-         | NoteKept | ReplyHeld | MessageDelivered | MessageFailed)
+Event = (
+    ConversationOpened
+    | ConversationQueued
+    | MessageReceived
+    | ConversationClaimed
+    | ConversationReleased
+    | ReplyAccepted
+    | NoteKept
+    | ReplyHeld
+    | MessageDelivered
+    | MessageFailed
+)
 
-NAMES: dict[str, type[Event]] = {kind.__name__: kind for kind in (
-    ConversationOpened, ConversationQueued, MessageReceived, ConversationClaimed, ConversationReleased, ReplyAccepted,
-    NoteKept, ReplyHeld, MessageDelivered, MessageFailed)}
+NAMES: dict[str, type[Event]] = {
+    kind.__name__: kind
+    for kind in (
+        ConversationOpened,
+        ConversationQueued,
+        MessageReceived,
+        ConversationClaimed,
+        ConversationReleased,
+        ReplyAccepted,
+        NoteKept,
+        ReplyHeld,
+        MessageDelivered,
+        MessageFailed,
+    )
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

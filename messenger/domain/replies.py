@@ -44,8 +44,15 @@ class Fate(StrEnum):
     DONE = "done"
 
 
-MARKERS = {Fate.QUEUED: "📨", Fate.SENT: "📨", Fate.DELIVERED: "✅", Fate.KEPT: "🔒", Fate.HELD: "✋", Fate.FAILED: "⚠️",
-           Fate.DONE: "⚙️"}
+MARKERS = {
+    Fate.QUEUED: "📨",
+    Fate.SENT: "📨",
+    Fate.DELIVERED: "✅",
+    Fate.KEPT: "🔒",
+    Fate.HELD: "✋",
+    Fate.FAILED: "⚠️",
+    Fate.DONE: "⚙️",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,9 @@ COMMANDS = (
     StaffCommand(name="claim", aliases=("take", "übernehmen", "uebernehmen", "接手"), who="agent"),
     StaffCommand(name="release", aliases=("zurückgeben", "zurueckgeben", "退回"), who="owner"),
     StaffCommand(name="note", aliases=("notiz", "备注"), who="all", arguments="TEXT", needs_text=True),
-    StaffCommand(name="r", aliases=("reply", "send", "antwort", "回复"), who="owner", arguments="TEXT", needs_text=True),
+    StaffCommand(
+        name="r", aliases=("reply", "send", "antwort", "回复"), who="owner", arguments="TEXT", needs_text=True
+    ),
     StaffCommand(name="undo", aliases=("rückgängig", "rueckgaengig", "撤销"), who="owner"),
     StaffCommand(name="who", aliases=("wer", "谁"), who="all"),
     StaffCommand(name="help", aliases=("?", "hilfe", "帮助"), who="all"),

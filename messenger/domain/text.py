@@ -10,9 +10,9 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-MAX_NAME = 80                 # code points of a person's name
-MAX_FILENAME = 255            # bytes of UTF-8
-MAX_MESSAGE = 40_000          # bytes of JSON: an encrypted event is a third longer and must stay under 65,536
+MAX_NAME = 80  # code points of a person's name
+MAX_FILENAME = 255  # bytes of UTF-8
+MAX_MESSAGE = 40_000  # bytes of JSON: an encrypted event is a third longer and must stay under 65,536
 
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _JOINERS = frozenset("\u200c\u200d")
@@ -24,7 +24,7 @@ _COLONS = re.compile("[:\u02d0\u02f8\u0589\u05c3\u2236\ua789\ufe13\ufe30\ufe55\u
 _DASHES = re.compile("[\u2012-\u2015\u2e3a\u2e3b\ufe31\ufe58]+")
 _COMMAND_STARTS = "!！/／\\ ·-"
 _INVISIBLE = frozenset({"Cc", "Cf", "Co", "Cs"})
-_MARKS_IN_A_ROW = 4           # more combining marks on one letter is painting over other lines
+_MARKS_IN_A_ROW = 4  # more combining marks on one letter is painting over other lines
 
 _FORBIDDEN_IN_FILENAMES = re.compile(r'[<>:"|?*]')
 _RESERVED = frozenset(
@@ -33,9 +33,9 @@ _RESERVED = frozenset(
 _MAX_EXTENSION = 16
 
 _BOUNDARIES = (
-    re.compile(r"\n\s*\n"),                          # paragraph
+    re.compile(r"\n\s*\n"),  # paragraph
     re.compile(r"\n"),
-    re.compile(r"[.!?…]['\")\]]*\s+|[。！？]"),       # sentence
+    re.compile(r"[.!?…]['\")\]]*\s+|[。！？]"),  # sentence
     re.compile(r"\s+"),
 )
 _ROOM_FOR_MARK = len(" (9999/9999)")

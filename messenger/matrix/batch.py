@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-MAX_ID = 255      # Matrix spec, "Appendices", identifiers
+MAX_ID = 255  # Matrix spec, "Appendices", identifiers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,16 +46,23 @@ def parse(answer: Any) -> SyncBatch | None:
     if not isinstance(token, str) or not token or "\0" in token:
         return None
     rooms, lists = as_dict(body.get("rooms")), as_dict(body.get("device_lists"))
-    joined = [_room(room_id, as_dict(room)) for room_id, room in as_dict(rooms.get("join")).items() if is_room_id(room_id)]
-    invites = [_invite(room_id, as_dict(room)) for room_id, room in as_dict(rooms.get("invite")).items() if is_room_id(room_id)]
+    joined = [
+        _room(room_id, as_dict(room)) for room_id, room in as_dict(rooms.get("join")).items() if is_room_id(room_id)
+    ]
+    invites = [
+        _invite(room_id, as_dict(room)) for room_id, room in as_dict(rooms.get("invite")).items() if is_room_id(room_id)
+    ]
     keys = as_dict(body.get("device_one_time_keys_count")).get("signed_curve25519")
     return SyncBatch(
-        next_batch=token, rooms=joined, invites=[invite for invite in invites if invite],
+        next_batch=token,
+        rooms=joined,
+        invites=[invite for invite in invites if invite],
         left=[room_id for room_id in as_dict(rooms.get("leave")) if is_room_id(room_id)],
         to_device=as_list(as_dict(body.get("to_device")).get("events")),
         changed=[user for user in as_list(lists.get("changed")) if is_user_id(user)],
         gone=[user for user in as_list(lists.get("left")) if is_user_id(user)],
-        one_time_keys=keys if isinstance(keys, int) else None)
+        one_time_keys=keys if isinstance(keys, int) else None,
+    )
 
 
 def events(values: Any) -> list[Mapping[str, Any]]:
@@ -68,9 +75,14 @@ def state_events(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]
 
 
 def is_event(event: Any) -> bool:
-    return (isinstance(event, dict) and is_id(event.get("event_id"), "$") and is_user_id(event.get("sender"))
-            and isinstance(event.get("type"), str) and isinstance(event.get("content"), dict)
-            and isinstance(event.get("state_key", ""), str))
+    return (
+        isinstance(event, dict)
+        and is_id(event.get("event_id"), "$")
+        and is_user_id(event.get("sender"))
+        and isinstance(event.get("type"), str)
+        and isinstance(event.get("content"), dict)
+        and isinstance(event.get("state_key", ""), str)
+    )
 
 
 def is_id(value: Any, sigil: str) -> bool:
@@ -105,14 +117,22 @@ def server_of(user_id: str) -> str:
 def _room(room_id: str, room: dict[str, Any]) -> RoomBatch:
     timeline = as_dict(room.get("timeline"))
     recent = events(timeline.get("events"))
-    return RoomBatch(room_id=room_id, state=[*events(as_dict(room.get("state")).get("events")), *state_events(recent)],
-                     timeline=recent, is_limited=timeline.get("limited") is True, prev_batch=as_text(timeline.get("prev_batch")))
+    return RoomBatch(
+        room_id=room_id,
+        state=[*events(as_dict(room.get("state")).get("events")), *state_events(recent)],
+        timeline=recent,
+        is_limited=timeline.get("limited") is True,
+        prev_batch=as_text(timeline.get("prev_batch")),
+    )
 
 
 def _invite(room_id: str, room: dict[str, Any]) -> Invite | None:
     """Invites come with stripped state only; the inviter is the sender of our own membership."""
     for event in as_list(as_dict(room.get("invite_state")).get("events")):
-        if as_dict(event).get("type") == "m.room.member" and as_dict(event.get("content")).get("membership") == "invite":
+        if (
+            as_dict(event).get("type") == "m.room.member"
+            and as_dict(event.get("content")).get("membership") == "invite"
+        ):
             if is_user_id(event.get("sender")):
                 return Invite(room_id=room_id, sender=event["sender"])
     return None

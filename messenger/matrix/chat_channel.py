@@ -27,16 +27,29 @@ MAX_TEXT_BYTES = 40_000
 MAX_FILE_BYTES = 25_000_000
 _ANY_FILE = MediaRule(mimes={"*/*": Support.FULL}, max_size=MAX_FILE_BYTES, caption_max=MAX_TEXT_BYTES)
 CAPABILITIES = Capabilities(
-    checked_on=date(2026, 11, 24), text_max=MAX_TEXT_BYTES, text_unit="byte", formatting="html",
+    checked_on=date(2026, 11, 24),
+    text_max=MAX_TEXT_BYTES,
+    text_unit="byte",
+    formatting="html",
     media={"image": _ANY_FILE, "video": _ANY_FILE, "audio": _ANY_FILE, "voice": _ANY_FILE, "file": _ANY_FILE},
-    idempotent_send=True, confidentiality="e2ee")
+    idempotent_send=True,
+    confidentiality="e2ee",
+)
 
 
 class MatrixChannel:
     """One desk account as a channel account. `reply_token` of a message is the room; `files` holds what is on its way."""
 
-    def __init__(self, http: HomeserverClient, sender: Sender, media: MatrixMedia, *, account: str, organisation: str,
-                 policy: DevicePolicy = DevicePolicy.ANY) -> None:
+    def __init__(
+        self,
+        http: HomeserverClient,
+        sender: Sender,
+        media: MatrixMedia,
+        *,
+        account: str,
+        organisation: str,
+        policy: DevicePolicy = DevicePolicy.ANY,
+    ) -> None:
         self._http, self._sender, self._media, self._policy = http, sender, media, policy
         self.account, self._organisation = account, organisation
 
@@ -55,7 +68,9 @@ class MatrixChannel:
         except (MatrixError, Unreachable) as error:
             problem = as_channel_error(error)
             bad = HealthState.BAD_CREDENTIALS if problem.code == "auth" else HealthState.DISCONNECTED
-            return Health(state=bad, since=utc_now(), code=problem.code, action="relogin" if problem.code == "auth" else "wait")
+            return Health(
+                state=bad, since=utc_now(), code=problem.code, action="relogin" if problem.code == "auth" else "wait"
+            )
         return Health(state=HealthState.CONNECTED, since=utc_now())
 
     async def send(self, message: OutboundMessage) -> Sent:
@@ -69,7 +84,9 @@ class MatrixChannel:
         """Nothing of its own to close: the connection is the desk's."""
 
     async def _send(self, message: OutboundMessage, content: dict[str, Any]) -> Sent:
-        event = await self._sender.send(message.reply_token, "m.room.message", content, txn=message.key, policy=self._policy)
+        event = await self._sender.send(
+            message.reply_token, "m.room.message", content, txn=message.key, policy=self._policy
+        )
         return Sent(remote_ids=(RemoteId(event),))
 
     # ── entering chats ──
@@ -95,7 +112,9 @@ class MatrixChannel:
 
     async def _turned_on(self, chat: str) -> bool:
         try:
-            await self._http.call("PUT", f"{CLIENT}/rooms/{path(chat, 'state', 'm.room.encryption')}", {"algorithm": room_state.MEGOLM})
+            await self._http.call(
+                "PUT", f"{CLIENT}/rooms/{path(chat, 'state', 'm.room.encryption')}", {"algorithm": room_state.MEGOLM}
+            )
         except MatrixError as error:
             if error.status == 403:
                 return False
@@ -105,16 +124,33 @@ class MatrixChannel:
     async def _own_room(self, chat: str, person: str) -> str:
         """A room of ours for somebody whose own cannot be encrypted; the alias makes it one, however often this is tried."""
         alias = "stellwerk-chat-" + sha256(f"{chat}|{person}".encode()).hexdigest()[:32]
-        initial = [{"type": "m.room.encryption", "state_key": "", "content": {"algorithm": room_state.MEGOLM}},
-                   {"type": "m.room.history_visibility", "state_key": "", "content": {"history_visibility": "shared"}}]
-        room = await create_or_find(self._http, self.account, alias, {
-            "name": self._organisation, "room_alias_name": alias, "preset": "trusted_private_chat", "visibility": "private",
-            "is_direct": True, "invite": [person], "initial_state": initial})
-        await self._http.call("POST", f"{CLIENT}/rooms/{path(chat, 'leave')}", {"reason": "This chat cannot be encrypted."})
+        initial = [
+            {"type": "m.room.encryption", "state_key": "", "content": {"algorithm": room_state.MEGOLM}},
+            {"type": "m.room.history_visibility", "state_key": "", "content": {"history_visibility": "shared"}},
+        ]
+        room = await create_or_find(
+            self._http,
+            self.account,
+            alias,
+            {
+                "name": self._organisation,
+                "room_alias_name": alias,
+                "preset": "trusted_private_chat",
+                "visibility": "private",
+                "is_direct": True,
+                "invite": [person],
+                "initial_state": initial,
+            },
+        )
+        await self._http.call(
+            "POST", f"{CLIENT}/rooms/{path(chat, 'leave')}", {"reason": "This chat cannot be encrypted."}
+        )
         return room
 
     def _ready(self, chat: str, person: str, name: str) -> ChatReady:
-        return ChatReady(account=self.account, chat=chat, person=Handle(kind="mxid", value=person), name=name, at=utc_now())
+        return ChatReady(
+            account=self.account, chat=chat, person=Handle(kind="mxid", value=person), name=name, at=utc_now()
+        )
 
 
 def _name_of(person: str, state: list[Any]) -> str:

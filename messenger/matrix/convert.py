@@ -27,10 +27,12 @@ from messenger.matrix.engine import Decrypted
 
 TEXTS = frozenset({"m.text", "m.notice", "m.emote"})
 FILES = frozenset({"m.image", "m.file", "m.audio", "m.video"})
-_LAST_MS = 4_102_444_800_000      # the year 2100: a larger time stamp is nonsense
+_LAST_MS = 4_102_444_800_000  # the year 2100: a larger time stamp is nonsense
 
 
-def arrival(account: str, room: RoomState, event: Mapping[str, Any], opened: Decrypted | None, *, is_late: bool = False) -> Arrival | None:
+def arrival(
+    account: str, room: RoomState, event: Mapping[str, Any], opened: Decrypted | None, *, is_late: bool = False
+) -> Arrival | None:
     """None for what concerns nobody: state, our own events, unknown clear-text types."""
     if event["sender"] == account or "state_key" in event:
         return None
@@ -39,10 +41,19 @@ def arrival(account: str, room: RoomState, event: Mapping[str, Any], opened: Dec
     if item is None:
         return None
     waits = opened is not None and opened.state == "waiting_key"
-    ciphertext = (room.room_id, opened.sender_key, opened.session_id, opened.index) if opened and opened.index is not None else None
-    return Arrival(source_id=event["event_id"], lane=converter.lane, item=item, raw=event if waits else None,
-                   waits_for=(room.room_id, opened.session_id) if opened is not None and waits else None,
-                   ciphertext=ciphertext if opened is not None and opened.state == "new" else None)
+    ciphertext = (
+        (room.room_id, opened.sender_key, opened.session_id, opened.index)
+        if opened and opened.index is not None
+        else None
+    )
+    return Arrival(
+        source_id=event["event_id"],
+        lane=converter.lane,
+        item=item,
+        raw=event if waits else None,
+        waits_for=(room.room_id, opened.session_id) if opened is not None and waits else None,
+        ciphertext=ciphertext if opened is not None and opened.state == "new" else None,
+    )
 
 
 class _Converter:
@@ -54,8 +65,11 @@ class _Converter:
 
     def item(self, opened: Decrypted | None) -> Item | None:
         if opened is not None:
-            return self.message(opened.type, opened.content, opened) if opened.state == "new" else self.unreadable(
-                "waiting_key" if opened.state == "waiting_key" else opened.state)
+            return (
+                self.message(opened.type, opened.content, opened)
+                if opened.state == "new"
+                else self.unreadable("waiting_key" if opened.state == "waiting_key" else opened.state)
+            )
         match self.event["type"]:
             case "m.reaction":
                 return self.reaction()
@@ -67,8 +81,15 @@ class _Converter:
                 return None
 
     def unreadable(self, reason: str) -> Unreadable:
-        return Unreadable(account=self.account, room=self.room.room_id, thread=self.thread, event=self.event["event_id"],
-                          sender=self.event["sender"], at=self.at, reason=reason)
+        return Unreadable(
+            account=self.account,
+            room=self.room.room_id,
+            thread=self.thread,
+            event=self.event["event_id"],
+            sender=self.event["sender"],
+            at=self.at,
+            reason=reason,
+        )
 
     def target(self) -> str:
         """Of a reaction, an edit or a redaction; room version 11 moved `redacts` into the content."""
@@ -96,23 +117,45 @@ class _OfGroup(_Converter):
         key = as_text(self.relation.get("key"))
         if not self.target() or not key or len(key) > 64:
             return None
-        return StaffReacted(account=self.account, room=self.room.room_id, event=self.event["event_id"], target=self.target(), key=key,
-                            sender=self.event["sender"], at=self.at)
+        return StaffReacted(
+            account=self.account,
+            room=self.room.room_id,
+            event=self.event["event_id"],
+            target=self.target(),
+            key=key,
+            sender=self.event["sender"],
+            at=self.at,
+        )
 
     def redaction(self) -> Item | None:
         if not self.target():
             return None
-        return StaffRedacted(account=self.account, room=self.room.room_id, event=self.event["event_id"], target=self.target(),
-                             sender=self.event["sender"], at=self.at)
+        return StaffRedacted(
+            account=self.account,
+            room=self.room.room_id,
+            event=self.event["event_id"],
+            target=self.target(),
+            sender=self.event["sender"],
+            at=self.at,
+        )
 
     def message(self, type: str, content: Mapping[str, Any], opened: Decrypted) -> Item | None:
         kind = as_text(content.get("msgtype")) if type == "m.room.message" else type
         mentions = [user for user in as_list(as_dict(content.get("m.mentions")).get("user_ids")) if is_user_id(user)]
         return StaffSaid(
-            account=self.account, room=self.room.room_id, thread=self.thread, event=self.event["event_id"], sender=self.event["sender"],
-            at=self.at, type=kind or "unknown", content=message_content(content), mentions=mentions[:50],
+            account=self.account,
+            room=self.room.room_id,
+            thread=self.thread,
+            event=self.event["event_id"],
+            sender=self.event["sender"],
+            at=self.at,
+            type=kind or "unknown",
+            content=message_content(content),
+            mentions=mentions[:50],
             reply_to=as_text(as_dict(self.relation.get("m.in_reply_to")).get("event_id")) or None,
-            is_edit=self.relation.get("rel_type") == "m.replace", owner_signed=opened.owner_signed)
+            is_edit=self.relation.get("rel_type") == "m.replace",
+            owner_signed=opened.owner_signed,
+        )
 
 
 class _OfChat(_Converter):
@@ -128,7 +171,9 @@ class _OfChat(_Converter):
 
     def reaction(self) -> Item | None:
         key = as_text(self.relation.get("key"))[:64]
-        return ReactionsChanged(**self._received(), sender=self._sender(), target=RemoteId(self.target()), now=frozenset({key}))
+        return ReactionsChanged(
+            **self._received(), sender=self._sender(), target=RemoteId(self.target()), now=frozenset({key})
+        )
 
     def redaction(self) -> Item | None:
         return MessageDeleted(**self._received(), sender=self._sender(), target=RemoteId(self.target()))
@@ -136,15 +181,25 @@ class _OfChat(_Converter):
     def message(self, type: str, content: Mapping[str, Any], opened: Decrypted) -> Item | None:
         if self.relation.get("rel_type") == "m.replace":
             new = as_dict(content.get("m.new_content"))
-            return MessageEdited(**self._received(), sender=self._sender(), target=RemoteId(self.target()), content=message_content(new))
+            return MessageEdited(
+                **self._received(), sender=self._sender(), target=RemoteId(self.target()), content=message_content(new)
+            )
         kind = as_text(content.get("msgtype"))
         if type != "m.room.message" or kind not in TEXTS | FILES:
-            return Unsupported(**self._received() | {"raw": RawRef(self.room.room_id)}, sender=self._sender(), what=(kind or type)[:80])
+            return Unsupported(
+                **self._received() | {"raw": RawRef(self.room.room_id)}, sender=self._sender(), what=(kind or type)[:80]
+            )
         reply = as_text(as_dict(self.relation.get("m.in_reply_to")).get("event_id"))
         return InboundMessage(
-            **self._received(), sender=self._sender(), content=message_content(content), hints=(self.room.room_id,),
-            remote_ids=(RemoteId(self.event["event_id"]),), reply_to=RemoteId(reply) if reply else None, signals=self.signals,
-            assurance=Assurance.AUTHENTICATED if opened.owner_signed else Assurance.CHANNEL)
+            **self._received(),
+            sender=self._sender(),
+            content=message_content(content),
+            hints=(self.room.room_id,),
+            remote_ids=(RemoteId(self.event["event_id"]),),
+            reply_to=RemoteId(reply) if reply else None,
+            signals=self.signals,
+            assurance=Assurance.AUTHENTICATED if opened.owner_signed else Assurance.CHANNEL,
+        )
 
     def _sender(self) -> Handle:
         return Handle(kind="mxid", value=self.event["sender"])
@@ -161,16 +216,20 @@ def message_content(content: Mapping[str, Any]) -> Content:
     if kind not in FILES:
         return Content(text=body, html=html)
     name = as_text(content.get("filename")) or body
-    caption = body if content.get("filename") and body != name else ""      # MSC2530
+    caption = body if content.get("filename") and body != name else ""  # MSC2530
     return Content(text=caption, html=html if caption else "", media=(_media(content, name),))
 
 
 def _media(content: Mapping[str, Any], name: str) -> MediaRef:
     info, file = as_dict(content.get("info")), as_dict(content.get("file"))
     size = info.get("size")
-    return MediaRef(id=json.dumps(file) if file else "", mime=as_text(info.get("mimetype"))[:127] or "application/octet-stream",
-                    filename=name[:1000], size=size if isinstance(size, int) and size >= 0 else None,
-                    voice="org.matrix.msc3245.voice" in content)
+    return MediaRef(
+        id=json.dumps(file) if file else "",
+        mime=as_text(info.get("mimetype"))[:127] or "application/octet-stream",
+        filename=name[:1000],
+        size=size if isinstance(size, int) and size >= 0 else None,
+        voice="org.matrix.msc3245.voice" in content,
+    )
 
 
 def _moment(milliseconds: Any) -> datetime:

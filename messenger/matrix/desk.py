@@ -24,7 +24,9 @@ _CLOSED_TO_GUESTS = {"type": "m.room.guest_access", "state_key": "", "content": 
 
 
 class MatrixDesk:
-    def __init__(self, http: HomeserverClient, sender: Sender, media: MatrixMedia, book: RoomBook, engine: CryptoEngine) -> None:
+    def __init__(
+        self, http: HomeserverClient, sender: Sender, media: MatrixMedia, book: RoomBook, engine: CryptoEngine
+    ) -> None:
         self._http, self._sender, self._media, self._book, self._engine = http, sender, media, book, engine
         self.account = engine.user_id
 
@@ -36,15 +38,23 @@ class MatrixDesk:
     async def post(self, place: Place, said: Said, *, txn: str, policy: DevicePolicy) -> str:
         content = await self._content(said)
         if place.thread:
-            content["m.relates_to"] = {"rel_type": "m.thread", "event_id": place.thread, "is_falling_back": True,
-                                       "m.in_reply_to": {"event_id": place.thread}}
+            content["m.relates_to"] = {
+                "rel_type": "m.thread",
+                "event_id": place.thread,
+                "is_falling_back": True,
+                "m.in_reply_to": {"event_id": place.thread},
+            }
         return await self._sender.send(place.room, "m.room.message", content, txn=txn, policy=policy)
 
     async def edit(self, place: Place, event: str, said: Said, *, txn: str, policy: DevicePolicy) -> str:
         new = text_content(said)
         # Empty top-level mentions: an edit rings nobody a second time (client-server API, "User and room mentions").
-        content = {**text_content(said, prefix="* "), "m.mentions": {}, "m.new_content": new,
-                   "m.relates_to": {"rel_type": "m.replace", "event_id": event}}
+        content = {
+            **text_content(said, prefix="* "),
+            "m.mentions": {},
+            "m.new_content": new,
+            "m.relates_to": {"rel_type": "m.replace", "event_id": event},
+        }
         return await self._sender.send(place.room, "m.room.message", content, txn=txn, policy=policy)
 
     async def react(self, room: str, event: str, key: str, *, txn: str) -> str | None:
@@ -58,11 +68,16 @@ class MatrixDesk:
         """The alias makes it idempotent: a second try finds the room of the first. It holds an id, no name."""
         alias = f"stellwerk-group-{group.id.hex}"
         body = {
-            "name": group.name, "room_alias_name": alias, "preset": "private_chat", "visibility": "private",
-            "room_version": ROOM_VERSION, "creation_content": {"m.federate": False},
+            "name": group.name,
+            "room_alias_name": alias,
+            "preset": "private_chat",
+            "visibility": "private",
+            "room_version": ROOM_VERSION,
+            "creation_content": {"m.federate": False},
             "initial_state": [_ENCRYPTED, _SHARED_HISTORY, _CLOSED_TO_GUESTS],
             # Only the desk invites: history is shared by the inviter (MSC4268).
-            "power_level_content_override": {"invite": 100, "users_default": 0, "events_default": 0}}
+            "power_level_content_override": {"invite": 100, "users_default": 0, "events_default": 0},
+        }
         return await create_or_find(self._http, self.account, alias, body)
 
     async def seat(self, room: str, address: str) -> None:

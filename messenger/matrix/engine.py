@@ -24,10 +24,10 @@ class SyncCrypto:
     """The parts of one /sync answer that concern encryption, raw as they came (nothing in it is trusted)."""
 
     to_device: Sequence[Any] = ()
-    changed: Sequence[str] = ()                       # device_lists.changed
-    left: Sequence[str] = ()                          # device_lists.left
-    one_time_keys: int | None = None                  # signed_curve25519 left on the server; 0 is a number
-    events: Sequence[tuple[str, Any]] = ()            # (room id, m.room.encrypted event) of all timelines
+    changed: Sequence[str] = ()  # device_lists.changed
+    left: Sequence[str] = ()  # device_lists.left
+    one_time_keys: int | None = None  # signed_curve25519 left on the server; 0 is a number
+    events: Sequence[tuple[str, Any]] = ()  # (room id, m.room.encrypted event) of all timelines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +37,12 @@ class Decrypted:
 
     state: DecryptState
     type: str = ""
-    content: Mapping[str, Any] = ()                   # type: ignore[assignment]
+    content: Mapping[str, Any] = ()  # type: ignore[assignment]
     sender_key: str = ""
     session_id: str = ""
     index: int | None = None
     device_id: str = ""
-    owner_signed: bool = False                        # the sender's device is signed by its owner (MSC4153)
+    owner_signed: bool = False  # the sender's device is signed by its owner (MSC4153)
     reason: str = ""
 
 
@@ -57,7 +57,7 @@ class SendRequest:
     policy: DevicePolicy = "any"
     rotation_messages: int = 100
     rotation_ms: int = 604_800_000
-    history_shared: bool = True                       # history_visibility is `shared` or `world_readable`
+    history_shared: bool = True  # history_visibility is `shared` or `world_readable`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +107,9 @@ class CryptoEngine(Protocol):
         """No I/O. Never raises for anything in the event. Binds sender, device and Megolm session for EVERY device."""
         ...
 
-    async def load_sessions(self, unit: DeskUnit, wanted: Sequence[tuple[str, str]], senders: Collection[str] = ()) -> None:
+    async def load_sessions(
+        self, unit: DeskUnit, wanted: Sequence[tuple[str, str]], senders: Collection[str] = ()
+    ) -> None:
         """Loads inbound sessions (room id, session id) for events that `prepare` has not seen: parked rows. `senders` are
         their authors."""
         ...
@@ -155,7 +157,9 @@ class OwnDevice(Protocol):
 
     user_id: str
     device_id: str
-    signed_device_keys: Mapping[str, Any] | None      # device keys + self-signing signature, goes into Olm messages (MSC4147)
+    signed_device_keys: (
+        Mapping[str, Any] | None
+    )  # device keys + self-signing signature, goes into Olm messages (MSC4147)
 
     def device_keys(self) -> dict[str, Any]:
         """Exactly what /keys/upload published, signed by the device."""

@@ -37,8 +37,15 @@ class HomeserverClient:
         self.base_url, self.token, self._timeout_s = base_url.rstrip("/"), token, timeout_s
         self._session: aiohttp.ClientSession | None = None
 
-    async def call(self, method: str, url: str, body: Any = None, *, timeout_s: float | None = None,
-                   query: Mapping[str, str] | None = None) -> Any:
+    async def call(
+        self,
+        method: str,
+        url: str,
+        body: Any = None,
+        *,
+        timeout_s: float | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> Any:
         """`url` is a path below the homeserver. Returns the decoded JSON of a 200. Raises MatrixError or Unreachable."""
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         status, raw = await self._exchange(method, url, data, "application/json", timeout_s, query, MAX_JSON_BYTES)
@@ -46,7 +53,9 @@ class HomeserverClient:
 
     async def upload(self, data: bytes, *, content_type: str = "application/octet-stream") -> str:
         """Stores bytes in the media repository; returns their `mxc://` address."""
-        status, raw = await self._exchange("POST", "/_matrix/media/v3/upload", data, content_type, 120, None, MAX_JSON_BYTES)
+        status, raw = await self._exchange(
+            "POST", "/_matrix/media/v3/upload", data, content_type, 120, None, MAX_JSON_BYTES
+        )
         return str(_decoded(status, raw)["content_uri"])
 
     async def download(self, mxc: str, *, max_bytes: int) -> bytes:
@@ -64,8 +73,16 @@ class HomeserverClient:
         if self._session is not None:
             await self._session.close()
 
-    async def _exchange(self, method: str, url: str, data: bytes | None, content_type: str, timeout_s: float | None,
-                        query: Mapping[str, str] | None, max_bytes: int) -> tuple[int, bytes]:
+    async def _exchange(
+        self,
+        method: str,
+        url: str,
+        data: bytes | None,
+        content_type: str,
+        timeout_s: float | None,
+        query: Mapping[str, str] | None,
+        max_bytes: int,
+    ) -> tuple[int, bytes]:
         if self._session is None:
             # No limit of connections: lanes wait for each other in the outbox, never for a free socket behind the long poll.
             self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), auto_decompress=True)
@@ -74,8 +91,9 @@ class HomeserverClient:
             headers["Authorization"] = "Bearer " + self.token
         timeout = aiohttp.ClientTimeout(total=timeout_s or self._timeout_s)
         try:
-            async with self._session.request(method, self.base_url + url, data=data, headers=headers, timeout=timeout,
-                                             params=query) as answer:
+            async with self._session.request(
+                method, self.base_url + url, data=data, headers=headers, timeout=timeout, params=query
+            ) as answer:
                 return answer.status, await _read_at_most(answer, max_bytes)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(type(error).__name__) from error

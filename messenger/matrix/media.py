@@ -50,8 +50,12 @@ class MatrixMedia:
     async def message(self, file: File, caption: str, html: str) -> dict[str, Any]:
         """The content of a file message; the caption stands beside the name (MSC2530)."""
         content: dict[str, Any] = {
-            "msgtype": file.type, "body": caption or file.name, "filename": file.name, "file": await self.upload(file.data),
-            "info": {**file.info, "mimetype": file.mime, "size": len(file.data)}}
+            "msgtype": file.type,
+            "body": caption or file.name,
+            "filename": file.name,
+            "file": await self.upload(file.data),
+            "info": {**file.info, "mimetype": file.mime, "size": len(file.data)},
+        }
         if caption and html:
             content |= {"format": "org.matrix.custom.html", "formatted_body": html}
         return content
@@ -72,5 +76,3 @@ def _opened(sealed: bytes, file: Mapping[str, Any]) -> bytes:
     except (EncryptionError, ValueError, Base64Error) as error:
         raise Rejected("bad_media", raw_code=type(error).__name__) from error
     return data
-
-

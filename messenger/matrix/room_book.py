@@ -19,7 +19,7 @@ _SHARED = ("shared", "world_readable")
 class Room:
     state: RoomState
     recipients: frozenset[str]
-    strangers: frozenset[str]                             # in the room, but nobody whom our database knows there
+    strangers: frozenset[str]  # in the room, but nobody whom our database knows there
 
     @property
     def is_history_shared(self) -> bool:
@@ -50,7 +50,9 @@ class RoomBook:
         if state is None or not state.members_known or not state.encrypted:
             state = await self._ask(room_id)
         audience = await self._store.audience(room_id)
-        room = Room(state=state, recipients=audience.members & audience.entitled, strangers=audience.members - audience.entitled)
+        room = Room(
+            state=state, recipients=audience.members & audience.entitled, strangers=audience.members - audience.entitled
+        )
         self._rooms[room_id] = room
         while len(self._rooms) > REMEMBERED:
             self._rooms.popitem(last=False)

@@ -31,11 +31,20 @@ def apply(room: RoomState, events: Iterable[Mapping[str, Any]], *, own: str) -> 
 def _encrypted(room: RoomState, content: Mapping[str, Any]) -> RoomState:
     """An algorithm that we do not speak is kept: the sender refuses such a room."""
     if room.encrypted and content.get("algorithm") == room.algorithm:
-        return replace(room, rotation_ms=_limit(content, "rotation_period_ms"), rotation_messages=_limit(content, "rotation_period_msgs"))
+        return replace(
+            room,
+            rotation_ms=_limit(content, "rotation_period_ms"),
+            rotation_messages=_limit(content, "rotation_period_msgs"),
+        )
     if room.encrypted and room.algorithm == MEGOLM and not content.get("algorithm"):
-        return room                                       # a downgrade by an empty event changes nothing
-    return replace(room, encrypted=True, algorithm=as_text(content.get("algorithm"))[:100] or room.algorithm or MEGOLM,
-                   rotation_ms=_limit(content, "rotation_period_ms"), rotation_messages=_limit(content, "rotation_period_msgs"))
+        return room  # a downgrade by an empty event changes nothing
+    return replace(
+        room,
+        encrypted=True,
+        algorithm=as_text(content.get("algorithm"))[:100] or room.algorithm or MEGOLM,
+        rotation_ms=_limit(content, "rotation_period_ms"),
+        rotation_messages=_limit(content, "rotation_period_msgs"),
+    )
 
 
 def _limit(content: Mapping[str, Any], name: str) -> int | None:

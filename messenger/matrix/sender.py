@@ -86,14 +86,26 @@ class Sender:
         try:
             room = await self._book.encrypted(room_id)
             if room.strangers:
-                log.warning("room has members whom nobody invited; they get no keys",
-                            extra={"room_id": room_id, "count": len(room.strangers)})
-            sealed = await self._encryptor.encrypt(SendRequest(
-                room_id=room_id, recipients=room.recipients, type=type, content=with_id, policy=policy.value,
-                rotation_messages=room.state.rotation_messages or 100, rotation_ms=room.state.rotation_ms or 604_800_000,
-                history_shared=room.is_history_shared))
+                log.warning(
+                    "room has members whom nobody invited; they get no keys",
+                    extra={"room_id": room_id, "count": len(room.strangers)},
+                )
+            sealed = await self._encryptor.encrypt(
+                SendRequest(
+                    room_id=room_id,
+                    recipients=room.recipients,
+                    type=type,
+                    content=with_id,
+                    policy=policy.value,
+                    rotation_messages=room.state.rotation_messages or 100,
+                    rotation_ms=room.state.rotation_ms or 604_800_000,
+                    history_shared=room.is_history_shared,
+                )
+            )
             fp("http_inflight")
-            answer = await self._http.call("PUT", f"{CLIENT}/rooms/{path(room_id, 'send', 'm.room.encrypted', txn)}", sealed.content)
+            answer = await self._http.call(
+                "PUT", f"{CLIENT}/rooms/{path(room_id, 'send', 'm.room.encrypted', txn)}", sealed.content
+            )
             fp("http_answered")
         except (MatrixError, Unreachable) as error:
             raise as_channel_error(error) from error

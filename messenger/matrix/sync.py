@@ -22,12 +22,18 @@ from messenger.observability.time import utc_now
 log = logging.getLogger(__name__)
 
 FILTER = {
-    "presence": {"types": []}, "account_data": {"types": []},
-    "room": {"timeline": {"limit": 50}, "state": {"lazy_load_members": True}, "ephemeral": {"types": []}, "account_data": {"types": []}},
+    "presence": {"types": []},
+    "account_data": {"types": []},
+    "room": {
+        "timeline": {"limit": 50},
+        "state": {"lazy_load_members": True},
+        "ephemeral": {"types": []},
+        "account_data": {"types": []},
+    },
 }
 LONG_POLL_MS = 30_000
 GAP_PAGE = 100
-GAP_PAGES = 1_000            # 100,000 events of one room; more is a flood, and said so
+GAP_PAGES = 1_000  # 100,000 events of one room; more is a flood, and said so
 NO_ROOM = RoomState(room_id="")
 
 
@@ -44,8 +50,16 @@ class InvitePolicy:
 class SyncLoop:
     """`on_rooms` hears which rooms changed their state, so that caches of it can be dropped."""
 
-    def __init__(self, http: HomeserverClient, engine: CryptoEngine, store: IngestStore, *, invites: InvitePolicy,
-                 on_rooms: Callable[[Sequence[str]], None], on_batch: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        http: HomeserverClient,
+        engine: CryptoEngine,
+        store: IngestStore,
+        *,
+        invites: InvitePolicy,
+        on_rooms: Callable[[Sequence[str]], None],
+        on_batch: Callable[[], None],
+    ) -> None:
         self._http, self._engine, self._store, self._invites = http, engine, store, invites
         self._on_rooms, self._on_batch = on_rooms, on_batch
         self._account, self._filter = store.account, json.dumps(FILTER, separators=(",", ":"))
@@ -57,8 +71,12 @@ class SyncLoop:
         if not self._has_started:
             await self._start()
         since = self._since
-        answer = await self._http.call("GET", f"{CLIENT}/sync", timeout_s=timeout_ms / 1000 + 30,
-                                       query=_query(self._filter, timeout_ms if since else 0, since))
+        answer = await self._http.call(
+            "GET",
+            f"{CLIENT}/sync",
+            timeout_s=timeout_ms / 1000 + 30,
+            query=_query(self._filter, timeout_ms if since else 0, since),
+        )
         fp("sync_received")
         batch = parse(answer)
         if batch is None:
@@ -107,20 +125,30 @@ class SyncLoop:
                 await unit.save_rooms([after])
                 await unit.save_members(room.room_id, members, complete=False)
             arrivals += await self._arrivals(unit, after, room.timeline)
-        arrivals += [self._invited(invite.room_id, invite.sender, since) for invite in batch.invites if self._invites.allows(invite.sender)]
+        arrivals += [
+            self._invited(invite.room_id, invite.sender, since)
+            for invite in batch.invites
+            if self._invites.allows(invite.sender)
+        ]
         await unit.save_rooms([replace(NO_ROOM, room_id=room_id, membership="leave") for room_id in batch.left])
         replays = await unit.take(arrivals)
         if replays:
             log.warning("replayed ciphertexts refused", extra={"count": replays})
         return [*changed, *batch.left]
 
-    async def _arrivals(self, unit: IngestUnit, room: RoomState, timeline: Sequence[Mapping[str, Any]]) -> list[Arrival]:
+    async def _arrivals(
+        self, unit: IngestUnit, room: RoomState, timeline: Sequence[Mapping[str, Any]]
+    ) -> list[Arrival]:
         arrivals = []
         for event in timeline:
             try:
                 arrival = convert.arrival(self._account, room, event, self._opened(room.room_id, event))
-            except Exception as error:  # one poisonous event must not stop the others; it is kept for a person to look at
-                log.error("event cannot be converted", extra={"event_id": event["event_id"], "error": type(error).__name__})
+            except (
+                Exception
+            ) as error:  # one poisonous event must not stop the others; it is kept for a person to look at
+                log.error(
+                    "event cannot be converted", extra={"event_id": event["event_id"], "error": type(error).__name__}
+                )
                 await unit.bury(event["event_id"], type(error).__name__, event)
                 continue
             if arrival is not None:
@@ -148,7 +176,13 @@ class SyncLoop:
                 await unit.unpark(row, arrival)
 
     def _invited(self, room_id: str, sender: str, since: str | None) -> Arrival:
-        item = ChatInvited(account=self._account, chat=room_id, sender=Handle(kind="mxid", value=sender), server=server_of(sender), at=utc_now())
+        item = ChatInvited(
+            account=self._account,
+            chat=room_id,
+            sender=Handle(kind="mxid", value=sender),
+            server=server_of(sender),
+            at=utc_now(),
+        )
         return Arrival(source_id=f"invite|{room_id}|{since or ''}", lane=f"invite|{server_of(sender)}", item=item)
 
     async def _fill_gaps(self, batch: SyncBatch, since: str | None) -> SyncBatch:
@@ -156,15 +190,21 @@ class SyncLoop:
         our time is not paged."""
         if since is None or not any(room.is_limited for room in batch.rooms):
             return batch
-        return replace(batch, rooms=[await self._filled(room, since) if room.is_limited else room for room in batch.rooms])
+        return replace(
+            batch, rooms=[await self._filled(room, since) if room.is_limited else room for room in batch.rooms]
+        )
 
     async def _filled(self, room: RoomBatch, since: str) -> RoomBatch:
         older: list[Mapping[str, Any]] = []
         start, pages = room.prev_batch, 0
         while start and pages < GAP_PAGES:
-            page = as_dict(await self._http.call(
-                "GET", f"{CLIENT}/rooms/{path(room.room_id)}/messages",
-                query={"dir": "b", "limit": str(GAP_PAGE), "from": start, "to": since}))
+            page = as_dict(
+                await self._http.call(
+                    "GET",
+                    f"{CLIENT}/rooms/{path(room.room_id)}/messages",
+                    query={"dir": "b", "limit": str(GAP_PAGE), "from": start, "to": since},
+                )
+            )
             fp("gap_page")
             chunk, end = events(page.get("chunk")), page.get("end")
             older += chunk
@@ -176,8 +216,16 @@ class SyncLoop:
 
 
 def _crypto(batch: SyncBatch) -> SyncCrypto:
-    encrypted = [(room.room_id, event) for room in batch.rooms for event in room.timeline if event["type"] == "m.room.encrypted"]
-    return SyncCrypto(to_device=batch.to_device, changed=batch.changed, left=batch.gone, one_time_keys=batch.one_time_keys, events=encrypted)
+    encrypted = [
+        (room.room_id, event) for room in batch.rooms for event in room.timeline if event["type"] == "m.room.encrypted"
+    ]
+    return SyncCrypto(
+        to_device=batch.to_device,
+        changed=batch.changed,
+        left=batch.gone,
+        one_time_keys=batch.one_time_keys,
+        events=encrypted,
+    )
 
 
 def _query(filter: str, timeout_ms: int, since: str | None) -> dict[str, str]:

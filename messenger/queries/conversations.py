@@ -38,18 +38,38 @@ class ConversationDetails(ConversationRow):
     history: tuple[Happened, ...]
 
 
-_COLUMNS = (conversation.c.id, conversation.c.number, conversation.c.state, conversation.c.language, conversation.c.opened_at,
-            conversation.c.waiting_since, skill_group.c.name.label("group_name"), staff.c.name.label("owner_name"))
-_ROWS = (sa.select(*_COLUMNS).outerjoin_from(conversation, skill_group, skill_group.c.id == conversation.c.group_id)
-         .outerjoin(staff, staff.c.id == conversation.c.owner_id))
+_COLUMNS = (
+    conversation.c.id,
+    conversation.c.number,
+    conversation.c.state,
+    conversation.c.language,
+    conversation.c.opened_at,
+    conversation.c.waiting_since,
+    skill_group.c.name.label("group_name"),
+    staff.c.name.label("owner_name"),
+)
+_ROWS = (
+    sa.select(*_COLUMNS)
+    .outerjoin_from(conversation, skill_group, skill_group.c.id == conversation.c.group_id)
+    .outerjoin(staff, staff.c.id == conversation.c.owner_id)
+)
 
 
 def _fields(row: Any) -> dict[str, Any]:
-    return {"ref": row.number, "state": row.state, "group": row.group_name, "owner": row.owner_name, "language": row.language,
-            "opened_at": row.opened_at, "waiting_since": row.waiting_since}
+    return {
+        "ref": row.number,
+        "state": row.state,
+        "group": row.group_name,
+        "owner": row.owner_name,
+        "language": row.language,
+        "opened_at": row.opened_at,
+        "waiting_since": row.waiting_since,
+    }
 
 
-async def conversations(engine: AsyncEngine, *, state: str | None, group: str | None, limit: int) -> Sequence[ConversationRow]:
+async def conversations(
+    engine: AsyncEngine, *, state: str | None, group: str | None, limit: int
+) -> Sequence[ConversationRow]:
     """The longest waiting first."""
     query = _ROWS.order_by(conversation.c.waiting_since.asc().nulls_last(), conversation.c.opened_at).limit(limit)
     if state:
@@ -65,8 +85,12 @@ async def conversation_details(engine: AsyncEngine, ref: str) -> ConversationDet
         row = (await connection.execute(_ROWS.where(conversation.c.number == ref.upper()))).first()
         if row is None:
             return None
-        log = await connection.execute(sa.select(event_log).where(event_log.c.conversation_id == row.id).order_by(event_log.c.version))
-        names = {str(person.id): person.name for person in await connection.execute(sa.select(staff.c.id, staff.c.name))}
+        log = await connection.execute(
+            sa.select(event_log).where(event_log.c.conversation_id == row.id).order_by(event_log.c.version)
+        )
+        names = {
+            str(person.id): person.name for person in await connection.execute(sa.select(staff.c.id, staff.c.name))
+        }
         history = tuple(Happened(at=entry.at, what=entry.type, who=_who(entry.actor, names)) for entry in log)
         count = await connection.scalar(sa.select(sa.func.count()).where(message.c.conversation_id == row.id))
     return ConversationDetails(id=row.id, messages=count or 0, history=history, **_fields(row))

@@ -38,25 +38,42 @@ async def groups(engine: AsyncEngine) -> Sequence[GroupRow]:
     count = sa.select(sa.func.count()).where(group_member.c.group_id == skill_group.c.id).scalar_subquery()
     query = sa.select(skill_group, count.label("members")).order_by(skill_group.c.made_at, skill_group.c.name)
     async with engine.begin() as connection:
-        return [GroupRow(name=row.name, is_default=row.is_default, languages=tuple(row.languages), keywords=tuple(row.keywords),
-                         room_id=row.room_id, members=row.members) for row in await connection.execute(query)]
+        return [
+            GroupRow(
+                name=row.name,
+                is_default=row.is_default,
+                languages=tuple(row.languages),
+                keywords=tuple(row.keywords),
+                room_id=row.room_id,
+                members=row.members,
+            )
+            for row in await connection.execute(query)
+        ]
 
 
 async def agents(engine: AsyncEngine) -> Sequence[AgentRow]:
     names = sa.func.array_remove(sa.func.array_agg(skill_group.c.name), None).label("groups")
-    query = (sa.select(staff.c.address, staff.c.name, staff.c.language, names)
-             .outerjoin_from(staff, group_member, group_member.c.staff_id == staff.c.id)
-             .outerjoin(skill_group, skill_group.c.id == group_member.c.group_id)
-             .group_by(staff.c.id).order_by(staff.c.name))
+    query = (
+        sa.select(staff.c.address, staff.c.name, staff.c.language, names)
+        .outerjoin_from(staff, group_member, group_member.c.staff_id == staff.c.id)
+        .outerjoin(skill_group, skill_group.c.id == group_member.c.group_id)
+        .group_by(staff.c.id)
+        .order_by(staff.c.name)
+    )
     async with engine.begin() as connection:
-        return [AgentRow(address=row.address, name=row.name, language=row.language, groups=tuple(sorted(row.groups)))
-                for row in await connection.execute(query)]
+        return [
+            AgentRow(address=row.address, name=row.name, language=row.language, groups=tuple(sorted(row.groups)))
+            for row in await connection.execute(query)
+        ]
 
 
 async def members(engine: AsyncEngine, group: str) -> Sequence[MemberRow]:
-    query = (sa.select(staff.c.address, staff.c.name, group_member.c.role)
-             .join_from(staff, group_member, group_member.c.staff_id == staff.c.id)
-             .join(skill_group, skill_group.c.id == group_member.c.group_id)
-             .where(sa.func.lower(skill_group.c.name) == group.lower()).order_by(staff.c.name))
+    query = (
+        sa.select(staff.c.address, staff.c.name, group_member.c.role)
+        .join_from(staff, group_member, group_member.c.staff_id == staff.c.id)
+        .join(skill_group, skill_group.c.id == group_member.c.group_id)
+        .where(sa.func.lower(skill_group.c.name) == group.lower())
+        .order_by(staff.c.name)
+    )
     async with engine.begin() as connection:
         return [MemberRow(address=row.address, name=row.name, role=row.role) for row in await connection.execute(query)]

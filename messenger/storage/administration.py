@@ -25,16 +25,38 @@ class Administration:
     def __init__(self, engine: AsyncEngine, keys: DataKeys, *, namespace: UUID, desk: str) -> None:
         self._engine, self._keys, self._namespace, self._desk = engine, keys, namespace, desk
 
-    async def add_group(self, name: str, *, is_default: bool, languages: Sequence[str], keywords: Sequence[str],
-                        settings: Mapping[str, Any]) -> None:
+    async def add_group(
+        self,
+        name: str,
+        *,
+        is_default: bool,
+        languages: Sequence[str],
+        keywords: Sequence[str],
+        settings: Mapping[str, Any],
+    ) -> None:
         """The first group becomes the default one, for a default always exists. Does nothing for a group that is there."""
         async with self._engine.begin() as connection:
-            none_yet = await connection.scalar(sa.select(sa.func.count()).select_from(skill_group).where(skill_group.c.is_default)) == 0
+            none_yet = (
+                await connection.scalar(
+                    sa.select(sa.func.count()).select_from(skill_group).where(skill_group.c.is_default)
+                )
+                == 0
+            )
             if is_default and not none_yet:
                 await connection.execute(skill_group.update().values(is_default=False))
             id = uuid4()
-            new = insert(skill_group).values(id=id, name=name, is_default=is_default or none_yet, languages=list(languages),
-                                             keywords=list(keywords), settings=dict(settings)).on_conflict_do_nothing()
+            new = (
+                insert(skill_group)
+                .values(
+                    id=id,
+                    name=name,
+                    is_default=is_default or none_yet,
+                    languages=list(languages),
+                    keywords=list(keywords),
+                    settings=dict(settings),
+                )
+                .on_conflict_do_nothing()
+            )
             if not (await connection.execute(new)).rowcount:
                 raise NotPossible(f"there is a group {name} already: stellwerk group list")
             await self._put(connection, f"group:{id}", ProvideGroupRoom(group=id))
@@ -42,30 +64,42 @@ class Administration:
     async def add_rule(self, name: str, *, languages: Sequence[str], keywords: Sequence[str]) -> None:
         async with self._engine.begin() as connection:
             group = await _group(connection, name)
-            await connection.execute(skill_group.update().where(skill_group.c.id == group.id).values(
-                languages=sorted({*group.languages, *languages}), keywords=sorted({*group.keywords, *keywords})))
+            await connection.execute(
+                skill_group.update()
+                .where(skill_group.c.id == group.id)
+                .values(languages=sorted({*group.languages, *languages}), keywords=sorted({*group.keywords, *keywords}))
+            )
 
     async def add_agent(self, address: str, name: str, language: str) -> None:
         async with self._engine.begin() as connection:
             new = insert(staff).values(id=uuid4(), address=address, name=name, language=language)
-            await connection.execute(new.on_conflict_do_update(index_elements=[staff.c.address], set_={"name": name, "language": language}))
+            await connection.execute(
+                new.on_conflict_do_update(index_elements=[staff.c.address], set_={"name": name, "language": language})
+            )
 
     async def add_member(self, group_name: str, address: str, role: str) -> None:
         """Unknown people are made known by their address; `add_agent` gives them a name."""
         async with self._engine.begin() as connection:
             group = await _group(connection, group_name)
-            person = insert(staff).values(id=uuid4(), address=address, name=address[1:].partition(":")[0], language="en")
+            person = insert(staff).values(
+                id=uuid4(), address=address, name=address[1:].partition(":")[0], language="en"
+            )
             await connection.execute(person.on_conflict_do_nothing())
             who = (await connection.execute(sa.select(staff.c.id).where(staff.c.address == address))).scalar_one()
             seat = insert(group_member).values(group_id=group.id, staff_id=who, role=Role(role).value)
-            await connection.execute(seat.on_conflict_do_update(index_elements=list(group_member.primary_key),
-                                                                set_={"role": Role(role).value}))
+            await connection.execute(
+                seat.on_conflict_do_update(
+                    index_elements=list(group_member.primary_key), set_={"role": Role(role).value}
+                )
+            )
             await self._put(connection, f"seat:{uuid4()}", SeatMember(group=group.id, agent=who))
 
     async def remove_member(self, group_name: str, address: str) -> None:
         async with self._engine.begin() as connection:
             group = await _group(connection, group_name)
-            who = (await connection.execute(sa.select(staff.c.id).where(staff.c.address == address))).scalar_one_or_none()
+            who = (
+                await connection.execute(sa.select(staff.c.id).where(staff.c.address == address))
+            ).scalar_one_or_none()
             gone = group_member.delete().where(group_member.c.group_id == group.id, group_member.c.staff_id == who)
             if who is None or not (await connection.execute(gone)).rowcount:
                 raise NotPossible(f"{address} is not in {group_name}: stellwerk group member list {group_name}")
@@ -78,7 +112,9 @@ class Administration:
 
 
 async def _group(connection: AsyncConnection, name: str) -> Any:
-    row = (await connection.execute(sa.select(skill_group).where(sa.func.lower(skill_group.c.name) == name.lower()))).first()
+    row = (
+        await connection.execute(sa.select(skill_group).where(sa.func.lower(skill_group.c.name) == name.lower()))
+    ).first()
     if row is None:
         raise NotPossible(f"there is no group {name}: stellwerk group list shows all")
     return row

@@ -15,13 +15,22 @@ from messenger.storage.data_keys import DataKeys
 from messenger.storage.models.conversations import channel_identity, chat, contact
 
 CHAT_COLUMNS = (
-    chat.c.id.label("c_id"), chat.c.account.label("c_account"), chat.c.remote.label("c_remote"),
-    chat.c.contact_id.label("c_contact"), chat.c.language.label("c_language"), chat.c.conversation_id.label("c_conversation"),
-    contact.c.enc_name.label("c_enc_name"), channel_identity.c.kind.label("i_kind"), channel_identity.c.scope.label("i_scope"),
+    chat.c.id.label("c_id"),
+    chat.c.account.label("c_account"),
+    chat.c.remote.label("c_remote"),
+    chat.c.contact_id.label("c_contact"),
+    chat.c.language.label("c_language"),
+    chat.c.conversation_id.label("c_conversation"),
+    contact.c.enc_name.label("c_enc_name"),
+    channel_identity.c.kind.label("i_kind"),
+    channel_identity.c.scope.label("i_scope"),
     channel_identity.c.value.label("i_value"),
 )
-_CHATS = (sa.select(*CHAT_COLUMNS).join_from(chat, contact, contact.c.id == chat.c.contact_id)
-          .join(channel_identity, channel_identity.c.id == chat.c.identity_id))
+_CHATS = (
+    sa.select(*CHAT_COLUMNS)
+    .join_from(chat, contact, contact.c.id == chat.c.contact_id)
+    .join(channel_identity, channel_identity.c.id == chat.c.identity_id)
+)
 _BY_REMOTE = _CHATS.where(chat.c.account == sa.bindparam("of_account"), chat.c.remote == sa.bindparam("of_remote"))
 _BY_ID = _CHATS.where(chat.c.id == sa.bindparam("which"))
 
@@ -32,9 +41,16 @@ def _name_place(contact_id: UUID) -> str:
 
 async def as_chat(row: Any, keys: DataKeys) -> Chat:
     name = (await keys.open(row.c_enc_name, where=_name_place(row.c_contact))).decode() if row.c_enc_name else ""
-    return Chat(id=ChatId(row.c_id), account=row.c_account, remote=row.c_remote, contact=ContactId(row.c_contact),
-                person=Handle(kind=row.i_kind, value=row.i_value, scope=row.i_scope), name=name, language=row.c_language,
-                conversation=ConversationId(row.c_conversation) if row.c_conversation else None)
+    return Chat(
+        id=ChatId(row.c_id),
+        account=row.c_account,
+        remote=row.c_remote,
+        contact=ContactId(row.c_contact),
+        person=Handle(kind=row.i_kind, value=row.i_value, scope=row.i_scope),
+        name=name,
+        language=row.c_language,
+        conversation=ConversationId(row.c_conversation) if row.c_conversation else None,
+    )
 
 
 class ChatRows:
@@ -57,8 +73,11 @@ class ChatRows:
             return known, False
         identity, owner = await self._identity(ready)
         id = self._id("chat", ready.account, ready.chat)
-        await self._connection.execute(insert(chat).values(id=id, account=ready.account, remote=ready.chat, contact_id=owner,
-                                                           identity_id=identity).on_conflict_do_nothing())
+        await self._connection.execute(
+            insert(chat)
+            .values(id=id, account=ready.account, remote=ready.chat, contact_id=owner, identity_id=identity)
+            .on_conflict_do_nothing()
+        )
         return await self.get(ChatId(id)), True
 
     async def set_language(self, id: ChatId, language: str) -> None:
@@ -70,19 +89,30 @@ class ChatRows:
     async def _identity(self, ready: ChatReady) -> tuple[UUID, UUID]:
         """The person's identity and contact; a person who is known on this channel keeps theirs."""
         handle = ready.person
-        which = (channel_identity.c.kind == handle.kind, channel_identity.c.scope == handle.scope,
-                 channel_identity.c.value == handle.value)
+        which = (
+            channel_identity.c.kind == handle.kind,
+            channel_identity.c.scope == handle.scope,
+            channel_identity.c.value == handle.value,
+        )
         query = sa.select(channel_identity.c.id, channel_identity.c.contact_id).where(*which)
         row = (await self._connection.execute(query)).first()
         if row is not None:
             return row.id, row.contact_id
-        owner, identity = self._id("contact", handle.kind, handle.scope, handle.value), self._id("identity", handle.kind,
-                                                                                                handle.scope, handle.value)
+        owner, identity = (
+            self._id("contact", handle.kind, handle.scope, handle.value),
+            self._id("identity", handle.kind, handle.scope, handle.value),
+        )
         key = await self._keys.of(f"contact:{owner}")
-        await self._connection.execute(insert(contact).values(
-            id=owner, enc_name=key.seal(ready.name.encode(), where=_name_place(owner))).on_conflict_do_nothing())
-        await self._connection.execute(insert(channel_identity).values(
-            id=identity, contact_id=owner, kind=handle.kind, scope=handle.scope, value=handle.value).on_conflict_do_nothing())
+        await self._connection.execute(
+            insert(contact)
+            .values(id=owner, enc_name=key.seal(ready.name.encode(), where=_name_place(owner)))
+            .on_conflict_do_nothing()
+        )
+        await self._connection.execute(
+            insert(channel_identity)
+            .values(id=identity, contact_id=owner, kind=handle.kind, scope=handle.scope, value=handle.value)
+            .on_conflict_do_nothing()
+        )
         return identity, owner
 
     def _id(self, *parts: str) -> UUID:

@@ -12,8 +12,9 @@ from messenger.channels.messages import Content
 from messenger.domain.events import NAMES, Event
 
 _ITEMS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Item)}
-_EFFECTS: dict[str, type[Any]] = {name: kind for name, kind in vars(effects).items()
-                                  if isinstance(kind, type) and issubclass(kind, Effect)}
+_EFFECTS: dict[str, type[Any]] = {
+    name: kind for name, kind in vars(effects).items() if isinstance(kind, type) and issubclass(kind, Effect)
+}
 
 
 @cache

@@ -12,19 +12,30 @@ from messenger.domain.conversation import Conversation, State
 from messenger.domain.events import Recorded
 from messenger.domain.ids import AgentId, ChatId, ContactId, ConversationId, GroupId
 from messenger.domain.people import Agent
+from messenger.observability.failpoints import fp
 from messenger.storage.chats import CHAT_COLUMNS, ChatRows, as_chat
 from messenger.storage.codec import event_ids, load_event
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.models.conversations import channel_identity, chat, contact, conversation, event_log
 from messenger.storage.models.people import skill_group, staff
 from messenger.storage.people import as_group
-from messenger.observability.failpoints import fp
 
 _LOCK = sa.select(conversation).where(conversation.c.id == sa.bindparam("which")).with_for_update()
 _CASE = (
-    sa.select(conversation, skill_group.c.id.label("g_id"), skill_group.c.name.label("g_name"), skill_group.c.is_default,
-              skill_group.c.languages, skill_group.c.keywords, skill_group.c.settings, skill_group.c.room_id,
-              staff.c.address.label("s_address"), staff.c.name.label("s_name"), staff.c.language.label("s_language"), *CHAT_COLUMNS)
+    sa.select(
+        conversation,
+        skill_group.c.id.label("g_id"),
+        skill_group.c.name.label("g_name"),
+        skill_group.c.is_default,
+        skill_group.c.languages,
+        skill_group.c.keywords,
+        skill_group.c.settings,
+        skill_group.c.room_id,
+        staff.c.address.label("s_address"),
+        staff.c.name.label("s_name"),
+        staff.c.language.label("s_language"),
+        *CHAT_COLUMNS,
+    )
     .join_from(conversation, skill_group, conversation.c.group_id == skill_group.c.id)
     .join(chat, chat.c.id == conversation.c.chat_id)
     .join(contact, contact.c.id == chat.c.contact_id)
@@ -40,15 +51,31 @@ class UnknownConversation(LookupError):
 
 def as_conversation(row: Any) -> Conversation:
     return Conversation(
-        id=ConversationId(row.id), version=row.version, number=row.number, contact=ContactId(row.contact_id),
-        chat=ChatId(row.chat_id), language=row.language, state=State(row.state), opened_at=row.opened_at,
-        group=GroupId(row.group_id) if row.group_id else None, owner=AgentId(row.owner_id) if row.owner_id else None,
-        claimed_at=row.claimed_at, waiting_since=row.waiting_since)
+        id=ConversationId(row.id),
+        version=row.version,
+        number=row.number,
+        contact=ContactId(row.contact_id),
+        chat=ChatId(row.chat_id),
+        language=row.language,
+        state=State(row.state),
+        opened_at=row.opened_at,
+        group=GroupId(row.group_id) if row.group_id else None,
+        owner=AgentId(row.owner_id) if row.owner_id else None,
+        claimed_at=row.claimed_at,
+        waiting_since=row.waiting_since,
+    )
 
 
 def _columns(state: Conversation) -> dict[str, Any]:
-    return {"version": state.version, "state": state.state.value, "language": state.language, "group_id": state.group,
-            "owner_id": state.owner, "claimed_at": state.claimed_at, "waiting_since": state.waiting_since}
+    return {
+        "version": state.version,
+        "state": state.state.value,
+        "language": state.language,
+        "group_id": state.group,
+        "owner_id": state.owner,
+        "claimed_at": state.claimed_at,
+        "waiting_since": state.waiting_since,
+    }
 
 
 class SqlConversations:
@@ -66,7 +93,9 @@ class SqlConversations:
         if before is None:
             await self._insert(after)
         else:
-            changed = conversation.update().where(conversation.c.id == after.id, conversation.c.version == before.version)
+            changed = conversation.update().where(
+                conversation.c.id == after.id, conversation.c.version == before.version
+            )
             result = await self._connection.execute(changed.values(**_columns(after)))
             assert result.rowcount == 1, "the conversation was locked, so its version cannot have moved"
         await self._connection.execute(event_log.insert(), [_log_row(entry) for entry in events])
@@ -76,9 +105,19 @@ class SqlConversations:
         if row is None:
             raise UnknownConversation(str(id))
         state = as_conversation(row)
-        owner = Agent(id=state.owner, address=row.s_address, name=row.s_name, language=row.s_language) if state.owner else None
-        return Case(conversation=state, group=as_group(row, id=row.g_id, name=row.g_name), room=row.card_room or row.room_id,
-                    card=row.card_event, chat=await as_chat(row, self._keys), owner=owner)
+        owner = (
+            Agent(id=state.owner, address=row.s_address, name=row.s_name, language=row.s_language)
+            if state.owner
+            else None
+        )
+        return Case(
+            conversation=state,
+            group=as_group(row, id=row.g_id, name=row.g_name),
+            room=row.card_room or row.room_id,
+            card=row.card_event,
+            chat=await as_chat(row, self._keys),
+            owner=owner,
+        )
 
     async def is_number_taken(self, number: str) -> bool:
         query = sa.select(sa.literal(1)).where(conversation.c.number == number)
@@ -89,16 +128,35 @@ class SqlConversations:
         return [_recorded(row) for row in await self._connection.execute(query)]
 
     async def _insert(self, state: Conversation) -> None:
-        await self._connection.execute(conversation.insert().values(
-            id=state.id, number=state.number, contact_id=state.contact, chat_id=state.chat, opened_at=state.opened_at, **_columns(state)))
+        await self._connection.execute(
+            conversation.insert().values(
+                id=state.id,
+                number=state.number,
+                contact_id=state.contact,
+                chat_id=state.chat,
+                opened_at=state.opened_at,
+                **_columns(state),
+            )
+        )
         await ChatRows(self._connection, self._keys).set_conversation(state.chat, state.id)
 
 
 def _log_row(entry: Recorded) -> dict[str, Any]:
-    return {"conversation_id": entry.conversation, "version": entry.version, "type": type(entry.event).__name__,
-            "actor": entry.actor, "ids": event_ids(entry.event), "at": entry.at}
+    return {
+        "conversation_id": entry.conversation,
+        "version": entry.version,
+        "type": type(entry.event).__name__,
+        "actor": entry.actor,
+        "ids": event_ids(entry.event),
+        "at": entry.at,
+    }
 
 
 def _recorded(row: Any) -> Recorded:
-    return Recorded(conversation=ConversationId(UUID(str(row.conversation_id))), version=row.version,
-                    event=load_event(row.type, row.ids), at=row.at, actor=row.actor)
+    return Recorded(
+        conversation=ConversationId(UUID(str(row.conversation_id))),
+        version=row.version,
+        event=load_event(row.type, row.ids),
+        at=row.at,
+        actor=row.actor,
+    )

@@ -22,8 +22,9 @@ class SqlCryptoRows:
     def __init__(self, connection: AsyncConnection, *, account: str, key: Key) -> None:
         self._connection, self._account, self._key = connection, account, key
 
-    async def read(self, table: CryptoTable, where: Sequence[Mapping[str, Any]] | None = None, *,
-                   limit: int | None = None) -> Sequence[CryptoRow]:
+    async def read(
+        self, table: CryptoTable, where: Sequence[Mapping[str, Any]] | None = None, *, limit: int | None = None
+    ) -> Sequence[CryptoRow]:
         if where is not None and not where:
             return []
         columns = CRYPTO_TABLES[table]

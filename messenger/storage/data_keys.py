@@ -54,7 +54,9 @@ class DataKeys:
         return await self._load(connection, data_key.c.scope == scope, remember=False)
 
     async def _load(self, connection: AsyncConnection, which: sa.ColumnElement[bool], *, remember: bool = True) -> Key:
-        row = (await connection.execute(sa.select(data_key.c.kid, data_key.c.scope, data_key.c.wrapped).where(which))).first()
+        row = (
+            await connection.execute(sa.select(data_key.c.kid, data_key.c.scope, data_key.c.wrapped).where(which))
+        ).first()
         if row is None:
             raise LookupError("no such data key")
         key = Key(row.kid, self._root.open(row.wrapped, where=_WRAPPED.format(row.scope)))

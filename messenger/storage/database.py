@@ -10,5 +10,11 @@ def connect(url: str, *, pool_size: int = 10, application: str = "stellwerk") ->
     """`url` is `postgresql+asyncpg://…`; a plain `postgresql://…` is understood too."""
     url = url.replace("postgresql://", "postgresql+asyncpg://", 1)
     settings = {"application_name": application, "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MS)}
-    return create_async_engine(url, pool_size=pool_size, max_overflow=10, pool_pre_ping=False, hide_parameters=True,
-                               connect_args={"server_settings": settings, "timeout": 10})
+    return create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=10,
+        pool_pre_ping=False,
+        hide_parameters=True,
+        connect_args={"server_settings": settings, "timeout": 10},
+    )

@@ -36,8 +36,9 @@ class SqlDeskUnit:
         self._connection, self._keys, self._account, self._lease = connection, keys, account, lease
         self._crypto = SqlCryptoRows(connection, account=account, key=key)
 
-    async def read(self, table: CryptoTable, where: Sequence[Mapping[str, Any]] | None = None, *,
-                   limit: int | None = None) -> Sequence[CryptoRow]:
+    async def read(
+        self, table: CryptoTable, where: Sequence[Mapping[str, Any]] | None = None, *, limit: int | None = None
+    ) -> Sequence[CryptoRow]:
         return await self._crypto.read(table, where, limit=limit)
 
     async def write(self, rows: Sequence[CryptoRow]) -> None:
@@ -61,48 +62,83 @@ class SqlDeskUnit:
         return len(replayed)
 
     async def parked(self, sessions: Sequence[tuple[str, str]]) -> Sequence[Parked]:
-        query = sa.select(inbox.c.id, inbox.c.source, inbox.c.source_id, inbox.c.room_id, inbox.c.enc_raw).where(
-            inbox.c.state == "waiting_key", inbox.c.source == self._account,
-            sa.tuple_(inbox.c.room_id, inbox.c.session_id).in_(sessions)).order_by(inbox.c.id)
+        query = (
+            sa.select(inbox.c.id, inbox.c.source, inbox.c.source_id, inbox.c.room_id, inbox.c.enc_raw)
+            .where(
+                inbox.c.state == "waiting_key",
+                inbox.c.source == self._account,
+                sa.tuple_(inbox.c.room_id, inbox.c.session_id).in_(sessions),
+            )
+            .order_by(inbox.c.id)
+        )
         rows = (await self._connection.execute(query)).all() if sessions else []
-        return [Parked(id=row.id, room_id=row.room_id, raw=json.loads(
-            await self._keys.open(row.enc_raw, where=_raw_place(row.source, row.source_id)))) for row in rows]
+        return [
+            Parked(
+                id=row.id,
+                room_id=row.room_id,
+                raw=json.loads(await self._keys.open(row.enc_raw, where=_raw_place(row.source, row.source_id))),
+            )
+            for row in rows
+        ]
 
     async def unpark(self, row: Parked, arrival: Arrival) -> None:
         if await self._replayed([arrival] if arrival.ciphertext else []):
-            await self._connection.execute(inbox.update().where(inbox.c.id == row.id).values(state="quarantine", enc_raw=None))
+            await self._connection.execute(
+                inbox.update().where(inbox.c.id == row.id).values(state="quarantine", enc_raw=None)
+            )
             return
         values = await self._row(arrival)
-        await self._connection.execute(inbox.update().where(inbox.c.id == row.id).values(
-            kind=values["kind"], enc_body=values["enc_body"], enc_raw=None, state="new", next_at=sa.func.now()))
+        await self._connection.execute(
+            inbox.update()
+            .where(inbox.c.id == row.id)
+            .values(kind=values["kind"], enc_body=values["enc_body"], enc_raw=None, state="new", next_at=sa.func.now())
+        )
 
     async def bury(self, source_id: str, reason: str, raw: Mapping[str, Any]) -> None:
         key = await self._keys.of(QUEUE_SCOPE)
         sealed = key.seal(json.dumps(raw).encode(), where=f"dead_letter|enc_raw|{self._account}|{source_id}")
-        await self._connection.execute(dead_letter.insert().values(queue=f"sync:{self._account}", row_id=0, reason=reason,
-                                                                   enc_raw=sealed))
+        await self._connection.execute(
+            dead_letter.insert().values(queue=f"sync:{self._account}", row_id=0, reason=reason, enc_raw=sealed)
+        )
 
     async def set_cursor(self, token: str) -> None:
         values = {"source": self._account, "token": token, "epoch": self._lease.epoch}
-        await self._connection.execute(insert(cursor).values(**values).on_conflict_do_update(
-            index_elements=[cursor.c.source], set_={"token": token, "epoch": self._lease.epoch}))
+        await self._connection.execute(
+            insert(cursor)
+            .values(**values)
+            .on_conflict_do_update(index_elements=[cursor.c.source], set_={"token": token, "epoch": self._lease.epoch})
+        )
         fp("token_written")
 
     async def _row(self, arrival: Arrival) -> dict[str, Any]:
         new = NewItem(source=self._account, source_id=arrival.source_id, lane=arrival.lane, item=arrival.item)
-        row = await sealed_row(self._keys, new, state="new", room_id=None, session_id=None, enc_raw=None, next_at=sa.func.now())
+        row = await sealed_row(
+            self._keys, new, state="new", room_id=None, session_id=None, enc_raw=None, next_at=sa.func.now()
+        )
         if arrival.waits_for is None:
             return row
         key = await self._keys.of(QUEUE_SCOPE)
         raw = key.seal(json.dumps(arrival.raw).encode(), where=_raw_place(self._account, arrival.source_id))
         room, session = arrival.waits_for
-        return row | {"state": "waiting_key", "room_id": room, "session_id": session, "enc_raw": raw,
-                      "next_at": sa.func.now() + KEY_PATIENCE}
+        return row | {
+            "state": "waiting_key",
+            "room_id": room,
+            "session_id": session,
+            "enc_raw": raw,
+            "next_at": sa.func.now() + KEY_PATIENCE,
+        }
 
     async def _watch(self, waiting: Sequence[Arrival]) -> None:
         """After a while of patience, the people at the place are told that something waits."""
-        rows = [{"kind": KEY_TIMER, "subject": arrival.source_id, "account": self._account,
-                 "due_at": sa.func.now() + KEY_PATIENCE} for arrival in waiting]
+        rows = [
+            {
+                "kind": KEY_TIMER,
+                "subject": arrival.source_id,
+                "account": self._account,
+                "due_at": sa.func.now() + KEY_PATIENCE,
+            }
+            for arrival in waiting
+        ]
         if rows:
             await self._connection.execute(insert(timer).values(rows).on_conflict_do_nothing())
 
@@ -116,10 +152,21 @@ class SqlDeskUnit:
                 replayed.add(arrival.source_id)
         if not first:
             return replayed
-        rows = [{"account": self._account, "room_id": room, "sender_key": sender, "session_id": session, "idx": index,
-                 "event_id": event} for (room, sender, session, index), event in sorted(first.items())]
+        rows = [
+            {
+                "account": self._account,
+                "room_id": room,
+                "sender_key": sender,
+                "session_id": session,
+                "idx": index,
+                "event_id": event,
+            }
+            for (room, sender, session, index), event in sorted(first.items())
+        ]
         seen = insert(megolm_seen).values(rows)
-        kept = seen.on_conflict_do_update(index_elements=list(megolm_seen.primary_key), set_={"event_id": megolm_seen.c.event_id})
+        kept = seen.on_conflict_do_update(
+            index_elements=list(megolm_seen.primary_key), set_={"event_id": megolm_seen.c.event_id}
+        )
         found = await self._connection.execute(kept.returning(megolm_seen))
         taken = {(row.room_id, row.sender_key, row.session_id, row.idx): row.event_id for row in found}
         return replayed | {event for ciphertext, event in first.items() if taken[ciphertext] != event}
@@ -129,7 +176,9 @@ class SqlDeskStore:
     """Opens the desk's units. Every one begins with the fence: a process that lost the lease writes nothing. `is_reading`: for
     a look beside the running desk, without a lease and without the right to write."""
 
-    def __init__(self, engine: AsyncEngine, keys: DataKeys, *, account: str, key: Key, lease: Lease, is_reading: bool = False) -> None:
+    def __init__(
+        self, engine: AsyncEngine, keys: DataKeys, *, account: str, key: Key, lease: Lease, is_reading: bool = False
+    ) -> None:
         self._engine, self._keys, self.account, self._key, self._lease = engine, keys, account, key, lease
         self._is_reading = is_reading
 
@@ -144,7 +193,9 @@ class SqlDeskStore:
 
     async def cursor(self) -> str | None:
         async with self._engine.begin() as connection:
-            token: str | None = await connection.scalar(sa.select(cursor.c.token).where(cursor.c.source == self.account))
+            token: str | None = await connection.scalar(
+                sa.select(cursor.c.token).where(cursor.c.source == self.account)
+            )
         return token
 
     async def room(self, room_id: str) -> RoomState | None:
@@ -153,11 +204,16 @@ class SqlDeskStore:
 
     async def audience(self, room_id: str) -> Audience:
         async with self._engine.begin() as connection:
-            return Audience(members=await rooms.members(connection, self.account, room_id),
-                            entitled=await rooms.entitled(connection, self.account, room_id) | {self.account})
+            return Audience(
+                members=await rooms.members(connection, self.account, room_id),
+                entitled=await rooms.entitled(connection, self.account, room_id) | {self.account},
+            )
 
     async def waiting_sessions(self) -> Sequence[tuple[str, str]]:
-        query = sa.select(inbox.c.room_id, inbox.c.session_id).distinct().where(
-            inbox.c.state == "waiting_key", inbox.c.source == self.account)
+        query = (
+            sa.select(inbox.c.room_id, inbox.c.session_id)
+            .distinct()
+            .where(inbox.c.state == "waiting_key", inbox.c.source == self.account)
+        )
         async with self._engine.begin() as connection:
             return [(row.room_id, row.session_id) for row in await connection.execute(query)]

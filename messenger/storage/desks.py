@@ -39,8 +39,11 @@ async def save_login(engine: AsyncEngine, keys: DataKeys, login: DeskLogin) -> N
     sealed = key.seal(json.dumps({"token": login.token}).encode(), where=f"desk|enc_login|{login.account}")
     values = {"device_id": login.device_id, "enc_login": sealed, "enc_identity": None, "key_id": key.kid}
     async with engine.begin() as connection:
-        await connection.execute(insert(desk).values(account=login.account, **values).on_conflict_do_update(
-            index_elements=[desk.c.account], set_=values))
+        await connection.execute(
+            insert(desk)
+            .values(account=login.account, **values)
+            .on_conflict_do_update(index_elements=[desk.c.account], set_=values)
+        )
 
 
 async def save_identity(engine: AsyncEngine, keys: DataKeys, account: str, identity: bytes) -> None:

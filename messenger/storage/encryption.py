@@ -40,11 +40,11 @@ class Key:
         return header + nonce + AESGCM(self.secret).encrypt(nonce, text, header + where.encode())
 
     def open(self, record: bytes, *, where: str) -> bytes:
-        header, nonce = record[:_HEADER.size], record[_HEADER.size:_HEADER.size + _NONCE_BYTES]
+        header, nonce = record[: _HEADER.size], record[_HEADER.size : _HEADER.size + _NONCE_BYTES]
         if kid_of(record) != self.kid:
             raise CannotOpen(f"sealed under key {kid_of(record)}, not {self.kid}")
         try:
-            return AESGCM(self.secret).decrypt(nonce, record[_HEADER.size + _NONCE_BYTES:], header + where.encode())
+            return AESGCM(self.secret).decrypt(nonce, record[_HEADER.size + _NONCE_BYTES :], header + where.encode())
         except InvalidTag:
             raise CannotOpen(f"record at {where.split('|')[0]} was changed or moved") from None
 
@@ -73,7 +73,9 @@ def read_root_key(file: Path) -> Key:
         mode = file.stat().st_mode
         text = file.read_text().strip()
     except OSError as error:
-        raise BadRootKey(f"cannot read the root key file {file}: {error.strerror}. `stellwerk init` makes one") from None
+        raise BadRootKey(
+            f"cannot read the root key file {file}: {error.strerror}. `stellwerk init` makes one"
+        ) from None
     if stat.S_IMODE(mode) & 0o077:
         raise BadRootKey(f"{file} can be read by others: chmod 400 {file}")
     try:

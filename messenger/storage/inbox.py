@@ -17,14 +17,25 @@ from messenger.storage.models.queues import inbox
 
 _earlier = inbox.alias("earlier")
 # A row that waits for its key keeps its lane for a while (until `next_at`), then the lane goes on without it.
-_is_blocked = sa.exists().where(
-    _earlier.c.lane == inbox.c.lane, _earlier.c.id < inbox.c.id,
-    sa.or_(_earlier.c.state == "new", sa.and_(_earlier.c.state == "waiting_key", _earlier.c.next_at > sa.func.now())),
-).correlate(inbox)
+_is_blocked = (
+    sa.exists()
+    .where(
+        _earlier.c.lane == inbox.c.lane,
+        _earlier.c.id < inbox.c.id,
+        sa.or_(
+            _earlier.c.state == "new", sa.and_(_earlier.c.state == "waiting_key", _earlier.c.next_at > sa.func.now())
+        ),
+    )
+    .correlate(inbox)
+)
 _CLAIM = (
-    sa.select(inbox.c.id, inbox.c.source, inbox.c.source_id, inbox.c.lane, inbox.c.attempts, inbox.c.kind, inbox.c.enc_body)
+    sa.select(
+        inbox.c.id, inbox.c.source, inbox.c.source_id, inbox.c.lane, inbox.c.attempts, inbox.c.kind, inbox.c.enc_body
+    )
     .where(inbox.c.state == "new", inbox.c.next_at <= sa.func.now(), ~_is_blocked)
-    .order_by(inbox.c.id).limit(1).with_for_update(skip_locked=True)
+    .order_by(inbox.c.id)
+    .limit(1)
+    .with_for_update(skip_locked=True)
 )
 _SETTLE = inbox.update().where(inbox.c.id == sa.bindparam("row")).values(state=sa.bindparam("ended"))
 _FINAL = {"quarantine": "quarantine", "undecryptable": "undecryptable"}
@@ -43,8 +54,14 @@ class SqlInbox:
         if row is None:
             return None
         body = await self._keys.open(row.enc_body, where=inbox_place(row.source, row.source_id))
-        return InboxRow(id=row.id, source=row.source, source_id=row.source_id, lane=row.lane, attempts=row.attempts,
-                        item=load_item(row.kind, body))
+        return InboxRow(
+            id=row.id,
+            source=row.source,
+            source_id=row.source_id,
+            lane=row.lane,
+            attempts=row.attempts,
+            item=load_item(row.kind, body),
+        )
 
     async def settle(self, row: InboxRow) -> None:
         ended = _FINAL.get(row.item.reason, "done") if isinstance(row.item, Unreadable) else "done"
@@ -59,7 +76,8 @@ class SqlInbox:
 
     async def waiting(self, source: str, source_id: str) -> Unreadable | None:
         query = sa.select(inbox.c.kind, inbox.c.enc_body).where(
-            inbox.c.source == source, inbox.c.source_id == source_id, inbox.c.state == "waiting_key")
+            inbox.c.source == source, inbox.c.source_id == source_id, inbox.c.state == "waiting_key"
+        )
         row = (await self._connection.execute(query)).first()
         if row is None:
             return None
@@ -69,8 +87,14 @@ class SqlInbox:
 
 async def sealed_row(keys: DataKeys, item: NewItem, **more: Any) -> dict[str, Any]:
     key = await keys.of(QUEUE_SCOPE)
-    return {"source": item.source, "source_id": item.source_id, "lane": item.lane, "kind": type(item.item).__name__,
-            "enc_body": key.seal(dump(item.item), where=inbox_place(item.source, item.source_id)), **more}
+    return {
+        "source": item.source,
+        "source_id": item.source_id,
+        "lane": item.lane,
+        "kind": type(item.item).__name__,
+        "enc_body": key.seal(dump(item.item), where=inbox_place(item.source, item.source_id)),
+        **more,
+    }
 
 
 async def add_rows(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> int:

@@ -15,7 +15,7 @@ class SqlInboxQueue:
         async with self._engine.begin() as connection:
             again = inbox.update().where(inbox.c.id == row.id, inbox.c.state == "new")
             if row.attempts + 1 < tries:
-                wait = sa.func.make_interval(0, 0, 0, 0, 0, 0, 2.0 ** row.attempts)
+                wait = sa.func.make_interval(0, 0, 0, 0, 0, 0, 2.0**row.attempts)
                 await connection.execute(again.values(attempts=inbox.c.attempts + 1, next_at=sa.func.now() + wait))
                 return
             await connection.execute(again.values(state="dead"))

@@ -13,8 +13,12 @@ from messenger.storage.models.keys import installation
 async def open_installation(engine: AsyncEngine, root: Key) -> UUID:
     """Returns the namespace; makes the installation at first use. Raises BadRootKey for a root key of another installation."""
     async with engine.begin() as connection:
-        await connection.execute(insert(installation).values(id=1, namespace=uuid4(), root_kid=root.kid).on_conflict_do_nothing())
+        await connection.execute(
+            insert(installation).values(id=1, namespace=uuid4(), root_kid=root.kid).on_conflict_do_nothing()
+        )
         row = (await connection.execute(sa.select(installation))).one()
     if row.root_kid != root.kid:
-        raise BadRootKey("this root key is not the one that this database was made with; nothing could be opened with it")
+        raise BadRootKey(
+            "this root key is not the one that this database was made with; nothing could be opened with it"
+        )
     return UUID(str(row.namespace))

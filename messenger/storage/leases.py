@@ -10,8 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from messenger.channels.errors import LeaseLost
 from messenger.storage.models.queues import lease
 
-_FENCE = (sa.select(sa.literal(1)).where(lease.c.resource == sa.bindparam("which"), lease.c.epoch == sa.bindparam("mine"))
-          .with_for_update(read=True))
+_FENCE = (
+    sa.select(sa.literal(1))
+    .where(lease.c.resource == sa.bindparam("which"), lease.c.epoch == sa.bindparam("mine"))
+    .with_for_update(read=True)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +29,10 @@ async def acquire(engine: AsyncEngine, resource: str, owner: str, lasting: timed
     until = sa.func.now() + lasting
     take = insert(lease).values(resource=resource, owner=owner, epoch=1, until=until)
     take_over = take.on_conflict_do_update(
-        index_elements=[lease.c.resource], set_={"owner": owner, "epoch": lease.c.epoch + 1, "until": until},
-        where=lease.c.until < sa.func.now()).returning(lease.c.epoch)
+        index_elements=[lease.c.resource],
+        set_={"owner": owner, "epoch": lease.c.epoch + 1, "until": until},
+        where=lease.c.until < sa.func.now(),
+    ).returning(lease.c.epoch)
     async with engine.begin() as connection:
         epoch = await connection.scalar(take_over)
     return Lease(resource, owner, epoch) if epoch is not None else None

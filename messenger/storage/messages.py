@@ -25,14 +25,26 @@ def _body_place(conversation: ConversationId, id: MessageId) -> str:
 
 
 def trace_row(trace: Trace) -> dict[str, Any]:
-    return {"account": trace.account, "remote_id": trace.remote_id, "part": 0, "kind": trace.kind, "room": trace.room,
-            "conversation_id": trace.conversation, "message_id": trace.message}
+    return {
+        "account": trace.account,
+        "remote_id": trace.remote_id,
+        "part": 0,
+        "kind": trace.kind,
+        "room": trace.room,
+        "conversation_id": trace.conversation,
+        "message_id": trace.message,
+    }
 
 
 def _trace(row: Any) -> Trace:
-    return Trace(account=row.account, room=row.room, remote_id=row.remote_id, kind=row.kind,
-                 conversation=ConversationId(row.conversation_id) if row.conversation_id else None,
-                 message=MessageId(row.message_id) if row.message_id else None)
+    return Trace(
+        account=row.account,
+        room=row.room,
+        remote_id=row.remote_id,
+        kind=row.kind,
+        conversation=ConversationId(row.conversation_id) if row.conversation_id else None,
+        message=MessageId(row.message_id) if row.message_id else None,
+    )
 
 
 async def add_traces(connection: AsyncConnection, traces: Sequence[Trace]) -> None:
@@ -42,8 +54,11 @@ async def add_traces(connection: AsyncConnection, traces: Sequence[Trace]) -> No
 
 async def remove_traces(connection: AsyncConnection, traces: Sequence[Trace]) -> None:
     for trace in traces:
-        await connection.execute(remote_message.delete().where(
-            remote_message.c.account == trace.account, remote_message.c.remote_id == trace.remote_id))
+        await connection.execute(
+            remote_message.delete().where(
+                remote_message.c.account == trace.account, remote_message.c.remote_id == trace.remote_id
+            )
+        )
 
 
 class SqlMessages:
@@ -52,10 +67,19 @@ class SqlMessages:
 
     async def add(self, new: StoredMessage, trace: Trace) -> None:
         key = await self._keys.of(conversation_scope(new.conversation))
-        await self._connection.execute(_ADD_MESSAGE, {
-            "id": new.id, "conversation_id": new.conversation, "author_id": new.author, "type": new.type,
-            "fate": new.fate.value if new.fate else None, "flags": _UNVERIFIED * new.is_unverified + _LATE * new.is_late,
-            "at": new.at, "enc_body": key.seal(dump(new.content), where=_body_place(new.conversation, new.id))})
+        await self._connection.execute(
+            _ADD_MESSAGE,
+            {
+                "id": new.id,
+                "conversation_id": new.conversation,
+                "author_id": new.author,
+                "type": new.type,
+                "fate": new.fate.value if new.fate else None,
+                "flags": _UNVERIFIED * new.is_unverified + _LATE * new.is_late,
+                "at": new.at,
+                "enc_body": key.seal(dump(new.content), where=_body_place(new.conversation, new.id)),
+            },
+        )
         await self.add_trace(trace)
 
     async def get(self, id: MessageId) -> StoredMessage:
@@ -68,8 +92,16 @@ class SqlMessages:
         return (await self._opened(row)).content.text if row else ""
 
     async def last_held(self, conversation: ConversationId, author: AgentId) -> StoredMessage | None:
-        query = sa.select(message).where(message.c.conversation_id == conversation, message.c.author_id == author,
-                                         message.c.fate == Fate.HELD.value).order_by(message.c.at.desc()).limit(1)
+        query = (
+            sa.select(message)
+            .where(
+                message.c.conversation_id == conversation,
+                message.c.author_id == author,
+                message.c.fate == Fate.HELD.value,
+            )
+            .order_by(message.c.at.desc())
+            .limit(1)
+        )
         row = (await self._connection.execute(query)).first()
         return await self._opened(row) if row else None
 
@@ -80,7 +112,9 @@ class SqlMessages:
         await self._connection.execute(_ADD_TRACE, trace_row(trace))
 
     async def find_trace(self, account: str, remote_id: str) -> Trace | None:
-        query = sa.select(remote_message).where(remote_message.c.account == account, remote_message.c.remote_id == remote_id)
+        query = sa.select(remote_message).where(
+            remote_message.c.account == account, remote_message.c.remote_id == remote_id
+        )
         row = (await self._connection.execute(query)).first()
         return _trace(row) if row else None
 
@@ -95,7 +129,13 @@ class SqlMessages:
     async def _opened(self, row: Any) -> StoredMessage:
         body = await self._keys.open(row.enc_body, where=_body_place(row.conversation_id, row.id))
         return StoredMessage(
-            id=MessageId(row.id), conversation=ConversationId(row.conversation_id),
-            author=AgentId(row.author_id) if row.author_id else None, fate=Fate(row.fate) if row.fate else None,
-            content=load_content(body), at=row.at, type=row.type, is_unverified=bool(row.flags & _UNVERIFIED),
-            is_late=bool(row.flags & _LATE))
+            id=MessageId(row.id),
+            conversation=ConversationId(row.conversation_id),
+            author=AgentId(row.author_id) if row.author_id else None,
+            fate=Fate(row.fate) if row.fate else None,
+            content=load_content(body),
+            at=row.at,
+            type=row.type,
+            is_unverified=bool(row.flags & _UNVERIFIED),
+            is_late=bool(row.flags & _LATE),
+        )

@@ -28,7 +28,9 @@ def outbox_place(txn: str) -> str:
 class SqlOutbox:
     """Puts effects into the queue, inside the unit of work that caused them."""
 
-    def __init__(self, connection: AsyncConnection, keys: DataKeys, *, desk: str, namespace: UUID, now: datetime) -> None:
+    def __init__(
+        self, connection: AsyncConnection, keys: DataKeys, *, desk: str, namespace: UUID, now: datetime
+    ) -> None:
         self._connection, self._keys, self._desk, self._namespace, self._now = connection, keys, desk, namespace, now
 
     async def put(self, source: str, effects: Sequence[Effect]) -> None:
@@ -36,11 +38,18 @@ class SqlOutbox:
         rows = []
         for n, effect in enumerate(effects):
             txn = "m" + uuid5(self._namespace, f"{source}|{effect.lane}|{n}").hex
-            rows.append({"conversation_id": effect.conversation if isinstance(effect, OfConversation) else None,
-                         "lane": effect.lane, "desk": self._desk, "txn": txn, "kind": type(effect).__name__,
-                         "merge_key": effect.lane if effect.is_latest_wins else None,
-                         "enc_body": key.seal(dump(effect), where=outbox_place(txn)),
-                         "next_at": self._now + timedelta(seconds=effect.delay_s)})
+            rows.append(
+                {
+                    "conversation_id": effect.conversation if isinstance(effect, OfConversation) else None,
+                    "lane": effect.lane,
+                    "desk": self._desk,
+                    "txn": txn,
+                    "kind": type(effect).__name__,
+                    "merge_key": effect.lane if effect.is_latest_wins else None,
+                    "enc_body": key.seal(dump(effect), where=outbox_place(txn)),
+                    "next_at": self._now + timedelta(seconds=effect.delay_s),
+                }
+            )
         await self._hurry_fates(effects)
         await self._space_card_edits(effects, rows)
         await self._connection.execute(insert(outbox).values(rows).on_conflict_do_nothing())
@@ -64,22 +73,45 @@ class SqlOutbox:
 
 
 _earlier = outbox.alias("earlier")
-_is_blocked = sa.exists().where(_earlier.c.lane == outbox.c.lane, _earlier.c.id < outbox.c.id,
-                                _earlier.c.state.in_(_OPEN)).correlate(outbox)
+_is_blocked = (
+    sa.exists()
+    .where(_earlier.c.lane == outbox.c.lane, _earlier.c.id < outbox.c.id, _earlier.c.state.in_(_OPEN))
+    .correlate(outbox)
+)
 _due = (
     sa.select(outbox.c.id)
-    .where(outbox.c.state.in_(("new", "claimed")), outbox.c.desk == sa.bindparam("for_desk"),
-           outbox.c.next_at <= sa.func.now(),
-           sa.or_(outbox.c.state == "new", outbox.c.claimed_until < sa.func.now()), ~_is_blocked)
-    .order_by(outbox.c.id).limit(sa.bindparam("most")).with_for_update(skip_locked=True)
+    .where(
+        outbox.c.state.in_(("new", "claimed")),
+        outbox.c.desk == sa.bindparam("for_desk"),
+        outbox.c.next_at <= sa.func.now(),
+        sa.or_(outbox.c.state == "new", outbox.c.claimed_until < sa.func.now()),
+        ~_is_blocked,
+    )
+    .order_by(outbox.c.id)
+    .limit(sa.bindparam("most"))
+    .with_for_update(skip_locked=True)
 ).cte("due")
 _CLAIM = (
-    outbox.update().where(outbox.c.id == _due.c.id)
-    .values(state="claimed", claim_token=sa.bindparam("token"), claimed_until=sa.func.now() + CLAIM_FOR,
-            attempts=outbox.c.attempts + 1, first_try_at=sa.func.coalesce(outbox.c.first_try_at, sa.func.now()),
-            device_id=sa.func.coalesce(outbox.c.device_id, sa.bindparam("device")))
-    .returning(outbox.c.id, outbox.c.txn, outbox.c.attempts, outbox.c.made_at, outbox.c.first_try_at, outbox.c.device_id,
-               outbox.c.kind, outbox.c.enc_body)
+    outbox.update()
+    .where(outbox.c.id == _due.c.id)
+    .values(
+        state="claimed",
+        claim_token=sa.bindparam("token"),
+        claimed_until=sa.func.now() + CLAIM_FOR,
+        attempts=outbox.c.attempts + 1,
+        first_try_at=sa.func.coalesce(outbox.c.first_try_at, sa.func.now()),
+        device_id=sa.func.coalesce(outbox.c.device_id, sa.bindparam("device")),
+    )
+    .returning(
+        outbox.c.id,
+        outbox.c.txn,
+        outbox.c.attempts,
+        outbox.c.made_at,
+        outbox.c.first_try_at,
+        outbox.c.device_id,
+        outbox.c.kind,
+        outbox.c.enc_body,
+    )
 )
 
 
@@ -87,20 +119,35 @@ async def claim(engine: AsyncEngine, keys: DataKeys, *, desk: str, device: str, 
     """Claims the head rows of up to `most` lanes and commits."""
     token = uuid4()
     async with engine.begin() as connection:
-        found = (await connection.execute(_CLAIM, {"for_desk": desk, "device": device, "token": token, "most": most})).all()
+        found = (
+            await connection.execute(_CLAIM, {"for_desk": desk, "device": device, "token": token, "most": most})
+        ).all()
     rows = []
     for row in sorted(found, key=lambda row: row.id):
         effect = load_effect(row.kind, await keys.open(row.enc_body, where=outbox_place(row.txn)))
-        rows.append(OutboxRow(id=row.id, txn=row.txn, token=token, attempts=row.attempts, made_at=row.made_at,
-                              first_try_at=row.first_try_at, device_id=row.device_id, effect=effect))
+        rows.append(
+            OutboxRow(
+                id=row.id,
+                txn=row.txn,
+                token=token,
+                attempts=row.attempts,
+                made_at=row.made_at,
+                first_try_at=row.first_try_at,
+                device_id=row.device_id,
+                effect=effect,
+            )
+        )
     return rows
 
 
 async def take_back_claims(engine: AsyncEngine, *, desk: str) -> None:
     """Called by a process that has just taken the desk's lease: what its predecessor had claimed is free at once."""
     async with engine.begin() as connection:
-        await connection.execute(outbox.update().where(outbox.c.desk == desk, outbox.c.state == "claimed")
-                                 .values(claimed_until=sa.func.now()))
+        await connection.execute(
+            outbox.update()
+            .where(outbox.c.desk == desk, outbox.c.state == "claimed")
+            .values(claimed_until=sa.func.now())
+        )
 
 
 def mine(row: OutboxRow) -> sa.Update:

@@ -58,9 +58,13 @@ class SqlOutboxQueue:
         async with self._engine.begin() as connection:
             try:
                 async with connection.begin_nested():
-                    await connection.execute(rows.mine(row).values(state="new", next_at=at, code=code, claimed_until=None))
+                    await connection.execute(
+                        rows.mine(row).values(state="new", next_at=at, code=code, claimed_until=None)
+                    )
             except IntegrityError:
-                await connection.execute(rows.mine(row).values(state="cancelled", code="superseded", claimed_until=None))
+                await connection.execute(
+                    rows.mine(row).values(state="cancelled", code="superseded", claimed_until=None)
+                )
 
     async def step(self) -> None:
         """Writes what has ended; waits for the first."""
@@ -82,7 +86,11 @@ class SqlOutboxQueue:
         async with self._engine.begin() as connection:
             held = [ending for ending in endings if await self._is_over(connection, ending)]
             await self._leave_behind(connection, [ending.outcome for ending in held])
-            buried = [{"queue": "outbox", "row_id": ending.row.id, "reason": ending.code} for ending in held if ending.state == "dead"]
+            buried = [
+                {"queue": "outbox", "row_id": ending.row.id, "reason": ending.code}
+                for ending in held
+                if ending.state == "dead"
+            ]
             if buried:
                 await connection.execute(dead_letter.insert(), buried)
             fp("sent_marked")
@@ -96,7 +104,9 @@ class SqlOutboxQueue:
     async def _leave_behind(self, connection: AsyncConnection, outcomes: Sequence[Outcome]) -> None:
         await remove_traces(connection, [trace for outcome in outcomes for trace in outcome.gone])
         await add_traces(connection, [trace for outcome in outcomes for trace in outcome.traces])
-        await add_rows(connection, [await sealed_row(self._keys, item) for outcome in outcomes for item in outcome.items])
+        await add_rows(
+            connection, [await sealed_row(self._keys, item) for outcome in outcomes for item in outcome.items]
+        )
         for outcome in outcomes:
             await _place_card(connection, outcome)
             if outcome.group_room:
@@ -107,7 +117,9 @@ class SqlOutboxQueue:
 async def _place_card(connection: AsyncConnection, outcome: Outcome) -> None:
     if outcome.card:
         id, room, event = outcome.card
-        await connection.execute(conversation.update().where(conversation.c.id == id).values(card_room=room, card_event=event))
+        await connection.execute(
+            conversation.update().where(conversation.c.id == id).values(card_room=room, card_event=event)
+        )
     if outcome.edited_card:
         later = conversation.update().where(conversation.c.id == outcome.edited_card)
         await connection.execute(later.values(card_edit_at=sa.func.now() + CARD_PAUSE))

@@ -21,12 +21,18 @@ _SEAT = (
 def as_group(row: Any, *, id: Any = None, name: str | None = None) -> SkillGroup:
     settings = row.settings
     return SkillGroup(
-        id=GroupId(id or row.id), name=name or row.name, is_default=row.is_default, languages=tuple(row.languages),
-        keywords=tuple(row.keywords), reply_mode=ReplyMode(settings.get("reply_mode", ReplyMode.OWNER)),
+        id=GroupId(id or row.id),
+        name=name or row.name,
+        is_default=row.is_default,
+        languages=tuple(row.languages),
+        keywords=tuple(row.keywords),
+        reply_mode=ReplyMode(settings.get("reply_mode", ReplyMode.OWNER)),
         device_policy=DevicePolicy(settings.get("device_policy", DevicePolicy.CROSS_SIGNED_TOFU)),
         announce_preview=bool(settings.get("announce_preview", True)),
-        tell_customer=frozenset(settings.get("tell_customer", ["claim"])), language=str(settings.get("language", "en")),
-        time_zone=str(settings.get("time_zone", "Europe/Berlin")))
+        tell_customer=frozenset(settings.get("tell_customer", ["claim"])),
+        language=str(settings.get("language", "en")),
+        time_zone=str(settings.get("time_zone", "Europe/Berlin")),
+    )
 
 
 def as_agent(row: Any) -> Agent:
@@ -38,7 +44,9 @@ class SqlPeople:
         self._connection = connection
 
     async def groups(self) -> Sequence[SkillGroup]:
-        rows = await self._connection.execute(sa.select(skill_group).order_by(skill_group.c.made_at, skill_group.c.name))
+        rows = await self._connection.execute(
+            sa.select(skill_group).order_by(skill_group.c.made_at, skill_group.c.name)
+        )
         return [as_group(row) for row in rows]
 
     async def group(self, id: GroupId) -> SkillGroup:

@@ -12,55 +12,95 @@ from messenger.storage.models.people import group_member, skill_group, staff
 from messenger.storage.models.rooms import mx_member, mx_room
 
 PRESENT = ("join", "invite")
-_USE = sa.case((sa.exists().where(skill_group.c.room_id == mx_room.c.room_id), "group"),
-               (sa.exists().where(chat.c.remote == mx_room.c.room_id, chat.c.account == mx_room.c.account), "chat"),
-               else_="none").label("use")
+_USE = sa.case(
+    (sa.exists().where(skill_group.c.room_id == mx_room.c.room_id), "group"),
+    (sa.exists().where(chat.c.remote == mx_room.c.room_id, chat.c.account == mx_room.c.account), "chat"),
+    else_="none",
+).label("use")
 
 
 async def load(connection: AsyncConnection, account: str, ids: Sequence[str]) -> Mapping[str, RoomState]:
     query = sa.select(mx_room, _USE).where(mx_room.c.account == account, mx_room.c.room_id.in_(ids))
-    return {row.room_id: RoomState(
-        room_id=row.room_id, encrypted=row.encrypted, algorithm=row.algorithm or "", rotation_ms=row.rotation_ms,
-        rotation_messages=row.rotation_messages, history_visibility=row.history_visibility, membership=row.membership,
-        members_known=row.members_known, use=row.use) for row in await connection.execute(query)}
+    return {
+        row.room_id: RoomState(
+            room_id=row.room_id,
+            encrypted=row.encrypted,
+            algorithm=row.algorithm or "",
+            rotation_ms=row.rotation_ms,
+            rotation_messages=row.rotation_messages,
+            history_visibility=row.history_visibility,
+            membership=row.membership,
+            members_known=row.members_known,
+            use=row.use,
+        )
+        for row in await connection.execute(query)
+    }
 
 
 async def save(connection: AsyncConnection, account: str, states: Sequence[RoomState]) -> None:
     """`encrypted` only ever goes to true, whatever the rows say."""
     if not states:
         return
-    new = insert(mx_room).values([{
-        "account": account, "room_id": state.room_id, "encrypted": state.encrypted, "algorithm": state.algorithm or None,
-        "rotation_ms": state.rotation_ms, "rotation_messages": state.rotation_messages,
-        "history_visibility": state.history_visibility, "membership": state.membership,
-        "members_known": state.members_known} for state in states])
+    new = insert(mx_room).values(
+        [
+            {
+                "account": account,
+                "room_id": state.room_id,
+                "encrypted": state.encrypted,
+                "algorithm": state.algorithm or None,
+                "rotation_ms": state.rotation_ms,
+                "rotation_messages": state.rotation_messages,
+                "history_visibility": state.history_visibility,
+                "membership": state.membership,
+                "members_known": state.members_known,
+            }
+            for state in states
+        ]
+    )
     changed = {column.name: new.excluded[column.name] for column in mx_room.columns if not column.primary_key}
     changed["encrypted"] = sa.or_(mx_room.c.encrypted, new.excluded.encrypted)
     await connection.execute(new.on_conflict_do_update(index_elements=list(mx_room.primary_key), set_=changed))
 
 
-async def save_members(connection: AsyncConnection, account: str, room: str, users: Mapping[str, str], *, complete: bool) -> None:
+async def save_members(
+    connection: AsyncConnection, account: str, room: str, users: Mapping[str, str], *, complete: bool
+) -> None:
     if complete:
         await connection.execute(mx_member.delete().where(mx_member.c.account == account, mx_member.c.room_id == room))
     if not users:
         return
-    new = insert(mx_member).values([{"account": account, "room_id": room, "user_id": user, "membership": membership}
-                                    for user, membership in users.items()])
-    await connection.execute(new.on_conflict_do_update(index_elements=list(mx_member.primary_key),
-                                                       set_={"membership": new.excluded.membership}))
+    new = insert(mx_member).values(
+        [
+            {"account": account, "room_id": room, "user_id": user, "membership": membership}
+            for user, membership in users.items()
+        ]
+    )
+    await connection.execute(
+        new.on_conflict_do_update(
+            index_elements=list(mx_member.primary_key), set_={"membership": new.excluded.membership}
+        )
+    )
 
 
 async def members(connection: AsyncConnection, account: str, room: str) -> frozenset[str]:
     """Joined and invited users: what is said before somebody joins must be readable for them."""
-    query = sa.select(mx_member.c.user_id).where(mx_member.c.account == account, mx_member.c.room_id == room,
-                                                 mx_member.c.membership.in_(PRESENT))
+    query = sa.select(mx_member.c.user_id).where(
+        mx_member.c.account == account, mx_member.c.room_id == room, mx_member.c.membership.in_(PRESENT)
+    )
     return frozenset((await connection.scalars(query)).all())
 
 
 async def entitled(connection: AsyncConnection, account: str, room: str) -> frozenset[str]:
     """The users whom our database allows to read this room: the group's members, or the chat's customer."""
-    staff_of_group = (sa.select(staff.c.address.label("user_id")).join_from(staff, group_member, group_member.c.staff_id == staff.c.id)
-                      .join(skill_group, skill_group.c.id == group_member.c.group_id).where(skill_group.c.room_id == room))
-    customer = (sa.select(channel_identity.c.value).join_from(channel_identity, chat, chat.c.identity_id == channel_identity.c.id)
-                .where(chat.c.account == account, chat.c.remote == room))
+    staff_of_group = (
+        sa.select(staff.c.address.label("user_id"))
+        .join_from(staff, group_member, group_member.c.staff_id == staff.c.id)
+        .join(skill_group, skill_group.c.id == group_member.c.group_id)
+        .where(skill_group.c.room_id == room)
+    )
+    customer = (
+        sa.select(channel_identity.c.value)
+        .join_from(channel_identity, chat, chat.c.identity_id == channel_identity.c.id)
+        .where(chat.c.account == account, chat.c.remote == room)
+    )
     return frozenset((await connection.scalars(sa.union(staff_of_group, customer))).all())

@@ -18,7 +18,9 @@ from messenger.storage.people import SqlPeople
 
 
 class SqlUnit:
-    def __init__(self, connection: AsyncConnection, keys: DataKeys, *, namespace: UUID, desk: str, now: datetime) -> None:
+    def __init__(
+        self, connection: AsyncConnection, keys: DataKeys, *, namespace: UUID, desk: str, now: datetime
+    ) -> None:
         self.now, self._namespace = now, namespace
         self.inbox = SqlInbox(connection, keys)
         self.outbox = SqlOutbox(connection, keys, desk=desk, namespace=namespace, now=now)
@@ -34,8 +36,15 @@ class SqlUnit:
 class SqlUnits:
     """Opens units. `desk` is the account whose outbox takes the effects."""
 
-    def __init__(self, engine: AsyncEngine, keys: DataKeys, *, namespace: UUID, desk: str,
-                 clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        keys: DataKeys,
+        *,
+        namespace: UUID,
+        desk: str,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
         self._engine, self._keys, self._namespace, self._desk, self._clock = engine, keys, namespace, desk, clock
 
     @asynccontextmanager

@@ -20,7 +20,11 @@ class InboxWorker:
             row = await handle_next(self._units)
         except HandlingFailed as failure:
             error = type(failure.__cause__).__name__
-            log.error("inbox row failed", extra={"row_id": failure.row.id, "kind": str(failure), "error": error}, exc_info=failure.__cause__)
+            log.error(
+                "inbox row failed",
+                extra={"row_id": failure.row.id, "kind": str(failure), "error": error},
+                exc_info=failure.__cause__,
+            )
             await self._queue.give_back(failure.row, error, tries=TRIES)
             return
         if row is None:

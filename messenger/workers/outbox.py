@@ -76,8 +76,11 @@ class OutboxWorker:
         except ChannelError as error:
             await self._later(row, error)
         except Exception as error:  # ours: tried a few times, then put aside where a person finds it
-            log.error("delivery failed", extra={"row_id": row.id, "kind": type(row.effect).__name__, "error": type(error).__name__},
-                      exc_info=True)
+            log.error(
+                "delivery failed",
+                extra={"row_id": row.id, "kind": type(row.effect).__name__, "error": type(error).__name__},
+                exc_info=True,
+            )
             await self._again_or_bury(row, type(error).__name__)
         else:
             await self._queue.end(row, state="sent", outcome=outcome)
@@ -92,8 +95,16 @@ class OutboxWorker:
             pause = error.retry_after
         if isinstance(error, BadCredentials | Uncertain):
             pause = max(pause, timedelta(seconds=30))
-        log.log(logging.INFO if row.attempts < 3 else logging.WARNING, "delivery postponed",
-                extra={"row_id": row.id, "kind": type(row.effect).__name__, "code": error.code, "seconds": pause.total_seconds()})
+        log.log(
+            logging.INFO if row.attempts < 3 else logging.WARNING,
+            "delivery postponed",
+            extra={
+                "row_id": row.id,
+                "kind": type(row.effect).__name__,
+                "code": error.code,
+                "seconds": pause.total_seconds(),
+            },
+        )
         await self._queue.retry(row, utc_now() + pause, error.code)
 
     async def _fail(self, row: OutboxRow, code: str) -> None:
@@ -103,7 +114,7 @@ class OutboxWorker:
 
     async def _again_or_bury(self, row: OutboxRow, reason: str) -> None:
         if row.attempts < OWN_TRIES:
-            return await self._queue.retry(row, utc_now() + timedelta(seconds=2 ** row.attempts), reason)
+            return await self._queue.retry(row, utc_now() + timedelta(seconds=2**row.attempts), reason)
         await self._queue.end(row, state="dead", outcome=_ended_badly(row, "internal"), code=reason)
         self._after.hint()
 

@@ -23,7 +23,11 @@ async def for_ever(name: str, step: Callable[[], Awaitable[object]], *, pause_s:
             raise
         except Exception as error:  # the supervised edge: everything else would end silently
             if type(error).__name__ != failing:
-                log.error("worker failed, will try again", extra={"worker": name, "error": type(error).__name__}, exc_info=True)
+                log.error(
+                    "worker failed, will try again",
+                    extra={"worker": name, "error": type(error).__name__},
+                    exc_info=True,
+                )
             failing, pause = type(error).__name__, min(pause * 2, LONGEST_PAUSE_S)
             await asyncio.sleep(pause)
         else:

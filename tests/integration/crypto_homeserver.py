@@ -80,11 +80,14 @@ class FakeHomeserver:
         self.queries.append(sorted(body["device_keys"]))
         if self.refused_users & body["device_keys"].keys():
             return web.json_response({"errcode": "M_INVALID_PARAM"}, status=400)
-        return web.json_response({
-            "device_keys": {user: self.device_keys[user] for user in wanted},
-            "master_keys": {user: key for user, key in self.master_keys.items() if user in wanted},
-            "self_signing_keys": {user: key for user, key in self.self_signing_keys.items() if user in wanted},
-            "failures": {server: {} for server in self.failures}})
+        return web.json_response(
+            {
+                "device_keys": {user: self.device_keys[user] for user in wanted},
+                "master_keys": {user: key for user, key in self.master_keys.items() if user in wanted},
+                "self_signing_keys": {user: key for user, key in self.self_signing_keys.items() if user in wanted},
+                "failures": {server: {} for server in self.failures},
+            }
+        )
 
     def _claim(self, sender: UserDevice, body: Mapping[str, Any]) -> web.Response:
         found: dict[str, dict[str, Any]] = defaultdict(dict)

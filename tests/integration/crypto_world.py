@@ -55,8 +55,11 @@ class Peer(Device):
             pool = self.server.one_time_keys[DESK, DESK_DEVICE]
             one_time_key = pool.pop(next(iter(pool)))["key"]
             self.open_session(keys["keys"]["curve25519:" + DESK_DEVICE], one_time_key)
-        return {"type": "m.room.encrypted", "sender": sender or self.user_id,
-                "content": self.encrypt_to_device(keys, event_type, content)}
+        return {
+            "type": "m.room.encrypted",
+            "sender": sender or self.user_id,
+            "content": self.encrypt_to_device(keys, event_type, content),
+        }
 
     def share_key(self, room_id: str = ROOM, **extra: Any) -> Content:
         return self.to_desk("m.room_key", {**self.room_key(room_id), **extra})
@@ -105,14 +108,17 @@ class World:
         self.engine = self.new_engine()
 
     def new_engine(self) -> NioEngine:
-        return NioEngine(self.http, self.store, user_id=DESK, device_id=DESK_DEVICE, limits=self._limits, clock=self.clock)
+        return NioEngine(
+            self.http, self.store, user_id=DESK, device_id=DESK_DEVICE, limits=self._limits, clock=self.clock
+        )
 
     async def restart(self) -> None:
         self.engine = self.new_engine()
         await self.engine.start()
 
-    async def sync(self, *, to_device: Sequence[Any] = (), events: Sequence[tuple[str, Any]] = (),
-                   **batch: Any) -> list[Decrypted]:
+    async def sync(
+        self, *, to_device: Sequence[Any] = (), events: Sequence[tuple[str, Any]] = (), **batch: Any
+    ) -> list[Decrypted]:
         """One batch through the engine, as the sync loop drives it."""
         crypto = SyncCrypto(to_device=to_device, events=events, **batch)
         await self.engine.prepare(crypto)
@@ -158,7 +164,9 @@ async def a_world(store: DeskStore | None = None, *, limits: Limits | None = Non
 
 def message(text: str, *people: str, room_id: str = ROOM, **options: Any) -> SendRequest:
     content = options.pop("content", {"msgtype": "m.text", "body": text})
-    return SendRequest(room_id=room_id, recipients=frozenset({*people, DESK}), type="m.room.message", content=content, **options)
+    return SendRequest(
+        room_id=room_id, recipients=frozenset({*people, DESK}), type="m.room.message", content=content, **options
+    )
 
 
 def event_of(sender: str, content: Content) -> Content:

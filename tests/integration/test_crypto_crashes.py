@@ -33,26 +33,33 @@ def die_at(monkeypatch: pytest.MonkeyPatch) -> Kill:
         def point(reached: str) -> None:
             if reached == name:
                 raise Killed(name)
+
         for module in MODULES:
             monkeypatch.setattr(module, "fp", point)
+
     return arm
 
 
 async def crash(world: World, work: "object") -> None:
     with pytest.raises(Killed):
-        await work                                                               # type: ignore[misc]
+        await work  # type: ignore[misc]
     await world.restart()
 
 
 def indexes(peer: Peer, *sealed: object) -> list[tuple[str, int]]:
     import vodozemac
+
     contents = [each.content for each in sealed if isinstance(each, Sealed)]
-    return [(str(content["session_id"]), vodozemac.MegolmMessage.from_base64(content["ciphertext"]).message_index())
-            for content in contents]
+    return [
+        (str(content["session_id"]), vodozemac.MegolmMessage.from_base64(content["ciphertext"]).message_index())
+        for content in contents
+    ]
 
 
 @pytest.mark.parametrize("point", ["olm_claimed", "keys_encrypted", "keys_put", "megolm_encrypted"])
-async def test_a_crash_while_sending_loses_no_message_and_repeats_no_index(world: World, die_at: Kill, point: str) -> None:
+async def test_a_crash_while_sending_loses_no_message_and_repeats_no_index(
+    world: World, die_at: Kill, point: str
+) -> None:
     anna, ben = Peer(world.server, ANNA), Peer(world.server, "@ben:test")
     before = await world.send("before", ANNA)
     anna.take_keys()
@@ -61,14 +68,16 @@ async def test_a_crash_while_sending_loses_no_message_and_repeats_no_index(world
     die_at("nowhere")
     after = await world.send("after", ANNA, ben.user_id)
     assert (anna.read(after), ben.read(after)) == ("after", "after")
-    if point == "megolm_encrypted":                              # the index of the text that was never sent is not reused
+    if point == "megolm_encrypted":  # the index of the text that was never sent is not reused
         assert indexes(anna, after)[0][1] == indexes(anna, before)[0][1] + 2
     more = await world.send("more", ANNA, ben.user_id)
     assert (anna.read(more), ben.read(more)) == ("more", "more")
 
 
 @pytest.mark.parametrize("point", ["otk_saved", "otk_uploaded"])
-async def test_a_crash_around_an_upload_of_one_time_keys_leaves_a_full_pool(world: World, die_at: Kill, point: str) -> None:
+async def test_a_crash_around_an_upload_of_one_time_keys_leaves_a_full_pool(
+    world: World, die_at: Kill, point: str
+) -> None:
     world.server.one_time_keys.clear()
     die_at(point)
     await crash(world, world.sync(one_time_keys=0))

@@ -79,9 +79,9 @@ async def test_a_lost_answer_to_an_upload_is_repaired_with_the_same_keys(world: 
         body.append(data)
         raise Unreachable("cut")
 
-    world.http.call = cut                                                        # type: ignore[method-assign,assignment]
+    world.http.call = cut  # type: ignore[method-assign,assignment]
     await world.sync(one_time_keys=0)
-    world.http.call = real                                                       # type: ignore[method-assign]
+    world.http.call = real  # type: ignore[method-assign]
     uploaded = dict(world.server.one_time_keys[DESK, DESK_DEVICE])
     await world.restart()
     await world.sync(one_time_keys=20)
@@ -90,7 +90,8 @@ async def test_a_lost_answer_to_an_upload_is_repaired_with_the_same_keys(world: 
 
 
 async def test_an_upload_that_fails_is_logged_once_and_tried_with_every_batch(
-        world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     world.server.one_time_keys.clear()
     world.server.broken["keys/upload"] = 3
     with caplog.at_level(logging.WARNING):
@@ -103,6 +104,7 @@ async def test_an_upload_that_fails_is_logged_once_and_tried_with_every_batch(
 async def test_a_first_start_that_fails_can_be_repeated() -> None:
     from tests.integration.crypto_homeserver import FakeHomeserver
     from tests.integration.crypto_world import Clock
+
     async with FakeHomeserver().running() as server:
         server.broken["keys/upload"] = 1
         world = World(server, MemoryDeskStore(DESK), Clock())
@@ -117,7 +119,7 @@ async def test_a_peers_first_message_uses_up_a_one_time_key_for_good(world: Worl
     key, event = anna.share_key(), anna.say("hello")
     await world.sync(to_device=[key])
     await world.restart()
-    await world.sync(to_device=[key])                            # the same Olm message again, after the restart
+    await world.sync(to_device=[key])  # the same Olm message again, after the restart
     assert sum(world.engine.refused.values()) == 1
     assert [each.state for each in await world.sync(events=[event])] == ["new"]
 
@@ -132,7 +134,8 @@ async def test_a_store_whose_keys_are_not_the_published_ones_is_refused(world: W
 
 
 async def test_an_older_copy_of_the_store_is_noticed_at_the_next_upload(
-        world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     """T19: the server has one-time keys under the ids that the old account would use again."""
     assert isinstance(world.store, MemoryDeskStore)
     old = dict(world.store.rows)
@@ -211,7 +214,13 @@ async def test_everything_works_on_postgresql_across_restarts(sql_world: World) 
     anna.cross_sign()
     for number in range(5):
         event = anna.say(f"to the desk {number}")
-        [decrypted] = await sql_world.sync(to_device=[anna.share_key()], events=[event, ][:0] or [anna.say(f"number {number}")])
+        [decrypted] = await sql_world.sync(
+            to_device=[anna.share_key()],
+            events=[
+                event,
+            ][:0]
+            or [anna.say(f"number {number}")],
+        )
         assert (decrypted.state, decrypted.owner_signed) == ("new", True)
         assert anna.read(await sql_world.send(f"from the desk {number}", ANNA)) == f"from the desk {number}"
         await sql_world.restart()
@@ -242,8 +251,11 @@ async def test_a_broken_olm_session_is_replaced_by_a_new_one_once_an_hour(world:
 
 async def test_a_peer_that_found_no_session_is_offered_one(world: World, anna: Peer) -> None:
     await world.sync(events=[anna.say("hello")])
-    notice = {"type": "m.room_key.withheld", "sender": ANNA, "content": {
-        "algorithm": "m.megolm.v1.aes-sha2", "code": "m.no_olm", "sender_key": anna.curve25519}}
+    notice = {
+        "type": "m.room_key.withheld",
+        "sender": ANNA,
+        "content": {"algorithm": "m.megolm.v1.aes-sha2", "code": "m.no_olm", "sender_key": anna.curve25519},
+    }
     await world.sync(to_device=[notice])
     assert [event["type"] for event in anna.take_keys()] == ["m.dummy"]
 
@@ -283,8 +295,14 @@ def room_key(peer: Peer, at: vodozemac.GroupSession | None = None) -> RoomKey:
     session = vodozemac.InboundGroupSession((at or peer.outbound(ROOM).session).session_key)
     exported = session.export_at(session.first_known_index)
     assert exported is not None
-    return RoomKey(room_id=ROOM, session_id=session.session_id, sender_key=peer.curve25519, ed25519=peer.ed25519,
-                   session_key=exported.to_base64(), first_index=session.first_known_index)
+    return RoomKey(
+        room_id=ROOM,
+        session_id=session.session_id,
+        sender_key=peer.curve25519,
+        ed25519=peer.ed25519,
+        session_key=exported.to_base64(),
+        first_index=session.first_known_index,
+    )
 
 
 async def test_a_key_from_the_backup_opens_messages_but_vouches_for_nobody(world: World, anna: Peer) -> None:
@@ -313,8 +331,14 @@ async def test_a_forged_key_in_the_backup_gives_way_to_the_senders_own(world: Wo
     session = vodozemac.InboundGroupSession(anna.outbound(ROOM).session.session_key)
     exported = bytearray(session.export_at(session.first_known_index).to_base64().encode())  # type: ignore[union-attr]
     exported[60] = ord("A") if exported[60] != ord("A") else ord("B")
-    forged = RoomKey(room_id=ROOM, session_id=session.session_id, sender_key=anna.curve25519, ed25519=anna.ed25519,
-                     session_key=exported.decode(), first_index=0)
+    forged = RoomKey(
+        room_id=ROOM,
+        session_id=session.session_id,
+        sender_key=anna.curve25519,
+        ed25519=anna.ed25519,
+        session_key=exported.decode(),
+        first_index=0,
+    )
     assert await world.engine.import_keys([forged]) == 1
     await world.sync(to_device=[true_key])
     await world.restart()
@@ -333,12 +357,16 @@ async def test_sending_and_receiving_at_the_same_time_disturb_each_other_not(sql
         for number in range(15):
             peer = peers[number % 5]
             peer.rotate(ROOM)
-            states += [each.state for each in await sql_world.sync(to_device=[peer.share_key()], events=[peer.say("hi")])]
+            states += [
+                each.state for each in await sql_world.sync(to_device=[peer.share_key()], events=[peer.say("hi")])
+            ]
         return states
 
     async def send(peer: Peer) -> list[object]:
         room = "!" + peer.device_id
-        sealed = [await sql_world.send(str(number), peer.user_id, room_id=room, rotation_messages=4) for number in range(15)]
+        sealed = [
+            await sql_world.send(str(number), peer.user_id, room_id=room, rotation_messages=4) for number in range(15)
+        ]
         return [peer.read(each, room) for each in sealed]
 
     states, *read = await asyncio.gather(receive(), *(send(peer) for peer in peers))

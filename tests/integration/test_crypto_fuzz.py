@@ -11,8 +11,29 @@ import pytest
 from tests.integration.crypto_world import DESK, DESK_DEVICE, ROOM, Peer, World, a_world, event_of
 
 EVENTS, PER_BATCH, LONGEST_S = 10_000, 250, 20
-ATOMS: list[Any] = [None, True, 0, -1, 2**63, 1.5, "", "A", "\0", "\ud800", "ä" * 300, [], {}, [[]], {"a": {}}, "m.room_key",
-                    "m.megolm.v1.aes-sha2", "m.olm.v1.curve25519-aes-sha2", "@eve:test", "A" * 43, "=" * 8]
+ATOMS: list[Any] = [
+    None,
+    True,
+    0,
+    -1,
+    2**63,
+    1.5,
+    "",
+    "A",
+    "\0",
+    "\ud800",
+    "ä" * 300,
+    [],
+    {},
+    [[]],
+    {"a": {}},
+    "m.room_key",
+    "m.megolm.v1.aes-sha2",
+    "m.olm.v1.curve25519-aes-sha2",
+    "@eve:test",
+    "A" * 43,
+    "=" * 8,
+]
 
 
 class Mutator:
@@ -41,19 +62,46 @@ class Mutator:
 
     def _spoil_text(self, text: str) -> str:
         at, letter = self._random.randrange(len(text)), self._random.choice(string.ascii_letters + "+/=§")
-        return self._random.choice([text[:at], text[at:], text[:at] + letter + text[at + 1:], text + letter, text * 2])
+        return self._random.choice([text[:at], text[at:], text[:at] + letter + text[at + 1 :], text + letter, text * 2])
 
 
 def good_events(eve: Peer) -> list[dict[str, Any]]:
     room_key = eve.room_key(ROOM)
-    inner: list[Any] = [room_key, {**room_key, "session_key": "AAAA"}, {**room_key, "session_id": 7}, {**room_key, "room_id": {}},
-                        {"algorithm": "x"}, {}, {**room_key, "room_id": "\ud800"}, {**room_key, "session_key": None}]
+    inner: list[Any] = [
+        room_key,
+        {**room_key, "session_key": "AAAA"},
+        {**room_key, "session_id": 7},
+        {**room_key, "room_id": {}},
+        {"algorithm": "x"},
+        {},
+        {**room_key, "room_id": "\ud800"},
+        {**room_key, "session_key": None},
+    ]
     events = [eve.to_desk("m.room_key", content) for content in inner[:6] + inner[7:]]
-    events += [eve.to_desk(kind, {"a": 1}) for kind in ("m.dummy", "m.forwarded_room_key", "m.room_key_bundle", "m.secret.send")]
-    events += [{"type": "m.room_key.withheld", "sender": eve.user_id, "content": {
-        "room_id": ROOM, "session_id": f"s{number}", "code": "m.no_olm", "sender_key": eve.curve25519}} for number in range(3)]
-    events.append({"type": "m.room_key_request", "sender": eve.user_id, "content": {
-        "action": "request", "request_id": "1", "requesting_device_id": eve.device_id, "body": room_key}})
+    events += [
+        eve.to_desk(kind, {"a": 1})
+        for kind in ("m.dummy", "m.forwarded_room_key", "m.room_key_bundle", "m.secret.send")
+    ]
+    events += [
+        {
+            "type": "m.room_key.withheld",
+            "sender": eve.user_id,
+            "content": {"room_id": ROOM, "session_id": f"s{number}", "code": "m.no_olm", "sender_key": eve.curve25519},
+        }
+        for number in range(3)
+    ]
+    events.append(
+        {
+            "type": "m.room_key_request",
+            "sender": eve.user_id,
+            "content": {
+                "action": "request",
+                "request_id": "1",
+                "requesting_device_id": eve.device_id,
+                "body": room_key,
+            },
+        }
+    )
     return events
 
 
@@ -89,7 +137,9 @@ async def test_malformed_room_events_never_raise() -> None:
         hostile = [(room, event if isinstance(event, dict) else {}) for room, event in hostile]
         states = {each.state for each in await world.sync(events=hostile)}
         assert states <= {"new", "waiting_key", "undecryptable", "quarantine"}
-        assert [each.state for each in await world.sync(events=[(ROOM, event_of(anna.user_id, models[0]["content"]))])] == ["new"]
+        assert [
+            each.state for each in await world.sync(events=[(ROOM, event_of(anna.user_id, models[0]["content"]))])
+        ] == ["new"]
 
 
 async def test_malformed_answers_about_devices_never_raise() -> None:
@@ -97,14 +147,20 @@ async def test_malformed_answers_about_devices_never_raise() -> None:
     async with a_world() as world:
         anna = Peer(world.server, "@anna:test")
         anna.cross_sign()
-        answer = {"device_keys": world.server.device_keys["@anna:test"], "master": world.server.master_keys["@anna:test"],
-                  "signing": world.server.self_signing_keys["@anna:test"]}
+        answer = {
+            "device_keys": world.server.device_keys["@anna:test"],
+            "master": world.server.master_keys["@anna:test"],
+            "signing": world.server.self_signing_keys["@anna:test"],
+        }
         for number in range(1_000):
             user = f"@u{number}:test"
             spoiled = mutator.spoil(answer)
             parts = spoiled if isinstance(spoiled, dict) else {}
             world.server.device_keys[user] = parts.get("device_keys", {})
-            world.server.master_keys[user], world.server.self_signing_keys[user] = parts.get("master"), parts.get("signing")
+            world.server.master_keys[user], world.server.self_signing_keys[user] = (
+                parts.get("master"),
+                parts.get("signing"),
+            )
         users = [f"@u{number}:test" for number in range(1_000)]
         sealed = await world.send("hello", "@anna:test", *users, policy="cross-signed-tofu")
         assert anna.read(sealed) == "hello"

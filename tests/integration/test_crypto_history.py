@@ -107,7 +107,8 @@ async def test_a_device_that_appeared_just_now_gets_the_history(world: World, le
 
 
 async def test_only_the_newest_sessions_are_shared_up_to_the_cap(
-        world: World, lena: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    world: World, lena: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(history, "MAX_SESSIONS", 3)
     sealed = []
     for number in range(5):

@@ -29,7 +29,11 @@ def eve(world: World) -> Peer:
 async def test_a_message_is_decrypted_and_bound_to_its_senders_device(world: World, anna: Peer) -> None:
     [decrypted] = await world.sync(to_device=[anna.share_key()], events=[anna.say("hello")])
     assert (decrypted.state, decrypted.content["body"], decrypted.index) == ("new", "hello", 0)
-    assert (decrypted.sender_key, decrypted.device_id, decrypted.owner_signed) == (anna.curve25519, anna.device_id, False)
+    assert (decrypted.sender_key, decrypted.device_id, decrypted.owner_signed) == (
+        anna.curve25519,
+        anna.device_id,
+        False,
+    )
 
 
 async def test_a_device_signed_by_its_owner_is_reported_as_such(world: World, anna: Peer) -> None:
@@ -63,9 +67,17 @@ async def test_a_message_before_its_key_waits_and_is_announced_when_the_key_come
 
 async def test_a_withheld_key_is_announced_with_its_code(world: World, anna: Peer) -> None:
     event = anna.say("hello")
-    notice = {"type": "m.room_key.withheld", "sender": ANNA, "content": {
-        "room_id": ROOM, "session_id": event[1]["content"]["session_id"], "code": "m.unverified",
-        "algorithm": "m.megolm.v1.aes-sha2", "sender_key": anna.curve25519}}
+    notice = {
+        "type": "m.room_key.withheld",
+        "sender": ANNA,
+        "content": {
+            "room_id": ROOM,
+            "session_id": event[1]["content"]["session_id"],
+            "code": "m.unverified",
+            "algorithm": "m.megolm.v1.aes-sha2",
+            "sender_key": anna.curve25519,
+        },
+    }
     [early] = await world.sync(to_device=[notice], events=[event])
     assert world.news == {(ROOM, event[1]["content"]["session_id"])}
     assert (early.state, early.reason) == ("waiting_key", "m.unverified")
@@ -75,20 +87,26 @@ async def test_a_withheld_key_is_announced_with_its_code(world: World, anna: Pee
 
 async def test_a_withheld_notice_of_somebody_else_says_nothing_about_a_message(world: World, anna: Peer) -> None:
     event = anna.say("hello")
-    notice = {"type": "m.room_key.withheld", "sender": EVE, "content": {
-        "room_id": ROOM, "session_id": event[1]["content"]["session_id"], "code": "m.blacklisted"}}
+    notice = {
+        "type": "m.room_key.withheld",
+        "sender": EVE,
+        "content": {"room_id": ROOM, "session_id": event[1]["content"]["session_id"], "code": "m.blacklisted"},
+    }
     [early] = await world.sync(to_device=[notice], events=[event])
     assert early.reason == "no_session"
 
 
-async def test_a_message_sent_by_one_user_with_anothers_session_is_quarantined(world: World, anna: Peer, eve: Peer) -> None:
+async def test_a_message_sent_by_one_user_with_anothers_session_is_quarantined(
+    world: World, anna: Peer, eve: Peer
+) -> None:
     key, (room, event) = anna.share_key(), anna.say("my words")
     [decrypted] = await world.sync(to_device=[key], events=[(room, {**event, "sender": EVE})])
     assert (decrypted.state, decrypted.reason) == ("quarantine", "session_of_another_user")
 
 
 async def test_a_message_under_a_users_name_with_a_session_of_the_attacker_is_quarantined(
-        world: World, anna: Peer, eve: Peer) -> None:
+    world: World, anna: Peer, eve: Peer
+) -> None:
     await world.sync(to_device=[anna.share_key()], events=[anna.say("hello")])
     key, (room, event) = eve.share_key(), eve.say("I am Anna")
     [decrypted] = await world.sync(to_device=[key], events=[(room, {**event, "sender": ANNA})])
@@ -110,7 +128,8 @@ async def test_a_device_with_somebody_elses_curve_key_does_not_bind(world: World
     name = f"curve25519:{eve.device_id}"
     keys = eve.device_keys()
     world.server.device_keys[EVE][eve.device_id] = eve.sign(
-        {**keys, "keys": {**keys["keys"], name: anna.curve25519}, "signatures": {}})
+        {**keys, "keys": {**keys["keys"], name: anna.curve25519}, "signatures": {}}
+    )
     [decrypted] = await world.sync(to_device=[key], events=[(room, {**event, "sender": EVE})])
     assert decrypted.state == "quarantine"
 
@@ -120,6 +139,7 @@ async def test_a_message_meant_for_another_room_is_quarantined(world: World, ann
     content = anna.encrypt(ROOM, "m.room.message", {"body": "hello"})
     session = anna.outbound(ROOM).session
     import vodozemac
+
     assert isinstance(session, vodozemac.GroupSession)
     other = session.encrypt(b'{"type":"m.room.message","content":{},"room_id":"!other:test"}').to_base64()
     [decrypted] = await world.sync(to_device=[key], events=[(ROOM, event_of(ANNA, {**content, "ciphertext": other}))])
@@ -136,24 +156,44 @@ async def test_a_room_key_whose_inner_sender_differs_is_refused(world: World, an
 
 async def test_a_forwarded_room_key_is_never_taken(world: World, anna: Peer, eve: Peer) -> None:
     import vodozemac
+
     event = anna.say("hello")
     session = vodozemac.InboundGroupSession(anna.outbound(ROOM).session.session_key)
     exported = session.export_at(session.first_known_index)
     assert exported is not None
-    forward = eve.to_desk("m.forwarded_room_key", {
-        "algorithm": "m.megolm.v1.aes-sha2", "room_id": ROOM, "session_id": session.session_id,
-        "session_key": exported.to_base64(), "sender_key": anna.curve25519, "sender_claimed_ed25519_key": anna.ed25519,
-        "forwarding_curve25519_key_chain": []})
+    forward = eve.to_desk(
+        "m.forwarded_room_key",
+        {
+            "algorithm": "m.megolm.v1.aes-sha2",
+            "room_id": ROOM,
+            "session_id": session.session_id,
+            "session_key": exported.to_base64(),
+            "sender_key": anna.curve25519,
+            "sender_claimed_ed25519_key": anna.ed25519,
+            "forwarding_curve25519_key_chain": [],
+        },
+    )
     [decrypted] = await world.sync(to_device=[forward], events=[event])
     assert decrypted.state == "waiting_key"
 
 
 async def test_a_request_for_our_keys_is_never_answered(world: World, anna: Peer, eve: Peer) -> None:
     await world.sync(to_device=[anna.share_key()], events=[anna.say("hello")])
-    request = {"type": "m.room_key_request", "sender": EVE, "content": {
-        "action": "request", "requesting_device_id": eve.device_id, "request_id": "1", "body": {
-            "algorithm": "m.megolm.v1.aes-sha2", "room_id": ROOM, "sender_key": anna.curve25519,
-            "session_id": anna.outbound(ROOM).session.session_id}}}
+    request = {
+        "type": "m.room_key_request",
+        "sender": EVE,
+        "content": {
+            "action": "request",
+            "requesting_device_id": eve.device_id,
+            "request_id": "1",
+            "body": {
+                "algorithm": "m.megolm.v1.aes-sha2",
+                "room_id": ROOM,
+                "sender_key": anna.curve25519,
+                "session_id": anna.outbound(ROOM).session.session_id,
+            },
+        },
+    }
     await world.sync(to_device=[request])
     assert world.server.take_to_device(EVE, eve.device_id) == []
 
@@ -186,7 +226,7 @@ async def test_a_session_keeps_its_ed25519_key(world: World, anna: Peer) -> None
     await world.sync(to_device=[key], events=[event])
     forged = Peer(world.server, ANNA, "FORGED")
     forged._account, forged._olm = anna._account, anna._olm
-    type(forged).ed25519.fget                                                    # the property is replaced for one instance
+    type(forged).ed25519.fget  # the property is replaced for one instance
     liar = type("Liar", (Peer,), {"ed25519": "A" * 43})
     forged.__class__ = liar
     await world.sync(to_device=[forged.to_desk("m.room_key", anna.room_key(ROOM))])
@@ -241,7 +281,9 @@ async def test_a_device_without_its_own_signature_is_no_device(world: World, ann
 
 async def test_another_device_of_the_own_account_is_reported_and_not_believed(world: World) -> None:
     foreign = Peer(world.server, DESK, "FOREIGN")
-    [decrypted] = await world.sync(to_device=[foreign.share_key()], events=[foreign.say("I am the desk")], changed=[DESK])
+    [decrypted] = await world.sync(
+        to_device=[foreign.share_key()], events=[foreign.say("I am the desk")], changed=[DESK]
+    )
     assert (decrypted.state, decrypted.reason) == ("quarantine", "foreign_device")
     assert world.engine.foreign_devices() == ["FOREIGN"]
     assert foreign.read(await world.send("secret", ANNA)) is None
@@ -254,35 +296,67 @@ async def test_our_own_message_is_decrypted(world: World, anna: Peer) -> None:
 
 
 MALFORMED: list[Any] = [
-    None, 7, [], {}, {"type": "m.room.encrypted"}, {"type": "m.room.encrypted", "sender": ANNA, "content": {}},
-    {"type": "m.room_key.withheld", "sender": ANNA, "content": {"code": 7}}]
+    None,
+    7,
+    [],
+    {},
+    {"type": "m.room.encrypted"},
+    {"type": "m.room.encrypted", "sender": ANNA, "content": {}},
+    {"type": "m.room_key.withheld", "sender": ANNA, "content": {"code": 7}},
+]
 
 
 def malformed_olm(peer: Peer) -> list[Any]:
     own = peer.server.device_keys[DESK][DESK_DEVICE]["keys"]["curve25519:" + DESK_DEVICE]
 
     def olm(body: Any, kind: Any = 0, sender_key: Any = peer.curve25519) -> Any:
-        return {"type": "m.room.encrypted", "sender": peer.user_id, "content": {
-            "algorithm": "m.olm.v1.curve25519-aes-sha2", "sender_key": sender_key,
-            "ciphertext": {own: {"type": kind, "body": body}}}}
+        return {
+            "type": "m.room.encrypted",
+            "sender": peer.user_id,
+            "content": {
+                "algorithm": "m.olm.v1.curve25519-aes-sha2",
+                "sender_key": sender_key,
+                "ciphertext": {own: {"type": kind, "body": body}},
+            },
+        }
+
     room_key = {"algorithm": "m.megolm.v1.aes-sha2", "room_id": ROOM, "session_id": "abc"}
-    return [olm("!!!!"), olm("AAAA"), olm("AAAA", 1), olm("AAAA", 0, "zz"), olm("AAAA", 3), olm(None), olm("AAAA", "0"),
-            peer.to_desk("m.room_key", {**room_key, "session_key": "AAAA"}),
-            peer.to_desk("m.room_key", {**room_key, "session_key": "§"}), peer.to_desk("m.room_key", {}),
-            peer.to_desk("m.room_key", {**peer.room_key(ROOM), "session_id": "abc"}), peer.to_desk("m.dummy", {})]
+    return [
+        olm("!!!!"),
+        olm("AAAA"),
+        olm("AAAA", 1),
+        olm("AAAA", 0, "zz"),
+        olm("AAAA", 3),
+        olm(None),
+        olm("AAAA", "0"),
+        peer.to_desk("m.room_key", {**room_key, "session_key": "AAAA"}),
+        peer.to_desk("m.room_key", {**room_key, "session_key": "§"}),
+        peer.to_desk("m.room_key", {}),
+        peer.to_desk("m.room_key", {**peer.room_key(ROOM), "session_id": "abc"}),
+        peer.to_desk("m.dummy", {}),
+    ]
 
 
-async def test_malformed_to_device_events_are_dropped_and_the_batch_goes_on(world: World, anna: Peer, eve: Peer) -> None:
+async def test_malformed_to_device_events_are_dropped_and_the_batch_goes_on(
+    world: World, anna: Peer, eve: Peer
+) -> None:
     hostile = MALFORMED + malformed_olm(eve)
     [decrypted] = await world.sync(to_device=[*hostile, anna.share_key()], events=[anna.say("hello")])
     assert decrypted.state == "new"
     assert sum(world.engine.refused.values()) >= 10
 
 
-@pytest.mark.parametrize("event", [
-    {}, {"content": None, "sender": ANNA}, {"content": {}, "sender": 5}, {"content": {"algorithm": "x"}, "sender": ANNA},
-    {"content": {"algorithm": "m.megolm.v1.aes-sha2", "session_id": 3, "ciphertext": []}, "sender": ANNA},
-    {"content": {"algorithm": "m.megolm.v1.aes-sha2", "session_id": "s", "ciphertext": "AAAA"}, "sender": ANNA}])
+@pytest.mark.parametrize(
+    "event",
+    [
+        {},
+        {"content": None, "sender": ANNA},
+        {"content": {}, "sender": 5},
+        {"content": {"algorithm": "x"}, "sender": ANNA},
+        {"content": {"algorithm": "m.megolm.v1.aes-sha2", "session_id": 3, "ciphertext": []}, "sender": ANNA},
+        {"content": {"algorithm": "m.megolm.v1.aes-sha2", "session_id": "s", "ciphertext": "AAAA"}, "sender": ANNA},
+    ],
+)
 async def test_a_malformed_room_event_is_undecryptable(world: World, event: Any) -> None:
     [decrypted] = await world.sync(events=[(ROOM, event)])
     assert decrypted.state == "undecryptable"
@@ -294,8 +368,14 @@ async def test_a_broken_ciphertext_and_a_broken_plaintext_are_undecryptable(worl
     session = anna.outbound(ROOM).session
     _, event = anna.say("hello")
     swapped = Peer(world.server, ANNA).say("other session")[1]["content"]["ciphertext"]
-    plaintexts = [b"no json", b"[]", b'{"type":1,"content":{},"room_id":"!r"}', b'{"type":"t","content":{"a":NaN},"room_id":"!r"}',
-                  b'{"type":"t","content":{"a":"\\ud800"},"room_id":"!room:test"}', b"[" * 100_000]
+    plaintexts = [
+        b"no json",
+        b"[]",
+        b'{"type":1,"content":{},"room_id":"!r"}',
+        b'{"type":"t","content":{"a":NaN},"room_id":"!r"}',
+        b'{"type":"t","content":{"a":"\\ud800"},"room_id":"!room:test"}',
+        b"[" * 100_000,
+    ]
     ciphertexts = [swapped, *(session.encrypt(text).to_base64() for text in plaintexts)]
     events = [(ROOM, event_of(ANNA, {**event["content"], "ciphertext": text})) for text in ciphertexts]
     decrypted = await world.sync(events=events)
@@ -304,6 +384,7 @@ async def test_a_broken_ciphertext_and_a_broken_plaintext_are_undecryptable(worl
 
 async def test_sessions_are_loaded_when_they_are_needed_and_memory_stays_bounded() -> None:
     from messenger.matrix.crypto.state import Limits
+
     async with a_world(limits=Limits(users=3, inbound_sessions=3, outbound_rooms=3, olm_peers=3)) as world:
         peers = [Peer(world.server, f"@p{number}:test") for number in range(20)]
         events = [peer.say("hello") for peer in peers for _ in range(2)]

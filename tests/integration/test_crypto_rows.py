@@ -20,12 +20,23 @@ def store(request: pytest.FixtureRequest, database: AsyncEngine) -> DeskStore:
     return MemoryDeskStore(ACCOUNT) if request.param == "memory" else SqlDeskStore(database, ACCOUNT)
 
 
-def session(*, first_index: int = 5, room_id: str = "!r", session_id: str = "s", sender_key: str = "k",
-            secret: bytes = b"pickle", **clear: object) -> CryptoRow:
+def session(
+    *,
+    first_index: int = 5,
+    room_id: str = "!r",
+    session_id: str = "s",
+    sender_key: str = "k",
+    secret: bytes = b"pickle",
+    **clear: object,
+) -> CryptoRow:
     flags = {"shared_history": False, "backed_up": False, "imported": False}
     columns = {"first_index": first_index, "ed25519": "e", "received_ms": 1, **flags, **clear}
-    return CryptoRow(table="mx_megolm", key={"room_id": room_id, "session_id": session_id, "sender_key": sender_key},
-                     clear=columns, secret=secret)
+    return CryptoRow(
+        table="mx_megolm",
+        key={"room_id": room_id, "session_id": session_id, "sender_key": sender_key},
+        clear=columns,
+        secret=secret,
+    )
 
 
 async def written(store: DeskStore, *rows: CryptoRow) -> None:
@@ -44,10 +55,14 @@ async def test_a_row_comes_back_as_it_was_written(store: DeskStore) -> None:
 
 
 async def test_a_row_is_found_by_any_of_several_mappings_with_different_columns(store: DeskStore) -> None:
-    await written(store, session(room_id="!a"), session(room_id="!b", session_id="t"), session(room_id="!c", sender_key="l"))
+    await written(
+        store, session(room_id="!a"), session(room_id="!b", session_id="t"), session(room_id="!c", sender_key="l")
+    )
     async with store.unit() as unit:
-        rows = await unit.read("mx_megolm", [{"room_id": "!a", "session_id": "s"}, {"room_id": "!a", "session_id": "x"},
-                                             {"sender_key": "l"}])
+        rows = await unit.read(
+            "mx_megolm",
+            [{"room_id": "!a", "session_id": "s"}, {"room_id": "!a", "session_id": "x"}, {"sender_key": "l"}],
+        )
         assert {row.key["room_id"] for row in rows} == {"!a", "!c"}
         assert await unit.read("mx_megolm", []) == []
         assert len(await unit.read("mx_megolm", limit=2)) == 2
@@ -105,7 +120,9 @@ async def test_a_secret_is_sealed_to_its_row(database: AsyncEngine) -> None:
     store = SqlDeskStore(database, ACCOUNT)
     await written(store, session(secret=b"the pickle"), session(session_id="other", secret=b"another"))
     async with database.begin() as connection:
-        sealed = (await connection.execute(select(mx_megolm.c.sealed).where(mx_megolm.c.session_id == "s"))).scalar_one()
+        sealed = (
+            await connection.execute(select(mx_megolm.c.sealed).where(mx_megolm.c.session_id == "s"))
+        ).scalar_one()
         assert b"the pickle" not in sealed
         await connection.execute(update(mx_megolm).where(mx_megolm.c.session_id == "other").values(sealed=sealed))
     with pytest.raises(CannotOpen):

@@ -105,8 +105,9 @@ async def test_a_group_of_messages_for_many_rooms_is_one_write(world: World) -> 
         peer.take_keys()
     before, generation = network(world), world.engine._state.generation
     group = await world.engine.encrypt(requests * 2)
-    assert [peer.read(sealed, "!" + peer.device_id) for peer, sealed in zip(peers * 2, group, strict=True)] \
-        == [f"hello {peer.user_id}" for peer in peers] * 2
+    assert [peer.read(sealed, "!" + peer.device_id) for peer, sealed in zip(peers * 2, group, strict=True)] == [
+        f"hello {peer.user_id}" for peer in peers
+    ] * 2
     assert (network(world), world.engine._state.generation) == (before, generation)
 
 
@@ -184,7 +185,7 @@ async def test_news_about_devices_during_the_question_is_not_lost(world: World, 
     refresh = asyncio.create_task(world.engine._lists.refresh([ANNA]))
     while len(world.server.queries) == asked:
         await asyncio.sleep(0)
-    entry.changes += 1                                           # as `receive` counts it
+    entry.changes += 1  # as `receive` counts it
     await refresh
     assert entry.stale
 
@@ -241,7 +242,7 @@ async def test_a_device_without_one_time_keys_is_asked_with_growing_pauses_and_t
     for _ in range(60):
         await world.send("hello", BEN)
         world.clock.now += 10
-    assert world.server.calls["keys/claim"] == 5                 # at 0, 30, 90, 210 and 450 seconds
+    assert world.server.calls["keys/claim"] == 5  # at 0, 30, 90, 210 and 450 seconds
     assert len(world.server.take_to_device(BEN, dry.device_id)) == 1
 
 

@@ -52,11 +52,13 @@ class Desk:
     async def wait_for_text(self, text: str) -> Decrypted:
         async def found() -> Decrypted | None:
             return next((each for each in await self.sync() if each.content and each.content.get("body") == text), None)
+
         return await eventually(found, what=f"the desk reads {text}")
 
     async def say(self, room_id: str, text: str, people: frozenset[str]) -> str:
-        request = SendRequest(room_id=room_id, recipients=people, type="m.room.message",
-                              content={"msgtype": "m.text", "body": text})
+        request = SendRequest(
+            room_id=room_id, recipients=people, type="m.room.message", content={"msgtype": "m.text", "body": text}
+        )
         [sealed] = await self.engine.encrypt([request])
         assert isinstance(sealed, Sealed), sealed
         self._sent += 1
@@ -66,20 +68,35 @@ class Desk:
 
 def _batch(answer: dict[str, Any]) -> SyncCrypto:
     rooms = answer.get("rooms", {}).get("join", {})
-    events = [(room_id, event) for room_id, room in rooms.items() for event in room["timeline"]["events"]
-              if event["type"] == "m.room.encrypted"]
+    events = [
+        (room_id, event)
+        for room_id, room in rooms.items()
+        for event in room["timeline"]["events"]
+        if event["type"] == "m.room.encrypted"
+    ]
     lists = answer.get("device_lists", {})
     return SyncCrypto(
-        to_device=answer.get("to_device", {}).get("events", []), changed=lists.get("changed", []), left=lists.get("left", []),
-        one_time_keys=answer.get("device_one_time_keys_count", {}).get("signed_curve25519", 0), events=events)
+        to_device=answer.get("to_device", {}).get("events", []),
+        changed=lists.get("changed", []),
+        left=lists.get("left", []),
+        one_time_keys=answer.get("device_one_time_keys_count", {}).get("signed_curve25519", 0),
+        events=events,
+    )
 
 
 @pytest.fixture
 async def desk(synapse: Synapse, database: AsyncEngine) -> AsyncIterator[Desk]:
     account = await synapse.register("desk-" + secrets.token_hex(3))
     http = HomeserverClient(synapse.url)
-    login = await http.call("POST", f"{CLIENT}/login", {
-        "type": "m.login.password", "identifier": {"type": "m.id.user", "user": account.user_id}, "password": account.password})
+    login = await http.call(
+        "POST",
+        f"{CLIENT}/login",
+        {
+            "type": "m.login.password",
+            "identifier": {"type": "m.id.user", "user": account.user_id},
+            "password": account.password,
+        },
+    )
     http.token = login["access_token"]
     desk = Desk(http, SqlDeskStore(database, login["user_id"]), login)
     await desk.engine.start()
@@ -131,7 +148,9 @@ async def test_an_upload_whose_answer_was_lost_is_repeated_without_a_clash(desk:
     assert desk.engine._pool.on_server == answer["one_time_key_counts"]["signed_curve25519"]
 
 
-async def test_a_device_that_logged_out_cannot_read_the_next_message(desk: Desk, people: People, synapse: Synapse) -> None:
+async def test_a_device_that_logged_out_cannot_read_the_next_message(
+    desk: Desk, people: People, synapse: Synapse
+) -> None:
     account = await synapse.register("anna-" + secrets.token_hex(3))
     laptop = await people.device_of(account.user_id, account.password)
     phone = await people.device_of(account.user_id, account.password)

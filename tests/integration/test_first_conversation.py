@@ -22,7 +22,11 @@ class Story:
 
     async def marker_on(self, event_id: str, fate: Fate) -> None:
         async def only_this() -> bool:
-            keys = [each.key for each in self.agent.reactions(self.room) if each.target == event_id and each.sender == self.product.desk]
+            keys = [
+                each.key
+                for each in self.agent.reactions(self.room)
+                if each.target == event_id and each.sender == self.product.desk
+            ]
             return keys == [MARKERS[fate]]
 
         await eventually(only_this, what=f"the marker {fate}")
@@ -86,7 +90,9 @@ async def test_notes_unknown_commands_and_team_chat_never_leave(story: Story) ->
 async def test_removing_the_reaction_releases_the_conversation(story: Story) -> None:
     card = await story.opened("Hello")
     await story.claim(card)
-    claim = next(each for each in story.agent.reactions(story.room) if each.key == "👀" and each.target == card.event_id)
+    claim = next(
+        each for each in story.agent.reactions(story.room) if each.key == "👀" and each.target == card.event_id
+    )
     await story.agent.redact(story.room, claim.event_id)
     kept = await story.agent.say(story.room, "am I still the owner?", thread=card.event_id)
     await story.marker_on(kept, Fate.KEPT)

@@ -32,7 +32,9 @@ class Product:
         self._child: Child | None = None
 
     @classmethod
-    async def install(cls, folder: Path, synapse: Synapse, database_url: str, *, organisation: str = "Linden Health") -> "Product":
+    async def install(
+        cls, folder: Path, synapse: Synapse, database_url: str, *, organisation: str = "Linden Health"
+    ) -> "Product":
         """Registers the desk's account, writes the settings, makes the tables."""
         folder.mkdir(parents=True, exist_ok=True)
         account = await synapse.register(f"desk-{secrets.token_hex(3)}", displayname=organisation)
@@ -65,8 +67,13 @@ class Product:
                 await admin.add_agent(address, person)
                 await admin.add_member(name, address, role)
 
-    async def start(self, *, environment: Mapping[str, str] | None = None, program: Sequence[str] = ("-m", "messenger.cli"),
-                    wait: bool = True) -> None:
+    async def start(
+        self,
+        *,
+        environment: Mapping[str, str] | None = None,
+        program: Sequence[str] = ("-m", "messenger.cli"),
+        wait: bool = True,
+    ) -> None:
         """Runs `stellwerk serve`. `environment` arms crash points; `program` may be a mutant."""
         ready = self.folder / "ready"
         ready.unlink(missing_ok=True)

@@ -96,10 +96,10 @@ class Bench:
         finally:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait_for(task, GRACE_S)       # what else it raises is a fault of the bridge
+                await asyncio.wait_for(task, GRACE_S)  # what else it raises is a fault of the bridge
 
     async def _run(self, bridge: Listens) -> None:
-        with contextlib.suppress(Unplugged, LeaseLost):       # the process is gone; the next instance goes on
+        with contextlib.suppress(Unplugged, LeaseLost):  # the process is gone; the next instance goes on
             await bridge.run(self.intake)
 
     async def restart(self) -> None:

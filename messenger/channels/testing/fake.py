@@ -172,8 +172,9 @@ def convert(account: ChannelAccountId, body: bytes, raw: RawRef | None = None) -
         return _understood(account, json.loads(body), raw)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         source_id = hashlib.sha256(body).hexdigest()
-        return Unsupported(account=account, source_id=source_id, at=_EPOCH, raw=raw, sender=None,
-        what=type(error).__name__)
+        return Unsupported(
+            account=account, source_id=source_id, at=_EPOCH, raw=raw, sender=None, what=type(error).__name__
+        )
 
 
 def _understood(account: ChannelAccountId, payload: Mapping[str, Any], raw: RawRef | None) -> Inbound:
@@ -276,7 +277,7 @@ class FakeBridge(_FakeChannel):
             bodies = await self._peer.read(after=offset)
             offset += len(bodies)
             await intake.put([convert(self._account, body) for body in bodies], cursor=str(offset))
-            self._peer.acknowledged = offset       # only now: the rows are committed
+            self._peer.acknowledged = offset  # only now: the rows are committed
 
 
 class FakeWebhookBridge(_FakeChannel):
@@ -284,9 +285,7 @@ class FakeWebhookBridge(_FakeChannel):
 
     max_body = 1_000_000
 
-    def challenge(
-        self, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
-    ) -> tuple[int, bytes] | None:
+    def challenge(self, query: Mapping[str, str], headers: Mapping[str, str], body: bytes) -> tuple[int, bytes] | None:
         return (200, query["challenge"].encode()) if "challenge" in query else None
 
     def verify(self, headers: Mapping[str, str], body: bytes, url: str, now: datetime) -> None:

@@ -95,5 +95,5 @@ class MemoryIntake:
 def _by_id(items: Sequence[Inbound]) -> dict[str, Inbound]:
     found: dict[str, Inbound] = {}
     for item in items:
-        found.setdefault(item.source_id, item)     # the first copy stands, as with ON CONFLICT DO NOTHING
+        found.setdefault(item.source_id, item)  # the first copy stands, as with ON CONFLICT DO NOTHING
     return found

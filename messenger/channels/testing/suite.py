@@ -102,7 +102,7 @@ class BridgeContract:
             assert bench.intake.texts == []
             await bench.restart()
             if isinstance(bench.bridge, TakesWebhooks):
-                await bench.rig.redeliver()         # our answer was no 200
+                await bench.rig.redeliver()  # our answer was no 200
             async with bench.reading():
                 await bench.intake.until(lambda: bench.intake.texts == ["survives"])
 

@@ -1,5 +1,6 @@
 """Checks of a desk's account: its login, identity, keys, and how much the homeserver lets it send."""
 
+import asyncio
 from collections.abc import Sequence
 from urllib.parse import quote
 
@@ -37,7 +38,7 @@ async def measured_limit(settings: Settings, desk: Desk) -> Sequence[Finding]:
 
     try:
         async with open_desk_client(settings, desk) as client:
-            limited = await _is_limited(client)
+            limited = await is_limited(client)
     except LookupError:
         return [warn(_limit_of(desk), "can be measured after the first `stellwerk serve`")]
     if limited:
@@ -56,7 +57,8 @@ def override_advice(settings: Settings, desk: Desk) -> str:
     )
 
 
-async def _is_limited(client: HomeserverClient) -> bool:
+async def is_limited(client: HomeserverClient) -> bool:
+    """True if the homeserver holds the account back when it sends a little more than the default's burst."""
     body = {"preset": "private_chat", "name": "Stellwerk doctor", "creation_content": {"m.federate": False}}
     room = quote((await client.call("POST", f"{CLIENT}/createRoom", body))["room_id"], safe="")
     try:
@@ -67,9 +69,21 @@ async def _is_limited(client: HomeserverClient) -> bool:
             raise
         return True
     finally:
-        await client.call("POST", f"{CLIENT}/rooms/{room}/leave", {})
-        await client.call("POST", f"{CLIENT}/rooms/{room}/forget", {})
+        await _patiently(client, f"{CLIENT}/rooms/{room}/leave")
+        await _patiently(client, f"{CLIENT}/rooms/{room}/forget")
     return False
+
+
+async def _patiently(client: HomeserverClient, url: str) -> None:
+    """The limit that was just found holds for leaving, too."""
+    while True:
+        try:
+            await client.call("POST", url, {})
+            return
+        except MatrixError as error:
+            if error.retry_after is None:
+                raise
+            await asyncio.sleep(error.retry_after.total_seconds())
 
 
 def _limit_of(desk: Desk) -> str:

@@ -9,7 +9,7 @@ from messenger.matrix.crypto.records import InboundSession, inbound_of
 from messenger.matrix.crypto.state import CryptoState
 from messenger.matrix.engine import RoomKey
 
-Name = tuple[str, str, str]          # room id, session id, sender key
+Name = tuple[str, str, str]  # room id, session id, sender key
 
 
 class BackupKeys:
@@ -30,8 +30,12 @@ class BackupKeys:
         """A copy with a lower index that arrived meanwhile stays to be backed up: the store's rule refuses our older row."""
         rows = [row for key in keys if (row := self._handed_out.pop(_name(key), None)) is not None]
         async with self._state.exclusive(), self._state.desk_store.unit() as unit:
-            await unit.write([CryptoRow(table=row.table, key=row.key, clear={**row.clear, "backed_up": True},
-                                        secret=row.secret) for row in rows])
+            await unit.write(
+                [
+                    CryptoRow(table=row.table, key=row.key, clear={**row.clear, "backed_up": True}, secret=row.secret)
+                    for row in rows
+                ]
+            )
         for row in rows:
             self._mark_in_memory(row)
 
@@ -52,8 +56,11 @@ class BackupKeys:
 
     def _keep(self, new: InboundSession) -> bool:
         old = self._state.inbound[new.pair].get(new.sender_key)
-        if old is not None and (not old.imported or old.ed25519 != new.ed25519
-                                or new.megolm.first_known_index >= old.megolm.first_known_index):
+        if old is not None and (
+            not old.imported
+            or old.ed25519 != new.ed25519
+            or new.megolm.first_known_index >= old.megolm.first_known_index
+        ):
             return False
         self._state.save_inbound(new)
         return True
@@ -66,18 +73,32 @@ class BackupKeys:
         if megolm.session_id != key.session_id:
             return None
         return InboundSession(
-            megolm=megolm, room_id=key.room_id, sender_key=key.sender_key, ed25519=key.ed25519, user_id=None,
-            received_ms=int(self._state.clock() * 1000), shared_history=key.shared_history, backed_up=True, imported=True,
-            chain=tuple(key.forwarding_chain))
+            megolm=megolm,
+            room_id=key.room_id,
+            sender_key=key.sender_key,
+            ed25519=key.ed25519,
+            user_id=None,
+            received_ms=int(self._state.clock() * 1000),
+            shared_history=key.shared_history,
+            backed_up=True,
+            imported=True,
+            chain=tuple(key.forwarding_chain),
+        )
 
 
 def _room_key(session: InboundSession) -> RoomKey:
     exported = session.megolm.export_at(session.megolm.first_known_index)
     assert exported is not None
     return RoomKey(
-        room_id=session.room_id, session_id=session.megolm.session_id, sender_key=session.sender_key,
-        ed25519=session.ed25519, session_key=exported.to_base64(), first_index=session.megolm.first_known_index,
-        forwarding_chain=session.chain, shared_history=session.shared_history)
+        room_id=session.room_id,
+        session_id=session.megolm.session_id,
+        sender_key=session.sender_key,
+        ed25519=session.ed25519,
+        session_key=exported.to_base64(),
+        first_index=session.megolm.first_known_index,
+        forwarding_chain=session.chain,
+        shared_history=session.shared_history,
+    )
 
 
 def _name(key: RoomKey) -> Name:

@@ -54,8 +54,9 @@ def _distance(contradiction: str | None) -> int:
     return 0 if contradiction is None else 1 if contradiction == "unknown_device" else 2
 
 
-def _decrypt_with(state: CryptoState, session: InboundSession, sender: str, message: vodozemac.MegolmMessage,
-                  outer: Mapping[str, Any]) -> Decrypted:
+def _decrypt_with(
+    state: CryptoState, session: InboundSession, sender: str, message: vodozemac.MegolmMessage, outer: Mapping[str, Any]
+) -> Decrypted:
     known: dict[str, Any] = {"sender_key": session.sender_key, "session_id": session.megolm.session_id}
     try:
         plain = session.megolm.decrypt(message)
@@ -69,8 +70,9 @@ def _decrypt_with(state: CryptoState, session: InboundSession, sender: str, mess
     return _bound(state, session, sender, payload, known)
 
 
-def _bound(state: CryptoState, session: InboundSession, sender: str, payload: Mapping[str, Any],
-           known: Mapping[str, Any]) -> Decrypted:
+def _bound(
+    state: CryptoState, session: InboundSession, sender: str, payload: Mapping[str, Any], known: Mapping[str, Any]
+) -> Decrypted:
     reason = _contradiction(state, session, sender)
     if payload["room_id"] != session.room_id:
         reason = "other_room"
@@ -81,8 +83,13 @@ def _bound(state: CryptoState, session: InboundSession, sender: str, payload: Ma
         return Decrypted(state="quarantine", reason=reason, **text)
     device = _device(state, session, sender)
     signed = device is None or is_owner_signed(device, state.users[sender].identity)
-    return Decrypted(state="new", device_id=device.device_id if device else state.device_id,
-                     owner_signed=signed and not session.imported, reason="from_backup" if session.imported else "", **text)
+    return Decrypted(
+        state="new",
+        device_id=device.device_id if device else state.device_id,
+        owner_signed=signed and not session.imported,
+        reason="from_backup" if session.imported else "",
+        **text,
+    )
 
 
 def _contradiction(state: CryptoState, session: InboundSession, sender: str) -> str | None:
@@ -108,7 +115,7 @@ def _device(state: CryptoState, session: InboundSession, sender: str) -> Device 
 def _payload(plaintext: bytes, outer: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
         payload = json.loads(plaintext, parse_constant=_no_number)
-        json.dumps(payload, ensure_ascii=False).encode()             # lone surrogates could not be stored
+        json.dumps(payload, ensure_ascii=False).encode()  # lone surrogates could not be stored
         kind, content = payload["type"], payload["content"]
         room_id = payload["room_id"]
     except (KeyError, TypeError, ValueError, RecursionError):

@@ -17,7 +17,7 @@ from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError
 log = logging.getLogger(__name__)
 
 USERS_PER_QUERY = 250
-DEVICES_PER_USER = 500               # a homeserver could invent any number, and each costs a one-time key
+DEVICES_PER_USER = 500  # a homeserver could invent any number, and each costs a one-time key
 RETRY_FAILED_SERVER_S = 60.0
 MAX_ID_LENGTH = 255
 HTTP_BAD_REQUEST = 400
@@ -28,9 +28,9 @@ class DeviceLists:
 
     def __init__(self, state: CryptoState, http: HomeserverClient) -> None:
         self._state, self._http = state, http
-        self.learned: list[Device] = []              # new since the last batch: their parked messages can be tried again
+        self.learned: list[Device] = []  # new since the last batch: their parked messages can be tried again
         self.conflicts = 0
-        self.rounds = 0                              # numbers the answers of /keys/query
+        self.rounds = 0  # numbers the answers of /keys/query
 
     async def refresh(self, user_ids: Collection[str], *, force: bool = False) -> None:
         """Asks for users whose list is unknown or stale (or all of them). Raises MatrixError or Unreachable if our own
@@ -39,7 +39,7 @@ class DeviceLists:
         now, users, generation = self._state.clock(), self._state.users, self._state.generation
         due = sorted(user for user in user_ids if force or _needs_query(users[user], now))
         for start in range(0, len(due), USERS_PER_QUERY):
-            await self._query_surely(due[start:start + USERS_PER_QUERY], generation)
+            await self._query_surely(due[start : start + USERS_PER_QUERY], generation)
 
     async def load(self, user_ids: Collection[str]) -> None:
         await self._state.ensure_loaded()
@@ -57,7 +57,7 @@ class DeviceLists:
             if len(user_ids) == 1:
                 self._put_off(self._state.user(user_ids[0]))
                 return
-            for part in (user_ids[:len(user_ids) // 2], user_ids[len(user_ids) // 2:]):
+            for part in (user_ids[: len(user_ids) // 2], user_ids[len(user_ids) // 2 :]):
                 await self._query_surely(part, generation)
 
     def _put_off(self, entry: UserEntry) -> None:
@@ -142,8 +142,14 @@ def read_device(answer: Any, user_id: str, device_id: Any) -> Device | None:
     if not verify_signature(raw, user_id, ed25519, device_id):
         return None
     name = _mapping(raw, "unsigned").get("device_display_name")
-    return Device(user_id=user_id, device_id=device_id, ed25519=ed25519, curve25519=curve25519,
-                  name=name[:MAX_ID_LENGTH] if isinstance(name, str) else "", master=owner_signed(answer, user_id, device_id))
+    return Device(
+        user_id=user_id,
+        device_id=device_id,
+        ed25519=ed25519,
+        curve25519=curve25519,
+        name=name[:MAX_ID_LENGTH] if isinstance(name, str) else "",
+        master=owner_signed(answer, user_id, device_id),
+    )
 
 
 def is_owner_signed(device: Device, identity: Identity | None) -> bool:

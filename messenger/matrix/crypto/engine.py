@@ -27,15 +27,23 @@ from messenger.observability.failpoints import fp
 
 log = logging.getLogger(__name__)
 
-ASK_AGAIN_S = 10.0                   # about a user whose device we do not find in a fresh list
+ASK_AGAIN_S = 10.0  # about a user whose device we do not find in a fresh list
 TABLES_OF_A_DEVICE: tuple[CryptoTable, ...] = ("mx_olm", "mx_megolm_out", "mx_megolm_shared")
 
 
 class NioEngine:
     """One bot account's Olm machine. One process at a time: every unit of `store` is fenced."""
 
-    def __init__(self, http: HomeserverClient, store: DeskStore, *, user_id: str, device_id: str,
-                 limits: Limits | None = None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        http: HomeserverClient,
+        store: DeskStore,
+        *,
+        user_id: str,
+        device_id: str,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.user_id, self.device_id, self._http, self._store = user_id, device_id, http, store
         self._state = CryptoState(store, user_id=user_id, device_id=device_id, limits=limits, clock=clock)
         self._lists, self._to_device = DeviceLists(self._state, http), ToDevice(self._state, http)
@@ -44,9 +52,9 @@ class NioEngine:
         self._room_keys = RoomKeys(self._state, self._lists, self._to_device)
         self._outgoing = Outgoing(self._state, self._room_keys)
         self._history = HistorySharing(self._state, http, self._lists, self._to_device)
-        self._wanted: set[str] = set()               # authors whose device is unknown
-        self._news: set[RoomSession] = set()         # sessions to be tried again, found outside of a batch
-        self._reported: set[RoomSession] = set()     # news that went into a transaction which is not known to be committed
+        self._wanted: set[str] = set()  # authors whose device is unknown
+        self._news: set[RoomSession] = set()  # sessions to be tried again, found outside of a batch
+        self._reported: set[RoomSession] = set()  # news that went into a transaction which is not known to be committed
         self._prepared: tuple[SyncCrypto | None, int] = None, 0
         self._last_trouble = ""
 
@@ -73,14 +81,18 @@ class NioEngine:
             accounts = await unit.read("mx_account")
             if not accounts or accounts[0].clear["device_id"] == self.device_id:
                 return
-            log.warning("new_device", extra={"device_id": self.device_id, "old_device_id": accounts[0].clear["device_id"]})
+            log.warning(
+                "new_device", extra={"device_id": self.device_id, "old_device_id": accounts[0].clear["device_id"]}
+            )
             rows = [row for table in TABLES_OF_A_DEVICE for row in await unit.read(table)]
             await unit.write([CryptoRow(table=row.table, key=row.key, removed=True) for row in rows])
             await unit.write([without_olm_account(accounts[0], device_id=self.device_id)])
         self._state.forget()
 
     async def _check_published_keys(self) -> None:
-        answer = await self._http.call("POST", f"{CLIENT}/keys/query", {"device_keys": {self.user_id: [self.device_id]}})
+        answer = await self._http.call(
+            "POST", f"{CLIENT}/keys/query", {"device_keys": {self.user_id: [self.device_id]}}
+        )
         published = answer.get("device_keys", {}).get(self.user_id, {}).get(self.device_id, {}).get("keys", {})
         allowed = {self._state.machine.ed25519} | (set() if self._state.machine.account.shared else {None})
         if published.get(f"ed25519:{self.device_id}") not in allowed:
@@ -129,7 +141,7 @@ class NioEngine:
         await self._load(unit, batch, users | authors_of(batch), keys)
         news = await self._receiver.take(unit, batch.to_device)
         fp("todevice_saved")
-        if batch.one_time_keys is not None:          # 0 is a number: strangers took them all
+        if batch.one_time_keys is not None:  # 0 is a number: strangers took them all
             self._pool.on_server = batch.one_time_keys
         self._follow_lists(batch)
         self._reported = set(self._news)
@@ -156,7 +168,9 @@ class NioEngine:
     async def load_sessions(self, unit: DeskUnit, wanted: Sequence[RoomSession], senders: Collection[str] = ()) -> None:
         """`senders` are the parked events' authors; their devices are loaded too."""
         await self._state.load_inbound(unit, wanted)
-        owners = {session.user_id for pair in wanted for session in self._state.inbound[pair].values() if session.user_id}
+        owners = {
+            session.user_id for pair in wanted for session in self._state.inbound[pair].values() if session.user_id
+        }
         await self._state.load_users(unit, owners.union(senders))
 
     async def flush(self, unit: DeskUnit) -> None:
@@ -213,9 +227,14 @@ class NioEngine:
         async with self._state.change():
             identity = self._state.user(user_id).identity
             if identity is not None:
-                self._state.save_identity(Identity(
-                    user_id=user_id, pinned=identity.changed_to or identity.pinned, seen_ms=identity.seen_ms,
-                    verified=verified))
+                self._state.save_identity(
+                    Identity(
+                        user_id=user_id,
+                        pinned=identity.changed_to or identity.pinned,
+                        seen_ms=identity.seen_ms,
+                        verified=verified,
+                    )
+                )
 
     async def block_device(self, user_id: str, device_id: str, *, blocked: bool = True) -> None:
         """Takes a device out of all further keys, whatever the policy."""

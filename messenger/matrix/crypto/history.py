@@ -20,7 +20,7 @@ from messenger.matrix.http import HomeserverClient
 log = logging.getLogger(__name__)
 
 MAX_SESSIONS = 5_000
-SESSIONS_AT_ONCE = 200               # between two looks at the event loop
+SESSIONS_AT_ONCE = 200  # between two looks at the event loop
 NOT_SHARED = "m.history_not_shared"
 
 
@@ -46,12 +46,14 @@ class HistorySharing:
         data, file = encrypt_attachment(json.dumps(bundle, separators=(",", ":")).encode())
         file["url"] = await self._http.upload(data)
         reached = await self._hand_over(devices, {"room_id": room_id, "file": file})
-        log.info("history_shared", extra={"room_id": room_id, "user_id": user_id, "sessions": count, "devices": reached})
+        log.info(
+            "history_shared", extra={"room_id": room_id, "user_id": user_id, "sessions": count, "devices": reached}
+        )
         return HistoryShared(sessions=count, devices=reached)
 
     def _trusted_devices(self, user_id: str) -> list[Device]:
         entry = self._state.users[user_id]
-        if not entry.is_fresh:                       # the remote server did not answer: an old list is not good enough here
+        if not entry.is_fresh:  # the remote server did not answer: an old list is not good enough here
             return []
         return [device for device in entry.active() if refusal(device, entry.identity, "cross-signed-tofu") is None]
 
@@ -82,7 +84,7 @@ class HistorySharing:
         chosen = {session.megolm.session_id for session in shared}
         keys = []
         for start in range(0, len(shared), SESSIONS_AT_ONCE):
-            keys += [_bundled(session) for session in shared[start:start + SESSIONS_AT_ONCE]]
+            keys += [_bundled(session) for session in shared[start : start + SESSIONS_AT_ONCE]]
             await asyncio.sleep(0)
         withheld = [_withheld(session) for session in sessions if session.megolm.session_id not in chosen]
         return {"room_keys": keys, "withheld": withheld}, len(keys)
@@ -94,7 +96,7 @@ class HistorySharing:
             rows = await unit.read("mx_megolm", [{"room_id": room_id}])
         sessions = []
         for start in range(0, len(rows), SESSIONS_AT_ONCE):
-            part = rows[start:start + SESSIONS_AT_ONCE]
+            part = rows[start : start + SESSIONS_AT_ONCE]
             sessions += [inbound_of(row, self._state.changes.pickle_key.raw) for row in part]
             await asyncio.sleep(0)
         return sorted(sessions, key=lambda session: session.received_ms, reverse=True)
@@ -121,5 +123,9 @@ def _withheld(session: InboundSession) -> dict[str, Any]:
 
 
 def _names(session: InboundSession) -> dict[str, Any]:
-    return {"algorithm": MEGOLM, "room_id": session.room_id, "session_id": session.megolm.session_id,
-            "sender_key": session.sender_key}
+    return {
+        "algorithm": MEGOLM,
+        "room_id": session.room_id,
+        "session_id": session.megolm.session_id,
+        "sender_key": session.sender_key,
+    }

@@ -54,7 +54,7 @@ class Receiver:
                 keys += self._room_keys(event)
             elif event["type"] == "m.room_key.withheld":
                 withheld += self._withheld(event)
-        except BaseException as error:               # a panic of the Rust code is no Exception
+        except BaseException as error:  # a panic of the Rust code is no Exception
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
             self._drop(type(error).__name__)
@@ -85,9 +85,14 @@ class Receiver:
         if megolm.session_id != session_id:
             raise ValueError("the key is another session's")
         return InboundSession(
-            megolm=megolm, room_id=room_id, sender_key=payload.sender_key, ed25519=payload.ed25519, user_id=payload.sender,
+            megolm=megolm,
+            room_id=room_id,
+            sender_key=payload.sender_key,
+            ed25519=payload.ed25519,
+            user_id=payload.sender,
             received_ms=int(self._state.clock() * 1000),
-            shared_history=any(content.get(flag) is True for flag in SHARED_HISTORY_FLAGS))
+            shared_history=any(content.get(flag) is True for flag in SHARED_HISTORY_FLAGS),
+        )
 
     def _check_claimed_key(self, payload: OlmPayload) -> None:
         """The Ed25519 key inside an Olm message is only claimed: it must be the known device's."""
@@ -128,11 +133,15 @@ class Receiver:
             # They could not open an Olm session with us: we open one (Matrix spec, "m.room_key.withheld").
             self._state.machine.wedged.add((sender, short_text(content["sender_key"])))
         if "room_id" in content or code != "m.no_olm":
-            yield Withheld(pair=(short_text(content["room_id"]), short_text(content["session_id"])), user_id=sender,
-                           code=code)
+            yield Withheld(
+                pair=(short_text(content["room_id"]), short_text(content["session_id"])), user_id=sender, code=code
+            )
 
     def _note(self, notice: Withheld) -> bool:
-        if self._state.inbound[notice.pair] or self._state.withheld.get(notice.pair, {}).get(notice.user_id) == notice.code:
+        if (
+            self._state.inbound[notice.pair]
+            or self._state.withheld.get(notice.pair, {}).get(notice.user_id) == notice.code
+        ):
             return False
         self._state.save_withheld(notice.pair, notice.user_id, notice.code)
         return True
@@ -156,8 +165,13 @@ def senders_of(events: Sequence[Any]) -> tuple[set[str], set[str]]:
 def sessions_of(batch: SyncCrypto) -> set[RoomSession]:
     """The Megolm sessions that the room events of a batch name."""
     contents = ((room, event.get("content")) for room, event in batch.events if isinstance(event, Mapping))
-    return {(room, session) for room_id, content in contents if isinstance(content, Mapping)
-            for room in as_set(room_id) for session in as_set(content.get("session_id"))}
+    return {
+        (room, session)
+        for room_id, content in contents
+        if isinstance(content, Mapping)
+        for room in as_set(room_id)
+        for session in as_set(content.get("session_id"))
+    }
 
 
 def authors_of(batch: SyncCrypto) -> set[str]:
@@ -173,7 +187,7 @@ def _agree(old: vodozemac.InboundGroupSession, new: vodozemac.InboundGroupSessio
 def short_text(value: Any) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= MAX_ID_LENGTH or "\0" in value:
         raise ValueError("not an identifier")
-    value.encode()                                   # a lone surrogate cannot be stored
+    value.encode()  # a lone surrogate cannot be stored
     return value
 
 

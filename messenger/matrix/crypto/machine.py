@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 
 OLM = "m.olm.v1.curve25519-aes-sha2"
 MEGOLM = "m.megolm.v1.aes-sha2"
-SESSIONS_PER_DEVICE = 10             # a peer that opens session after session pushes out its own old ones, nobody else's
-POOL = 50                            # one-time keys that the server shall hold
+SESSIONS_PER_DEVICE = 10  # a peer that opens session after session pushes out its own old ones, nobody else's
+POOL = 50  # one-time keys that the server shall hold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class OlmPayload:
     content: Mapping[str, Any]
 
 
-class SafeOlm(Olm):                                                              # type: ignore[misc]  # nio has no types
+class SafeOlm(Olm):  # type: ignore[misc]  # nio has no types
     """One account's Olm machine."""
 
     store: MachineStore
@@ -42,7 +42,7 @@ class SafeOlm(Olm):                                                             
         # nio tells the log about senders and about the texts that it could not parse: not ours to keep.
         logging.getLogger("nio").setLevel(logging.CRITICAL)
         store.device_id = device_id
-        self.wedged: set[tuple[str, str]] = set()                                # (user id, sender key)
+        self.wedged: set[tuple[str, str]] = set()  # (user id, sender key)
         self.signed_device_keys: Mapping[str, Any] | None = None
         super().__init__(user_id, device_id, store)
         self.curve25519: str = self.account.identity_keys["curve25519"]
@@ -65,8 +65,13 @@ class SafeOlm(Olm):                                                             
         return opened if isinstance(opened, OlmPayload) else None
 
     def _handle_olm_event(self, sender: str, sender_key: str, payload: dict[str, Any]) -> OlmPayload:
-        return OlmPayload(sender=sender, sender_key=sender_key, ed25519=payload["keys"]["ed25519"], type=payload["type"],
-                          content=payload["content"])
+        return OlmPayload(
+            sender=sender,
+            sender_key=sender_key,
+            ed25519=payload["keys"]["ed25519"],
+            type=payload["type"],
+            content=payload["content"],
+        )
 
     def _mark_device_for_unwedging(self, sender: str, sender_key: str) -> None:
         self.wedged.add((sender, sender_key))
@@ -91,22 +96,35 @@ class SafeOlm(Olm):                                                             
         assert session is not None
         kind, body = session.encrypt(self._olm_plaintext(device, event_type, content)).to_parts()
         self.save_session(device.curve25519, session)
-        return {"algorithm": OLM, "sender_key": self.curve25519,
-                "ciphertext": {device.curve25519: {"type": kind, "body": ub64(body)}}}
+        return {
+            "algorithm": OLM,
+            "sender_key": self.curve25519,
+            "ciphertext": {device.curve25519: {"type": kind, "body": ub64(body)}},
+        }
 
     def _olm_plaintext(self, device: Device, event_type: str, content: Mapping[str, Any]) -> str:
-        payload = {"sender": self.user_id, "sender_device": self.device_id, "keys": {"ed25519": self.ed25519},
-                   "recipient": device.user_id, "recipient_keys": {"ed25519": device.ed25519},
-                   "type": event_type, "content": content}
+        payload = {
+            "sender": self.user_id,
+            "sender_device": self.device_id,
+            "keys": {"ed25519": self.ed25519},
+            "recipient": device.user_id,
+            "recipient_keys": {"ed25519": device.ed25519},
+            "type": event_type,
+            "content": content,
+        }
         if self.signed_device_keys:
-            payload["sender_device_keys"] = self.signed_device_keys              # Matrix spec v1.15, MSC4147
+            payload["sender_device_keys"] = self.signed_device_keys  # Matrix spec v1.15, MSC4147
         return json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
 
     # -- own keys -----------------------------------------------------------------------------------------------------
 
     def device_keys(self) -> dict[str, Any]:
-        keys = {"algorithms": [OLM, MEGOLM], "device_id": self.device_id, "user_id": self.user_id,
-                "keys": {f"curve25519:{self.device_id}": self.curve25519, f"ed25519:{self.device_id}": self.ed25519}}
+        keys = {
+            "algorithms": [OLM, MEGOLM],
+            "device_id": self.device_id,
+            "user_id": self.user_id,
+            "keys": {f"curve25519:{self.device_id}": self.curve25519, f"ed25519:{self.device_id}": self.ed25519},
+        }
         return self._signed(keys)
 
     def sign(self, value: Mapping[str, Any]) -> str:
@@ -120,8 +138,9 @@ class SafeOlm(Olm):                                                             
             self.account.generate_one_time_keys(max(POOL - on_server, 0))
         self.save_account()
         keys = self.account.one_time_keys["curve25519"]
-        body: dict[str, Any] = {"one_time_keys": {f"signed_curve25519:{key_id}": self._signed({"key": key})
-                                                  for key_id, key in keys.items()}}
+        body: dict[str, Any] = {
+            "one_time_keys": {f"signed_curve25519:{key_id}": self._signed({"key": key}) for key_id, key in keys.items()}
+        }
         return body if self.account.shared else {"device_keys": self.device_keys(), **body}
 
     def keys_were_uploaded(self) -> None:

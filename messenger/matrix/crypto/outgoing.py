@@ -35,7 +35,7 @@ class Outgoing:
                 if not waiting:
                     break
                 waiting = await self._round(waiting, results)
-        except Exception as error:                   # what fails here fails all that are left; the outbox repeats them
+        except Exception as error:  # what fails here fails all that are left; the outbox repeats them
             for index, _ in waiting:
                 results[index] = error
         finally:
@@ -47,7 +47,9 @@ class Outgoing:
         have different recipients."""
         await self._load({request.room_id for _, request in waiting})
         first = {request.room_id: request for _, request in reversed(waiting)}
-        failed = await self._share([request for request in first.values() if self._room_keys.unreached(request) is None])
+        failed = await self._share(
+            [request for request in first.values() if self._room_keys.unreached(request) is None]
+        )
         for index, request in waiting:
             if request.room_id in failed:
                 results[index] = failed[request.room_id]
@@ -80,7 +82,7 @@ class Outgoing:
         for index, request in ready:
             unreached = None if request.room_id in stopped else self._room_keys.unreached(request)
             if unreached is None:
-                stopped.add(request.room_id)         # the order of a room's messages is kept
+                stopped.add(request.room_id)  # the order of a room's messages is kept
                 rest.append((index, request))
             else:
                 results[index] = self._encrypt_one(request, unreached)
@@ -99,10 +101,14 @@ class Outgoing:
 
     def _event_content(self, session: OutboundSession, plaintext: bytes, inner: Mapping[str, Any]) -> dict[str, Any]:
         session.messages += 1
-        content = {"algorithm": MEGOLM, "sender_key": self._state.machine.curve25519,
-                   "ciphertext": session.megolm.encrypt(plaintext).to_base64(),
-                   "session_id": session.megolm.session_id, "device_id": self._state.device_id}
-        if "m.relates_to" in inner:                  # Matrix spec, "Sending encrypted relations": in clear, outside
+        content = {
+            "algorithm": MEGOLM,
+            "sender_key": self._state.machine.curve25519,
+            "ciphertext": session.megolm.encrypt(plaintext).to_base64(),
+            "session_id": session.megolm.session_id,
+            "device_id": self._state.device_id,
+        }
+        if "m.relates_to" in inner:  # Matrix spec, "Sending encrypted relations": in clear, outside
             content["m.relates_to"] = inner["m.relates_to"]
         return content
 

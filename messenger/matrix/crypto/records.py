@@ -9,8 +9,8 @@ import vodozemac
 
 from messenger.app.ports import CryptoRow
 
-UserDevice = tuple[str, str]        # user id, device id
-RoomSession = tuple[str, str]       # room id, session id
+UserDevice = tuple[str, str]  # user id, device id
+RoomSession = tuple[str, str]  # room id, session id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +81,19 @@ class OutboundSession:
 
 
 def device_row(device: Device) -> CryptoRow:
-    secret = {"ed25519": device.ed25519, "curve25519": device.curve25519, "name": device.name, "master": device.master,
-              "blocked": device.blocked}
-    return CryptoRow(table="mx_device", key={"user_id": device.user_id, "device_id": device.device_id},
-                     clear={"deleted": device.deleted}, secret=_dump(secret))
+    secret = {
+        "ed25519": device.ed25519,
+        "curve25519": device.curve25519,
+        "name": device.name,
+        "master": device.master,
+        "blocked": device.blocked,
+    }
+    return CryptoRow(
+        table="mx_device",
+        key={"user_id": device.user_id, "device_id": device.device_id},
+        clear={"deleted": device.deleted},
+        secret=_dump(secret),
+    )
 
 
 def device_of(row: CryptoRow) -> Device:
@@ -92,10 +101,18 @@ def device_of(row: CryptoRow) -> Device:
 
 
 def identity_row(identity: Identity) -> CryptoRow:
-    secret = {"pinned": identity.pinned, "seen_ms": identity.seen_ms, "changed_to": identity.changed_to,
-              "verified": identity.verified}
-    return CryptoRow(table="mx_identity", key={"user_id": identity.user_id},
-                     clear={"changed": identity.changed_to is not None}, secret=_dump(secret))
+    secret = {
+        "pinned": identity.pinned,
+        "seen_ms": identity.seen_ms,
+        "changed_to": identity.changed_to,
+        "verified": identity.verified,
+    }
+    return CryptoRow(
+        table="mx_identity",
+        key={"user_id": identity.user_id},
+        clear={"changed": identity.changed_to is not None},
+        secret=_dump(secret),
+    )
 
 
 def identity_of(row: CryptoRow) -> Identity:
@@ -109,39 +126,66 @@ def tracked_row(user_id: str, *, stale: bool, removed: bool = False) -> CryptoRo
 def inbound_row(session: InboundSession, pickle_key: bytes) -> CryptoRow:
     secret = {"pickle": session.megolm.pickle(pickle_key), "user_id": session.user_id, "chain": list(session.chain)}
     key = {"room_id": session.room_id, "session_id": session.megolm.session_id, "sender_key": session.sender_key}
-    clear = {"first_index": session.megolm.first_known_index, "ed25519": session.ed25519,
-             "received_ms": session.received_ms, "shared_history": session.shared_history,
-             "backed_up": session.backed_up, "imported": session.imported}
+    clear = {
+        "first_index": session.megolm.first_known_index,
+        "ed25519": session.ed25519,
+        "received_ms": session.received_ms,
+        "shared_history": session.shared_history,
+        "backed_up": session.backed_up,
+        "imported": session.imported,
+    }
     return CryptoRow(table="mx_megolm", key=key, clear=clear, secret=_dump(secret))
 
 
 def inbound_of(row: CryptoRow, pickle_key: bytes) -> InboundSession:
     secret, clear = _load(row), row.clear
     return InboundSession(
-        megolm=vodozemac.InboundGroupSession.from_pickle(secret["pickle"], pickle_key), room_id=row.key["room_id"],
-        sender_key=row.key["sender_key"], ed25519=clear["ed25519"], user_id=secret["user_id"],
-        received_ms=clear["received_ms"], shared_history=clear["shared_history"], backed_up=clear["backed_up"],
-        imported=clear["imported"], chain=tuple(secret["chain"]))
+        megolm=vodozemac.InboundGroupSession.from_pickle(secret["pickle"], pickle_key),
+        room_id=row.key["room_id"],
+        sender_key=row.key["sender_key"],
+        ed25519=clear["ed25519"],
+        user_id=secret["user_id"],
+        received_ms=clear["received_ms"],
+        shared_history=clear["shared_history"],
+        backed_up=clear["backed_up"],
+        imported=clear["imported"],
+        chain=tuple(secret["chain"]),
+    )
 
 
 def outbound_row(session: OutboundSession, pickle_key: bytes) -> CryptoRow:
-    secret = {"pickle": session.megolm.pickle(pickle_key), "created_ms": session.created_ms,
-              "shared_history": session.shared_history}
-    return CryptoRow(table="mx_megolm_out", key={"room_id": session.room_id}, secret=_dump(secret),
-                     clear={"session_id": session.megolm.session_id, "messages": session.messages})
+    secret = {
+        "pickle": session.megolm.pickle(pickle_key),
+        "created_ms": session.created_ms,
+        "shared_history": session.shared_history,
+    }
+    return CryptoRow(
+        table="mx_megolm_out",
+        key={"room_id": session.room_id},
+        secret=_dump(secret),
+        clear={"session_id": session.megolm.session_id, "messages": session.messages},
+    )
 
 
 def shared_row(session: OutboundSession) -> CryptoRow:
     secret = {"shared": sorted(session.shared), "told": [[*device, code] for device, code in session.told.items()]}
-    return CryptoRow(table="mx_megolm_shared", key={"room_id": session.room_id}, secret=_dump(secret),
-                     clear={"session_id": session.megolm.session_id})
+    return CryptoRow(
+        table="mx_megolm_shared",
+        key={"room_id": session.room_id},
+        secret=_dump(secret),
+        clear={"session_id": session.megolm.session_id},
+    )
 
 
 def outbound_of(row: CryptoRow, shared: CryptoRow | None, pickle_key: bytes) -> OutboundSession:
     secret = _load(row)
     session = OutboundSession(
-        megolm=vodozemac.GroupSession.from_pickle(secret["pickle"], pickle_key), room_id=row.key["room_id"],
-        created_ms=secret["created_ms"], shared_history=secret["shared_history"], messages=row.clear["messages"])
+        megolm=vodozemac.GroupSession.from_pickle(secret["pickle"], pickle_key),
+        room_id=row.key["room_id"],
+        created_ms=secret["created_ms"],
+        shared_history=secret["shared_history"],
+        messages=row.clear["messages"],
+    )
     if shared is not None and shared.clear["session_id"] == row.clear["session_id"]:
         lists = _load(shared)
         session.shared = {(user_id, device_id) for user_id, device_id in lists["shared"]}
@@ -150,8 +194,9 @@ def outbound_of(row: CryptoRow, shared: CryptoRow | None, pickle_key: bytes) -> 
 
 
 def withheld_row(pair: RoomSession, user_id: str, code: str) -> CryptoRow:
-    return CryptoRow(table="mx_withheld", key={"room_id": pair[0], "session_id": pair[1], "user_id": user_id},
-                     clear={"code": code})
+    return CryptoRow(
+        table="mx_withheld", key={"room_id": pair[0], "session_id": pair[1], "user_id": user_id}, clear={"code": code}
+    )
 
 
 def _dump(secret: Mapping[str, Any]) -> bytes:

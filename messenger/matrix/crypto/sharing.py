@@ -24,7 +24,7 @@ from messenger.observability.failpoints import fp
 
 log = logging.getLogger(__name__)
 
-Refusal = tuple[str, str, str]                       # user id, device id, code
+Refusal = tuple[str, str, str]  # user id, device id, code
 
 
 class RecipientsUnknown(Exception):
@@ -77,9 +77,12 @@ class RoomKeys:
         checked, session = self._checked.get(request.room_id), self._state.outbound.get(request.room_id)
         if checked is None or session is None or self._is_expired(session, request):
             return None
-        holds = (checked.session_id == session.megolm.session_id and checked.request == _terms(request)
-                 and checked.retry_at > self._state.clock()
-                 and self._state.is_unchanged(request.recipients, since=checked.epoch))
+        holds = (
+            checked.session_id == session.megolm.session_id
+            and checked.request == _terms(request)
+            and checked.retry_at > self._state.clock()
+            and self._state.is_unchanged(request.recipients, since=checked.epoch)
+        )
         return checked.unreached if holds else None
 
     def forget(self, rooms: set[str]) -> None:
@@ -129,8 +132,12 @@ class RoomKeys:
         if plan.unreachable and request.policy == "verified":
             plan.error = RecipientsUnknown("a recipient's homeserver does not answer")
         ids = {device.id for device in plan.entitled}
-        plan.needs_session = (session is None or self._is_expired(session, request) or not session.shared <= ids
-                              or session.shared_history != request.history_shared)
+        plan.needs_session = (
+            session is None
+            or self._is_expired(session, request)
+            or not session.shared <= ids
+            or session.shared_history != request.history_shared
+        )
         has_key = set() if session is None or plan.needs_session else session.shared
         plan.missing = [device for device in plan.entitled if device.id not in has_key]
 
@@ -150,8 +157,11 @@ class RoomKeys:
         missing = {device.id: device for plan in _going(plans) for device in plan.missing}
         await self._to_device.load(list(missing.values()))
         now = self._state.clock()
-        asked = [device for device in missing.values()
-                 if self._state.olm_session(device) is None and self._to_device.retry_at(device) <= now]
+        asked = [
+            device
+            for device in missing.values()
+            if self._state.olm_session(device) is None and self._to_device.retry_at(device) <= now
+        ]
         try:
             return asked, dict(await self._to_device.claim(asked)) if asked else {}
         except (MatrixError, Unreachable) as error:
@@ -168,18 +178,34 @@ class RoomKeys:
     def _new_session(self, request: SendRequest) -> None:
         state, now_ms = self._state, int(self._state.clock() * 1000)
         megolm = vodozemac.GroupSession()
-        state.save_outbound(OutboundSession(megolm=megolm, room_id=request.room_id, created_ms=now_ms,
-                                            shared_history=request.history_shared), lists=True)
-        state.save_inbound(InboundSession(
-            megolm=vodozemac.InboundGroupSession(megolm.session_key), room_id=request.room_id,
-            sender_key=state.machine.curve25519, ed25519=state.machine.ed25519, user_id=state.user_id, received_ms=now_ms,
-            shared_history=request.history_shared))
+        state.save_outbound(
+            OutboundSession(
+                megolm=megolm, room_id=request.room_id, created_ms=now_ms, shared_history=request.history_shared
+            ),
+            lists=True,
+        )
+        state.save_inbound(
+            InboundSession(
+                megolm=vodozemac.InboundGroupSession(megolm.session_key),
+                room_id=request.room_id,
+                sender_key=state.machine.curve25519,
+                ed25519=state.machine.ed25519,
+                user_id=state.user_id,
+                received_ms=now_ms,
+                shared_history=request.history_shared,
+            )
+        )
 
     def _room_key(self, session: OutboundSession) -> dict[str, Any]:
         # This pair of names, and no other: with org.matrix.msc3061 beside it Element's engine rejects the whole key.
         flags = {"m.shared_history": True, "shared_history": True} if session.shared_history else {}
-        return {"algorithm": MEGOLM, "room_id": session.room_id, "session_id": session.megolm.session_id,
-                "session_key": session.megolm.session_key.to_base64(), **flags}
+        return {
+            "algorithm": MEGOLM,
+            "room_id": session.room_id,
+            "session_id": session.megolm.session_id,
+            "session_key": session.megolm.session_key.to_base64(),
+            **flags,
+        }
 
     async def _put(self, plan: RoomPlan) -> None:
         session = self._session(plan)
@@ -201,7 +227,7 @@ class RoomKeys:
 
     def _notice(self, session: OutboundSession, device: UserDevice, code: str) -> Messages:
         content = {"algorithm": MEGOLM, "code": code, "sender_key": self._state.machine.curve25519}
-        if code != "m.no_olm":                       # Matrix spec: without the session's names for this code
+        if code != "m.no_olm":  # Matrix spec: without the session's names for this code
             content |= {"room_id": session.room_id, "session_id": session.megolm.session_id}
         return {device[0]: {device[1]: content}}
 
@@ -223,8 +249,13 @@ class RoomKeys:
         unreached = [(*device.id, code) for device, code in plan.refused]
         unreached += [(*device.id, "m.no_olm") for device in without_key]
         unreached += [(user, "", "unreachable") for user in plan.unreachable]
-        return Checked(session.megolm.session_id, plan.epoch, _terms(plan.request),
-                       min(retries, default=float("inf")), tuple(unreached))
+        return Checked(
+            session.megolm.session_id,
+            plan.epoch,
+            _terms(plan.request),
+            min(retries, default=float("inf")),
+            tuple(unreached),
+        )
 
     def _session(self, plan: RoomPlan) -> OutboundSession:
         session = self._state.outbound[plan.room_id]
@@ -235,8 +266,9 @@ class RoomKeys:
         return request.recipients - {self._state.user_id}
 
     def _is_expired(self, session: OutboundSession, request: SendRequest) -> bool:
-        return session.is_expired(now_ms=int(self._state.clock() * 1000), messages=request.rotation_messages,
-                                  age_ms=request.rotation_ms)
+        return session.is_expired(
+            now_ms=int(self._state.clock() * 1000), messages=request.rotation_messages, age_ms=request.rotation_ms
+        )
 
 
 def _going(plans: Sequence[RoomPlan]) -> list[RoomPlan]:

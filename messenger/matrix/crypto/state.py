@@ -65,9 +65,9 @@ class UserEntry:
     tracked: bool = False
     stale: bool = True
     changes: int = 0
-    asked_at: float = 0.0            # when /keys/query was last answered for this user
-    asked_in: int = 0                # and in which round of `DeviceLists`
-    retry_at: float = 0.0            # the user's server did not answer: not again before
+    asked_at: float = 0.0  # when /keys/query was last answered for this user
+    asked_in: int = 0  # and in which round of `DeviceLists`
+    retry_at: float = 0.0  # the user's server did not answer: not again before
     devices: dict[str, Device] = field(default_factory=dict)
     identity: Identity | None = None
 
@@ -87,17 +87,24 @@ class UserEntry:
 class CryptoState:
     """Memory, lock and store of one desk."""
 
-    def __init__(self, store: DeskStore, *, user_id: str, device_id: str, limits: Limits | None = None,
-                 clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        store: DeskStore,
+        *,
+        user_id: str,
+        device_id: str,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.desk_store, self.user_id, self.device_id, self.clock = store, user_id, device_id, clock
         self.limits = limits or Limits()
         self.lock = asyncio.Lock()
-        self.generation = 0          # grows when memory is thrown away
-        self.epoch = 0               # grows with every change of anybody's devices
+        self.generation = 0  # grows when memory is thrown away
+        self.epoch = 0  # grows with every change of anybody's devices
         self._changed_in: dict[str, int] = {}
         self._unknown_before = 0
-        self.no_session: set[str] = set()        # Curve25519 keys of devices that had no one-time key for us
-        self.in_flight = 0           # sends that hold sessions across network calls
+        self.no_session: set[str] = set()  # Curve25519 keys of devices that had no one-time key for us
+        self.in_flight = 0  # sends that hold sessions across network calls
         self.signed_device_keys: Mapping[str, Any] | None = None
         self.machine: SafeOlm
         self.forget()
@@ -137,7 +144,7 @@ class CryptoState:
             await self.ensure_loaded()
             try:
                 yield
-            except MemoryLost:                       # found at once, before anything changed
+            except MemoryLost:  # found at once, before anything changed
                 raise
             except BaseException:
                 self.forget()
@@ -290,8 +297,11 @@ class CryptoState:
 
     def replace_inbound(self, session: InboundSession) -> None:
         """Against the rule of the lowest index: the stored session is not the sender's."""
-        row = CryptoRow(table="mx_megolm", removed=True, key={
-            "room_id": session.room_id, "session_id": session.megolm.session_id, "sender_key": session.sender_key})
+        row = CryptoRow(
+            table="mx_megolm",
+            removed=True,
+            key={"room_id": session.room_id, "session_id": session.megolm.session_id, "sender_key": session.sender_key},
+        )
         self.changes.mark("mx_megolm", *session.pair, session.sender_key, "removed", row=lambda: row)
         self.save_inbound(session)
 
@@ -326,7 +336,7 @@ def _add(cache: dict[Name, Value], found: dict[Name, Value]) -> None:
 
 
 def _drop_oldest(cache: dict[Name, Value], limit: int) -> list[Name]:
-    dropped = list(cache)[:max(len(cache) - limit, 0)]
+    dropped = list(cache)[: max(len(cache) - limit, 0)]
     for name in dropped:
         del cache[name]
     return dropped

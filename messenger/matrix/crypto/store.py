@@ -80,21 +80,34 @@ class MachineStore:
         return Session.from_pickle(row.secret, created, self.pickle_key.text, used)
 
     def _account_row(self, account: OlmAccount) -> CryptoRow:
-        secret = {"pickle_key": self.pickle_key.text, "pickle": account.pickle(self.pickle_key.text).decode(),
-                  "shared": account.shared}
-        return CryptoRow(table="mx_account", key={}, clear={"device_id": self.device_id}, secret=json.dumps(secret).encode())
+        secret = {
+            "pickle_key": self.pickle_key.text,
+            "pickle": account.pickle(self.pickle_key.text).decode(),
+            "shared": account.shared,
+        }
+        return CryptoRow(
+            table="mx_account", key={}, clear={"device_id": self.device_id}, secret=json.dumps(secret).encode()
+        )
 
     def _session_row(self, sender_key: str, session: Session) -> CryptoRow:
         clear = {"created_ms": _ms(session.creation_time), "used_ms": _ms(session.use_time)}
-        return CryptoRow(table="mx_olm", key={"sender_key": sender_key, "session_id": session.id}, clear=clear,
-                         secret=session.pickle(self.pickle_key.text))
+        return CryptoRow(
+            table="mx_olm",
+            key={"sender_key": sender_key, "session_id": session.id},
+            clear=clear,
+            secret=session.pickle(self.pickle_key.text),
+        )
 
 
 def without_olm_account(account: CryptoRow, *, device_id: str) -> CryptoRow:
     """What is left of an account when its device is given up: the key of the room keys' pickles."""
     pickle_key = json.loads(account.secret or b"{}")["pickle_key"]
-    return CryptoRow(table="mx_account", key={}, clear={"device_id": device_id},
-                     secret=json.dumps({"pickle_key": pickle_key}).encode())
+    return CryptoRow(
+        table="mx_account",
+        key={},
+        clear={"device_id": device_id},
+        secret=json.dumps({"pickle_key": pickle_key}).encode(),
+    )
 
 
 def _ms(moment: datetime) -> int:

@@ -16,10 +16,10 @@ from messenger.observability.failpoints import fp
 log = logging.getLogger(__name__)
 
 DEVICES_PER_PUT = 20
-PUTS_AT_ONCE = 16                    # a burst of new rooms must not drown the homeserver
+PUTS_AT_ONCE = 16  # a burst of new rooms must not drown the homeserver
 DEVICES_PER_CLAIM = 500
 FIRST_RETRY_S, LAST_RETRY_S = 30.0, 3600.0
-Messages = dict[str, dict[str, Any]]            # user id -> device id -> content
+Messages = dict[str, dict[str, Any]]  # user id -> device id -> content
 
 
 class ToDevice:
@@ -46,7 +46,7 @@ class ToDevice:
         """One-time keys of these devices, as the homeserver gave them. Network only; `open_sessions` uses them."""
         wanted, found = sorted(devices, key=lambda device: device.id), {}
         for start in range(0, len(wanted), DEVICES_PER_CLAIM):
-            found.update(await self._claim_part(wanted[start:start + DEVICES_PER_CLAIM]))
+            found.update(await self._claim_part(wanted[start : start + DEVICES_PER_CLAIM]))
         fp("olm_claimed")
         return found
 
@@ -89,7 +89,7 @@ class ToDevice:
         parts = []
         for start in range(0, len(reachable), DEVICES_PER_PUT):
             messages: Messages = defaultdict(dict)
-            for device in reachable[start:start + DEVICES_PER_PUT]:
+            for device in reachable[start : start + DEVICES_PER_PUT]:
                 messages[device.user_id][device.device_id] = self._state.machine.seal_for(device, event_type, content)
             parts.append(messages)
         return parts
@@ -97,17 +97,21 @@ class ToDevice:
     async def put(self, event_type: str, messages: Messages, *, about: str) -> set[UserDevice]:
         """Returns who got it. The transaction id follows from `about` and the devices: the homeserver drops a repeat."""
         devices = {(user, device) for user, by_device in messages.items() for device in by_device}
-        name = "|".join((self._state.user_id, self._state.device_id, event_type, about, *map("/".join, sorted(devices))))
+        name = "|".join(
+            (self._state.user_id, self._state.device_id, event_type, about, *map("/".join, sorted(devices)))
+        )
         txn = "k" + uuid5(NAMESPACE_URL, name).hex
         async with self._wire:
             await self._http.call("PUT", f"{CLIENT}/sendToDevice/" + path(event_type, txn), {"messages": messages})
         return devices
 
-    async def put_all(self, event_type: str, parts: Sequence[Messages], *,
-                      about: str) -> tuple[set[UserDevice], BaseException | None]:
+    async def put_all(
+        self, event_type: str, parts: Sequence[Messages], *, about: str
+    ) -> tuple[set[UserDevice], BaseException | None]:
         """Several parts at once. Returns who got it, and the first failure."""
-        answers = await asyncio.gather(*(self.put(event_type, part, about=about) for part in parts),
-                                       return_exceptions=True)
+        answers = await asyncio.gather(
+            *(self.put(event_type, part, about=about) for part in parts), return_exceptions=True
+        )
         failures = [answer for answer in answers if isinstance(answer, BaseException)]
         reached = set().union(*(answer for answer in answers if isinstance(answer, set)))
         return reached, failures[0] if failures else None

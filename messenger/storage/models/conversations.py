@@ -22,14 +22,16 @@ from sqlalchemy.dialects.postgresql import JSONB
 from messenger.storage.models.base import Moment, metadata
 
 contact = Table(
-    "contact", metadata,
+    "contact",
+    metadata,
     Column("id", Uuid, primary_key=True),
     Column("enc_name", LargeBinary),
     Column("made_at", Moment, nullable=False, server_default=func.now()),
 )
 
 channel_identity = Table(
-    "channel_identity", metadata,
+    "channel_identity",
+    metadata,
     Column("id", Uuid, primary_key=True),
     Column("contact_id", ForeignKey("contact.id"), nullable=False, index=True),
     Column("kind", Text, nullable=False),
@@ -39,20 +41,22 @@ channel_identity = Table(
 )
 
 chat = Table(
-    "chat", metadata,
+    "chat",
+    metadata,
     Column("id", Uuid, primary_key=True),
     Column("account", Text, nullable=False),
     Column("remote", Text, nullable=False),
     Column("contact_id", ForeignKey("contact.id"), nullable=False),
     Column("identity_id", ForeignKey("channel_identity.id"), nullable=False),
     Column("language", Text, nullable=False, server_default=text("''")),
-    Column("conversation_id", Uuid),                               # the open one
+    Column("conversation_id", Uuid),  # the open one
     Column("made_at", Moment, nullable=False, server_default=func.now()),
     UniqueConstraint("account", "remote"),
 )
 
 conversation = Table(
-    "conversation", metadata,
+    "conversation",
+    metadata,
     Column("id", Uuid, primary_key=True),
     Column("number", Text, nullable=False, unique=True),
     Column("version", Integer, nullable=False),
@@ -67,27 +71,29 @@ conversation = Table(
     Column("waiting_since", Moment),
     Column("card_room", Text),
     Column("card_event", Text),
-    Column("card_edit_at", Moment),                                # the next edit of the card not before
+    Column("card_edit_at", Moment),  # the next edit of the card not before
 )
 
 event_log = Table(
-    "event_log", metadata,
+    "event_log",
+    metadata,
     Column("pos", BigInteger, Identity(), primary_key=True),
     Column("conversation_id", ForeignKey("conversation.id"), nullable=False),
     Column("version", Integer, nullable=False),
     Column("type", Text, nullable=False),
     Column("schema_v", SmallInteger, nullable=False, server_default=text("1")),
     Column("actor", Text, nullable=False),
-    Column("ids", JSONB, nullable=False),                          # ids and codes, never text
+    Column("ids", JSONB, nullable=False),  # ids and codes, never text
     Column("at", Moment, nullable=False),
     UniqueConstraint("conversation_id", "version"),
 )
 
 message = Table(
-    "message", metadata,
+    "message",
+    metadata,
     Column("id", Uuid, primary_key=True),
     Column("conversation_id", ForeignKey("conversation.id"), nullable=False),
-    Column("author_id", ForeignKey("staff.id")),                   # null: the customer
+    Column("author_id", ForeignKey("staff.id")),  # null: the customer
     Column("type", Text, nullable=False),
     Column("fate", Text),
     Column("flags", Integer, nullable=False, server_default=text("0")),
@@ -98,7 +104,8 @@ message = Table(
 
 # Every id by which a side names something of ours; edits, reactions, replies and receipts follow it.
 remote_message = Table(
-    "remote_message", metadata,
+    "remote_message",
+    metadata,
     Column("account", Text, primary_key=True),
     Column("remote_id", Text, primary_key=True),
     Column("part", SmallInteger, primary_key=True, server_default=text("0")),
@@ -111,7 +118,8 @@ remote_message = Table(
 
 # What a person was told once in a conversation.
 told = Table(
-    "told", metadata,
+    "told",
+    metadata,
     Column("conversation_id", ForeignKey("conversation.id"), primary_key=True),
     Column("staff_id", ForeignKey("staff.id"), primary_key=True),
     Column("text", Text, primary_key=True),

@@ -6,7 +6,8 @@ from messenger.storage.models.base import Moment, metadata
 
 # One row. `namespace` makes all deterministic ids: random, so that other servers cannot link rooms by transaction ids.
 installation = Table(
-    "installation", metadata,
+    "installation",
+    metadata,
     Column("id", Integer, primary_key=True),
     Column("namespace", Uuid, nullable=False),
     Column("root_kid", BigInteger, nullable=False),
@@ -16,9 +17,10 @@ installation = Table(
 
 # `wrapped` is sealed under the root key (later: the contact's subject key); its record names the wrapping key.
 data_key = Table(
-    "data_key", metadata,
+    "data_key",
+    metadata,
     Column("kid", Integer, Identity(always=False), primary_key=True),
-    Column("scope", Text, nullable=False, unique=True),           # conversation:<uuid>, desk:<user id>, queue
+    Column("scope", Text, nullable=False, unique=True),  # conversation:<uuid>, desk:<user id>, queue
     Column("wrapped", LargeBinary, nullable=False),
     Column("made_at", Moment, nullable=False, server_default=func.now()),
 )

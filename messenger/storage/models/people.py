@@ -6,7 +6,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from messenger.storage.models.base import Moment, metadata
 
 skill_group = Table(
-    "skill_group", metadata,
+    "skill_group",
+    metadata,
     Column("id", Uuid, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
     Column("is_default", Boolean, nullable=False, server_default=text("false")),
@@ -19,7 +20,8 @@ skill_group = Table(
 )
 
 staff = Table(
-    "staff", metadata,
+    "staff",
+    metadata,
     Column("id", Uuid, primary_key=True),
     Column("address", Text, nullable=False, unique=True),
     Column("name", Text, nullable=False),
@@ -28,7 +30,8 @@ staff = Table(
 )
 
 group_member = Table(
-    "group_member", metadata,
+    "group_member",
+    metadata,
     Column("group_id", ForeignKey("skill_group.id", ondelete="CASCADE"), primary_key=True),
     Column("staff_id", ForeignKey("staff.id", ondelete="CASCADE"), primary_key=True),
     Column("role", Text, nullable=False),

@@ -19,18 +19,20 @@ from sqlalchemy import (
 from messenger.storage.models.base import Moment, metadata
 
 # Finished rows leave dead tuples behind fast; these settings keep the claims quick.
-_QUEUE_STORAGE = {"postgresql_with": {"fillfactor": 70, "autovacuum_vacuum_scale_factor": 0.01,
-                                      "autovacuum_vacuum_cost_delay": 0}}
+_QUEUE_STORAGE = {
+    "postgresql_with": {"fillfactor": 70, "autovacuum_vacuum_scale_factor": 0.01, "autovacuum_vacuum_cost_delay": 0}
+}
 
 inbox = Table(
-    "inbox", metadata,
+    "inbox",
+    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("source", Text, nullable=False),
     Column("source_id", Text, nullable=False),
     Column("lane", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("enc_body", LargeBinary, nullable=False),
-    Column("enc_raw", LargeBinary),                                # the event as it came, while it waits for its key
+    Column("enc_raw", LargeBinary),  # the event as it came, while it waits for its key
     Column("room_id", Text),
     Column("session_id", Text),
     Column("state", Text, nullable=False, server_default=text("'new'")),
@@ -45,7 +47,8 @@ inbox = Table(
 )
 
 outbox = Table(
-    "outbox", metadata,
+    "outbox",
+    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("conversation_id", Uuid),
     Column("lane", Text, nullable=False),
@@ -53,7 +56,7 @@ outbox = Table(
     Column("device_id", Text),
     Column("txn", Text, nullable=False, unique=True),
     Column("kind", Text, nullable=False),
-    Column("merge_key", Text),                                     # set for effects of which the latest wins
+    Column("merge_key", Text),  # set for effects of which the latest wins
     Column("enc_body", LargeBinary, nullable=False),
     Column("state", Text, nullable=False, server_default=text("'new'")),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
@@ -65,12 +68,18 @@ outbox = Table(
     Column("code", Text),
     Index("ix_outbox_open", "next_at", "id", postgresql_where=text("state IN ('new', 'claimed', 'unknown')")),
     Index("ix_outbox_open_lane", "lane", "id", postgresql_where=text("state IN ('new', 'claimed', 'unknown')")),
-    Index("ix_outbox_merge_key", "merge_key", unique=True, postgresql_where=text("state = 'new' AND merge_key IS NOT NULL")),
+    Index(
+        "ix_outbox_merge_key",
+        "merge_key",
+        unique=True,
+        postgresql_where=text("state = 'new' AND merge_key IS NOT NULL"),
+    ),
     **_QUEUE_STORAGE,
 )
 
 timer = Table(
-    "timer", metadata,
+    "timer",
+    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("kind", Text, nullable=False),
     Column("subject", Text, nullable=False),
@@ -80,7 +89,8 @@ timer = Table(
 )
 
 cursor = Table(
-    "cursor", metadata,
+    "cursor",
+    metadata,
     Column("source", Text, primary_key=True),
     Column("token", Text, nullable=False),
     Column("epoch", BigInteger, nullable=False),
@@ -88,7 +98,8 @@ cursor = Table(
 
 # A ciphertext is taken once, under whatever event id it comes again.
 megolm_seen = Table(
-    "megolm_seen", metadata,
+    "megolm_seen",
+    metadata,
     Column("account", Text, primary_key=True),
     Column("room_id", Text, primary_key=True),
     Column("sender_key", Text, primary_key=True),
@@ -98,7 +109,8 @@ megolm_seen = Table(
 )
 
 lease = Table(
-    "lease", metadata,
+    "lease",
+    metadata,
     Column("resource", Text, primary_key=True),
     Column("owner", Text, nullable=False),
     Column("epoch", BigInteger, nullable=False),
@@ -106,7 +118,8 @@ lease = Table(
 )
 
 dead_letter = Table(
-    "dead_letter", metadata,
+    "dead_letter",
+    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("queue", Text, nullable=False),
     Column("row_id", BigInteger, nullable=False),
@@ -116,8 +129,9 @@ dead_letter = Table(
 )
 
 desk = Table(
-    "desk", metadata,
-    Column("account", Text, primary_key=True),                     # the bot's user id
+    "desk",
+    metadata,
+    Column("account", Text, primary_key=True),  # the bot's user id
     Column("device_id", Text, nullable=False),
     Column("enc_login", LargeBinary, nullable=False),
     Column("enc_identity", LargeBinary),

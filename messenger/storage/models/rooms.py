@@ -6,7 +6,8 @@ from messenger.storage.models.base import metadata
 
 # `encrypted` is a pin: it is set at the first sight of m.room.encryption and never taken back.
 mx_room = Table(
-    "mx_room", metadata,
+    "mx_room",
+    metadata,
     Column("account", Text, primary_key=True),
     Column("room_id", Text, primary_key=True),
     Column("encrypted", Boolean, nullable=False, server_default=text("false")),
@@ -19,7 +20,8 @@ mx_room = Table(
 )
 
 mx_member = Table(
-    "mx_member", metadata,
+    "mx_member",
+    metadata,
     Column("account", Text, primary_key=True),
     Column("room_id", Text, primary_key=True),
     Column("user_id", Text, primary_key=True),
