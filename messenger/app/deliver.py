@@ -37,7 +37,7 @@ from messenger.domain.people import ReplyMode
 from messenger.domain.replies import MARKERS
 from messenger.domain.staff_commands import COMMANDS
 from messenger.domain.text import json_size, pieces
-from messenger.i18n import Texts, texts
+from messenger.i18n import Field, Texts, texts
 
 MAX_BODY = 30_000  # a plain body; with ids and relations below the 40 kB of plaintext that fit into one event
 MAX_HTML = 12_000  # more markup than this is left out: the plain text says it all
@@ -275,7 +275,8 @@ class Deliverer:
             return render.greeting(
                 [texts(language) for language in self.organisation.languages], self.organisation.name
             )
-        return render.notice(texts(self._language(chat)), text, org=self.organisation.name, **fields)
+        known: dict[str, Field] = {"org": self.organisation.name, **fields}
+        return render.notice(texts(self._language(chat)), text, clock=None, **known)
 
     async def _send(self, chat: Chat, text: render.Rendered, txn: str) -> Sequence[str]:
         said = _fitted(Said(plain=text.plain, html=text.html))

@@ -344,13 +344,20 @@ class ChatPort(Protocol):
 
 
 class UnitOfWork(Protocol):
-    now: datetime
-    inbox: InboxPort
-    outbox: OutboxPort
-    conversations: ConversationPort
-    messages: MessagePort
-    people: PeoplePort
-    chats: ChatPort
+    @property
+    def now(self) -> datetime: ...
+    @property
+    def inbox(self) -> InboxPort: ...
+    @property
+    def outbox(self) -> OutboxPort: ...
+    @property
+    def conversations(self) -> ConversationPort: ...
+    @property
+    def messages(self) -> MessagePort: ...
+    @property
+    def people(self) -> PeoplePort: ...
+    @property
+    def chats(self) -> ChatPort: ...
 
     def new_id(self, *parts: str) -> UUID:
         """A UUID that is the same for the same parts, in every retry and every restore of this installation."""
@@ -410,6 +417,10 @@ class Desk(Protocol):
 
     def link(self, place: Place) -> str:
         """An address that opens the place in a Matrix client."""
+        ...
+
+    async def find(self, room: str, txn: str) -> str | None:
+        """The event that an earlier try with this `txn` has made, in any encrypted room of the account."""
         ...
 
     async def post(self, place: Place, said: Said, *, txn: str, policy: DevicePolicy) -> str: ...

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
@@ -23,6 +23,7 @@ from messenger.matrix.identity.values import Identity
 from messenger.matrix.media import MatrixMedia
 from messenger.matrix.room_book import RoomBook
 from messenger.matrix.sender import Encryptor, Sender
+from messenger.matrix.sent_lookup import SentLookup
 from messenger.matrix.sync import InvitePolicy, SyncLoop
 from messenger.storage import leases
 from messenger.storage.desk_store import SqlDeskStore
@@ -126,20 +127,21 @@ class DeskProcess:
         book = RoomBook(self._http, self._store)
         self._encryptor, media = Encryptor(self._engine), MatrixMedia(self._http)
         sender = Sender(self._http, book, self._encryptor)
+        lookup = SentLookup(self._http, self._engine, self._store)
         organisation = Organisation(name=self._settings.server.organisation, languages=_languages(self._settings))
-        channel = MatrixChannel(self._http, sender, media, account=account, organisation=organisation.name)
+        channel = MatrixChannel(self._http, sender, media, lookup, account=account, organisation=organisation.name)
         units = SqlUnits(engine, keys, namespace=self._storage.namespace, desk=account)
         self._outbox_queue = SqlOutboxQueue(engine, keys, desk=account, device=device_id)
         deliverer = Deliverer(
             units=units,
-            desk=MatrixDesk(self._http, sender, media, book, self._engine),
+            desk=MatrixDesk(self._http, sender, media, book, self._engine, lookup),
             channel=channel,
             door=channel,
             files=media,
             organisation=organisation,
             max_file_bytes=self._settings.limits.attachment_max_mb * 1_000_000,
         )
-        self._outbox = OutboxWorker(self._outbox_queue, deliverer, wake=outbox_wake, after=inbox_wake)
+        self._outbox = OutboxWorker(self._outbox_queue, deliverer, device=device_id, wake=outbox_wake, after=inbox_wake)
         self._inbox = [
             InboxWorker(units, SqlInboxQueue(engine), wake=inbox_wake, after=outbox_wake) for _ in range(INBOX_WORKERS)
         ]
@@ -152,7 +154,7 @@ class DeskProcess:
     async def work(self) -> None:
         """Every worker for ever. Returns never; raises LeaseLost."""
         async with asyncio.TaskGroup() as group:
-            for name, step in {
+            steps: dict[str, Callable[[], Awaitable[object]]] = {
                 "sync": self._sync.once,
                 "encryptor": self._encryptor.step,
                 "outbox": self._outbox.step,
@@ -160,7 +162,8 @@ class DeskProcess:
                 "backup": self._back_up,
                 "timers": self._fire_timers,
                 "identity": self._check_identity,
-            }.items():
+            }
+            for name, step in steps.items():
                 group.create_task(for_ever(name, step), name=name)
             for number, worker in enumerate(self._inbox):
                 group.create_task(for_ever(f"inbox {number}", worker.step), name=f"inbox {number}")

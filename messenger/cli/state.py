@@ -11,8 +11,8 @@ import typer
 from typer.core import TyperGroup
 
 from messenger.cli import output
+from messenger.cli.words import words_of
 from messenger.config import DEFAULT_FILE, Settings
-from messenger.observability.logging import describe_exception
 
 _T = TypeVar("_T")
 
@@ -42,15 +42,8 @@ class Verbs(TyperGroup):
         except (typer.TyperException, typer.Exit, typer.Abort):
             raise
         except Exception as error:  # noqa: BLE001 - the program's edge: told once, in words
-            output.error(_told(error))
+            output.error(words_of(error))
             raise typer.Exit(1) from None
-
-
-def _told(error: Exception) -> str:
-    """Our own exceptions are written for people. Of others only types and places are told: texts may hold data."""
-    if type(error).__module__.startswith("messenger."):
-        return str(error)
-    return f"unexpected failure, please report it:\n{describe_exception(error)}"
 
 
 def settings_of(ctx: typer.Context) -> Settings:

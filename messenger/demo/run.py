@@ -22,8 +22,8 @@ from messenger.demo.steps import Steps
 from messenger.demo.story import play
 from messenger.demo.synapse import Synapse
 
-DATABASE, HOMESERVER, ACCOUNTS, TEAMS, SERVICE = (
-    "Database", "Homeserver (Synapse)", "Accounts", "Groups and agents", "Stellwerk")  # fmt: skip
+STEPS = HOMESERVER, DATABASE, ACCOUNTS, TEAMS, SERVICE = (
+    "Homeserver (Synapse)", "Database (PostgreSQL)", "Accounts", "Groups and agents", "Stellwerk")  # fmt: skip
 START_TIMEOUT_S = 120
 PRINTED_WIDTH = 110
 
@@ -37,7 +37,7 @@ class Options:
 
 
 async def run_demo(options: Options) -> int:
-    """Returns the exit code: 0 when it was ended by the user or the story held, 1 otherwise."""
+    """Returns the exit code: 0 when the user ended it or the whole story held, 1 otherwise."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = PRINTED_WIDTH
@@ -49,7 +49,7 @@ async def run_demo(options: Options) -> int:
         return await _run(options, console)
     except asyncio.CancelledError:
         console.print(f"\nEnded. The data stay in {options.folder.absolute()}; `stellwerk demo` continues with them.")
-        return 0
+        return 1 if options.story else 0
 
 
 def _cancel_once(task: asyncio.Task[Any]) -> None:
@@ -63,7 +63,7 @@ async def _run(options: Options, console: Console) -> int:
     try:
         if options.reset:
             await _reset(folder)
-        steps = Steps(console, (DATABASE, HOMESERVER, ACCOUNTS, TEAMS, SERVICE))
+        steps = Steps(console, STEPS)
         async with AsyncExitStack() as running:
             with steps.showing():
                 installation, service = await _start(folder, options.seed, steps, running)

@@ -143,9 +143,8 @@ async def _agent_writes_a_note(stage: Stage) -> None:
 
 async def _agent_answers(stage: Stage) -> None:
     anna = stage.anna
-    with _act(stage, f"The agent answers; it is marked 📨, {anna.name} reads it, and it is marked ✅"):
+    with _act(stage, f"The agent answers; {anna.name} reads it, and it is marked ✅"):
         answer = await stage.jonas.say(stage.room, ANSWER, thread=stage.thread)
-        await _marked(stage, answer, "📨", "✅")
         await anna.until(
             lambda: next((m for m in anna.messages(stage.chat, sender=stage.desk) if ANSWER in m.text), None),
             what="the answer",

@@ -19,6 +19,7 @@ from messenger.matrix.desk import create_or_find, text_content
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError, Unreachable, path
 from messenger.matrix.media import MatrixMedia
 from messenger.matrix.sender import Sender, as_channel_error
+from messenger.matrix.sent_lookup import SentLookup
 from messenger.observability.time import utc_now
 
 log = logging.getLogger(__name__)
@@ -45,13 +46,14 @@ class MatrixChannel:
         http: HomeserverClient,
         sender: Sender,
         media: MatrixMedia,
+        lookup: SentLookup,
         *,
         account: str,
         organisation: str,
         policy: DevicePolicy = DevicePolicy.ANY,
     ) -> None:
         self._http, self._sender, self._media, self._policy = http, sender, media, policy
-        self.account, self._organisation = account, organisation
+        self._lookup, self.account, self._organisation = lookup, account, organisation
 
     def capabilities(self, to: Handle | None = None) -> Capabilities:
         return CAPABILITIES
@@ -79,6 +81,10 @@ class MatrixChannel:
 
     async def send_file(self, message: OutboundMessage, file: File) -> Sent:
         return await self._send(message, await self._media.message(file, message.content.text, message.content.html))
+
+    async def find_sent(self, message: OutboundMessage) -> Sent | None:
+        event = await self._lookup.find(message.reply_token, message.key)
+        return Sent(remote_ids=(RemoteId(event),)) if event else None
 
     async def aclose(self) -> None:
         """Nothing of its own to close: the connection is the desk's."""

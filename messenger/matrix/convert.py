@@ -94,7 +94,7 @@ class _Converter:
     def target(self) -> str:
         """Of a reaction, an edit or a redaction; room version 11 moved `redacts` into the content."""
         found = self.relation.get("event_id") or self.event["content"].get("redacts") or self.event.get("redacts")
-        return found if is_id(found, "$") else ""
+        return as_text(found) if is_id(found, "$") else ""
 
     def reaction(self) -> Item | None:
         raise TypeError("a converter knows its side")

@@ -13,6 +13,7 @@ from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError, Unreach
 from messenger.matrix.media import MatrixMedia
 from messenger.matrix.room_book import RoomBook
 from messenger.matrix.sender import Sender, as_channel_error
+from messenger.matrix.sent_lookup import SentLookup
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +26,19 @@ _CLOSED_TO_GUESTS = {"type": "m.room.guest_access", "state_key": "", "content": 
 
 class MatrixDesk:
     def __init__(
-        self, http: HomeserverClient, sender: Sender, media: MatrixMedia, book: RoomBook, engine: CryptoEngine
+        self,
+        http: HomeserverClient,
+        sender: Sender,
+        media: MatrixMedia,
+        book: RoomBook,
+        engine: CryptoEngine,
+        lookup: SentLookup,
     ) -> None:
         self._http, self._sender, self._media, self._book, self._engine = http, sender, media, book, engine
-        self.account = engine.user_id
+        self._lookup, self.account = lookup, engine.user_id
+
+    async def find(self, room: str, txn: str) -> str | None:
+        return await self._lookup.find(room, txn)
 
     def link(self, place: Place) -> str:
         """Room ids of version 12 name no server, so the link says via which one the room is reached."""

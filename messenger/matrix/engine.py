@@ -45,6 +45,9 @@ class Decrypted:
     owner_signed: bool = False  # the sender's device is signed by its owner (MSC4153)
     reason: str = ""
 
+    def content_field(self, name: str) -> Any:
+        return self.content.get(name) if isinstance(self.content, Mapping) else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendRequest:

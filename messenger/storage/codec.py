@@ -1,6 +1,5 @@
 """Items and effects as JSON bytes, by the name of their class. The only place that knows how queue bodies look."""
 
-from functools import cache
 from typing import Any, get_args
 
 from pydantic import TypeAdapter
@@ -17,9 +16,14 @@ _EFFECTS: dict[str, type[Any]] = {
 }
 
 
-@cache
+_adapters: dict[type[Any], TypeAdapter[Any]] = {}
+
+
 def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+    """Made once for each class: building one costs more than using it a thousand times."""
+    if kind not in _adapters:
+        _adapters[kind] = TypeAdapter(kind)
+    return _adapters[kind]
 
 
 def dump(value: object) -> bytes:

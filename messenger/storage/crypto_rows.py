@@ -91,7 +91,10 @@ def _one_of(table: Table, names: tuple[str, ...], values: list[tuple[Any, ...]])
     if len(values) == 1:
         return and_(*(column == value for column, value in zip(columns, values[0], strict=True)))
     # One array a column: the statement's text and its number of parameters do not depend on how many are wanted.
-    arrays = [literal(list(array), ARRAY(column.type)) for column, array in zip(columns, zip(*values), strict=True)]
+    arrays = [
+        literal(list(array), ARRAY(column.type))
+        for column, array in zip(columns, zip(*values, strict=True), strict=True)
+    ]
     if len(columns) == 1:
         return columns[0] == any_(arrays[0])
     wanted = func.unnest(*arrays).table_valued(*names).render_derived()
@@ -106,8 +109,8 @@ def _upsert_statement(table: Table) -> Insert:
 
 
 def _better_session(statement: Insert, table: Table) -> ColumnElement[bool]:
-    """A room key that is known from a lower index is never overwritten by a later copy, and never by another sender's: any
-    member of a room could otherwise make its past unreadable."""
+    """A room key that is known from a lower index is never overwritten by a later copy, and never by another sender's:
+    any member of a room could otherwise make its past unreadable."""
     old, new = table.c, statement.excluded
     flags_differ = or_(*(old[flag] != new[flag] for flag in MEGOLM_FLAGS))
     better = or_(new.first_index < old.first_index, and_(new.first_index == old.first_index, flags_differ))

@@ -4,6 +4,7 @@ A row is claimed with a lease (committed), sent without any open transaction, an
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 import sqlalchemy as sa
@@ -35,7 +36,7 @@ class SqlOutbox:
 
     async def put(self, source: str, effects: Sequence[Effect]) -> None:
         key = await self._keys.of(QUEUE_SCOPE)
-        rows = []
+        rows: list[dict[str, Any]] = []
         for n, effect in enumerate(effects):
             txn = "m" + uuid5(self._namespace, f"{source}|{effect.lane}|{n}").hex
             rows.append(
@@ -52,7 +53,23 @@ class SqlOutbox:
             )
         await self._hurry_fates(effects)
         await self._space_card_edits(effects, rows)
-        await self._connection.execute(insert(outbox).values(rows).on_conflict_do_nothing())
+        await self._insert([row for row in rows if row["merge_key"] is None])
+        await self._merge([row for row in rows if row["merge_key"] is not None])
+
+    async def _insert(self, rows: Sequence[dict[str, Any]]) -> None:
+        if rows:
+            await self._connection.execute(insert(outbox).values(rows).on_conflict_do_nothing())
+
+    async def _merge(self, rows: Sequence[dict[str, Any]]) -> None:
+        """A row that waits already will do. It is locked until we commit: who sends it must see our state, not the last."""
+        if rows:
+            new = insert(outbox).values(rows)
+            waits = sa.and_(outbox.c.state == "new", outbox.c.merge_key.is_not(None))
+            await self._connection.execute(
+                new.on_conflict_do_update(
+                    index_elements=[outbox.c.merge_key], index_where=waits, set_={"merge_key": new.excluded.merge_key}
+                )
+            )
 
     async def _hurry_fates(self, effects: Sequence[Effect]) -> None:
         """A marker that waits for a better one need not wait any longer when the final fate is known."""
@@ -61,7 +78,7 @@ class SqlOutbox:
             waiting = outbox.update().where(outbox.c.merge_key.in_(lanes), outbox.c.state == "new")
             await self._connection.execute(waiting.values(next_at=sa.func.now()))
 
-    async def _space_card_edits(self, effects: Sequence[Effect], rows: list[dict[str, object]]) -> None:
+    async def _space_card_edits(self, effects: Sequence[Effect], rows: list[dict[str, Any]]) -> None:
         ids = [effect.conversation for effect in effects if isinstance(effect, EditCard)]
         if not ids:
             return

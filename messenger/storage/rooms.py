@@ -1,6 +1,7 @@
 """Room state in our own tables: the encryption pin, members, and who is entitled to read."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -57,7 +58,7 @@ async def save(connection: AsyncConnection, account: str, states: Sequence[RoomS
             for state in states
         ]
     )
-    changed = {column.name: new.excluded[column.name] for column in mx_room.columns if not column.primary_key}
+    changed: dict[str, Any] = {column.name: new.excluded[column.name] for column in mx_room.columns if not column.primary_key}
     changed["encrypted"] = sa.or_(mx_room.c.encrypted, new.excluded.encrypted)
     await connection.execute(new.on_conflict_do_update(index_elements=list(mx_room.primary_key), set_=changed))
 

@@ -9,6 +9,7 @@ from typing import Protocol
 from messenger.app.deliver import Deliverer, Outcome, ended
 from messenger.app.effects import SendToCustomer
 from messenger.app.ports import OutboxRow
+from messenger.app.reconcile import already_sent
 from messenger.channels.errors import BadCredentials, ChannelError, LeaseLost, Rejected, Temporary, Uncertain
 from messenger.observability.time import utc_now
 from messenger.workers.supervise import Wake
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 AT_ONCE = 32
 OWN_TRIES = 5
 GIVE_UP_AFTER = timedelta(hours=24)
+# Synapse forgets transaction ids after 24 hours, and keeps them per device.
+REMEMBERED_FOR = timedelta(hours=20)
 _PAUSES_S = (1, 5, 30, 300)
 
 
@@ -30,8 +33,9 @@ class OutboxQueue(Protocol):
 
 
 class OutboxWorker:
-    def __init__(self, queue: OutboxQueue, deliverer: Deliverer, *, wake: Wake, after: Wake) -> None:
-        self._queue, self._deliverer, self._wake, self._after = queue, deliverer, wake, after
+    def __init__(self, queue: OutboxQueue, deliverer: Deliverer, *, device: str, wake: Wake, after: Wake) -> None:
+        self._queue, self._deliverer, self._device = queue, deliverer, device
+        self._wake, self._after = wake, after
         self._running: set[asyncio.Task[None]] = set()
         self._lost: LeaseLost | None = None
         self._is_paused = False
@@ -68,7 +72,7 @@ class OutboxWorker:
 
     async def _settle(self, row: OutboxRow) -> None:
         try:
-            outcome = await self._deliverer.deliver(row.effect, row.txn)
+            outcome = await self._deliver(row)
         except LeaseLost:
             raise
         except Rejected as error:
@@ -86,6 +90,19 @@ class OutboxWorker:
             await self._queue.end(row, state="sent", outcome=outcome)
             if outcome.items:
                 self._after.hint()
+
+    async def _deliver(self, row: OutboxRow) -> Outcome:
+        if self._is_doubtful(row):
+            known = await already_sent(self._deliverer, row.effect, row.txn)
+            if known is not None:
+                return known
+        return await self._deliverer.deliver(row.effect, row.txn)
+
+    def _is_doubtful(self, row: OutboxRow) -> bool:
+        """May an earlier try have got through without the homeserver knowing our repeat?"""
+        if row.attempts == 1:
+            return False
+        return row.device_id != self._device or utc_now() - row.first_try_at > REMEMBERED_FOR
 
     async def _later(self, row: OutboxRow, error: ChannelError) -> None:
         if utc_now() - row.made_at > GIVE_UP_AFTER:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,7 +12,8 @@ UserDevice = tuple[str, str]
 
 
 class FakeHomeserver:
-    """Tokens are `user|device`. `broken` answers 502 at paths that contain one of its words, as often as its number says."""
+    """Tokens are `user|device`. `broken` answers 502 at paths that contain one of its words, as often as its number
+    says."""
 
     def __init__(self) -> None:
         self.device_keys: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
@@ -27,6 +28,7 @@ class FakeHomeserver:
         self.calls: Counter[str] = Counter()
         self.queries: list[list[str]] = []
         self.claims: list[list[UserDevice]] = []
+        self.on_to_device: Callable[[], None] = lambda: None
         self._done: set[tuple[str, str]] = set()
         self.url = ""
 
@@ -100,6 +102,7 @@ class FakeHomeserver:
         return web.json_response({"one_time_keys": found, "failures": {}})
 
     def _send_to_device(self, sender: str, path: str, messages: Mapping[str, Any]) -> web.Response:
+        self.on_to_device()
         event_type, txn = path.split("/")[-2:]
         if (sender, txn) not in self._done:
             self._done.add((sender, txn))

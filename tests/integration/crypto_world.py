@@ -61,8 +61,8 @@ class Peer(Device):
             "content": self.encrypt_to_device(keys, event_type, content),
         }
 
-    def share_key(self, room_id: str = ROOM, **extra: Any) -> Content:
-        return self.to_desk("m.room_key", {**self.room_key(room_id), **extra})
+    def share_key(self, **extra: Any) -> Content:
+        return self.to_desk("m.room_key", {**self.room_key(ROOM), **extra})
 
     def say(self, text: str, room_id: str = ROOM, **extra: Any) -> tuple[str, Content]:
         content = self.encrypt(room_id, "m.room.message", {"msgtype": "m.text", "body": text, **extra})

@@ -1,8 +1,10 @@
-"""The process dies at each named point; the next one starts from what is committed. No key is lost, no index used twice."""
+"""The process dies at each named point; the next one starts from what is committed. No key is lost, no index used
+twice."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+import vodozemac
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.matrix.crypto import engine, one_time_keys, outgoing, sharing, todevice
@@ -40,15 +42,13 @@ def die_at(monkeypatch: pytest.MonkeyPatch) -> Kill:
     return arm
 
 
-async def crash(world: World, work: "object") -> None:
+async def crash(world: World, work: Awaitable[object]) -> None:
     with pytest.raises(Killed):
-        await work  # type: ignore[misc]
+        await work
     await world.restart()
 
 
 def indexes(peer: Peer, *sealed: object) -> list[tuple[str, int]]:
-    import vodozemac
-
     contents = [each.content for each in sealed if isinstance(each, Sealed)]
     return [
         (str(content["session_id"]), vodozemac.MegolmMessage.from_base64(content["ciphertext"]).message_index())

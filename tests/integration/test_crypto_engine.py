@@ -14,7 +14,8 @@ from messenger.matrix.crypto.one_time_keys import StoreIsOlder
 from messenger.matrix.crypto.store import PickleKey
 from messenger.matrix.engine import RoomKey
 from messenger.matrix.http import Unreachable
-from tests.integration.crypto_world import DESK, DESK_DEVICE, ROOM, Peer, World, a_world, event_of, message
+from tests.integration.crypto_homeserver import FakeHomeserver
+from tests.integration.crypto_world import DESK, DESK_DEVICE, ROOM, Clock, Peer, World, a_world, event_of, message
 from tests.support.desk_store import MemoryDeskStore, SqlDeskStore
 
 ANNA = "@anna:test"
@@ -42,7 +43,7 @@ def store_of(world: World) -> SqlDeskStore:
     return world.store
 
 
-# -- one-time keys ------------------------------------------------------------------------------------------------------
+# -- one-time keys -----------------------------------------------------------------------------------------------------
 
 
 async def test_a_new_engine_publishes_signed_device_keys_and_fifty_one_time_keys(world: World) -> None:
@@ -69,7 +70,8 @@ async def test_a_pool_is_filled_below_twenty_five_and_not_before(world: World) -
 
 
 async def test_a_lost_answer_to_an_upload_is_repaired_with_the_same_keys(world: World) -> None:
-    """T8: the keys arrived, the process died before it noted that. Other keys under their ids would be refused for ever."""
+    """T8: the keys arrived, the process died before it noted that. Other keys under their ids would be refused for
+    ever."""
     world.server.one_time_keys.clear()
     body: list[object] = []
     real = world.http.call
@@ -102,9 +104,6 @@ async def test_an_upload_that_fails_is_logged_once_and_tried_with_every_batch(
 
 
 async def test_a_first_start_that_fails_can_be_repeated() -> None:
-    from tests.integration.crypto_homeserver import FakeHomeserver
-    from tests.integration.crypto_world import Clock
-
     async with FakeHomeserver().running() as server:
         server.broken["keys/upload"] = 1
         world = World(server, MemoryDeskStore(DESK), Clock())
@@ -124,7 +123,7 @@ async def test_a_peers_first_message_uses_up_a_one_time_key_for_good(world: Worl
     assert [each.state for each in await world.sync(events=[event])] == ["new"]
 
 
-# -- whose store, whose device ------------------------------------------------------------------------------------------
+# -- whose store, whose device -----------------------------------------------------------------------------------------
 
 
 async def test_a_store_whose_keys_are_not_the_published_ones_is_refused(world: World) -> None:
@@ -166,7 +165,7 @@ async def test_a_pickle_key_of_the_wrong_size_is_refused() -> None:
         PickleKey(b"DEFAULT_KEY")
 
 
-# -- memory and database ------------------------------------------------------------------------------------------------
+# -- memory and database -----------------------------------------------------------------------------------------------
 
 
 async def test_a_batch_whose_commit_failed_comes_again_and_is_decrypted(sql_world: World) -> None:
@@ -213,20 +212,13 @@ async def test_everything_works_on_postgresql_across_restarts(sql_world: World) 
     anna = Peer(sql_world.server, ANNA)
     anna.cross_sign()
     for number in range(5):
-        event = anna.say(f"to the desk {number}")
-        [decrypted] = await sql_world.sync(
-            to_device=[anna.share_key()],
-            events=[
-                event,
-            ][:0]
-            or [anna.say(f"number {number}")],
-        )
+        [decrypted] = await sql_world.sync(to_device=[anna.share_key()], events=[anna.say(f"to the desk {number}")])
         assert (decrypted.state, decrypted.owner_signed) == ("new", True)
         assert anna.read(await sql_world.send(f"from the desk {number}", ANNA)) == f"from the desk {number}"
         await sql_world.restart()
 
 
-# -- broken Olm sessions ------------------------------------------------------------------------------------------------
+# -- broken Olm sessions -----------------------------------------------------------------------------------------------
 
 
 def broken_message(peer: Peer) -> dict[str, object]:
@@ -268,7 +260,7 @@ async def test_a_peer_that_opens_session_after_session_fills_no_store(world: Wor
         assert len(await unit.read("mx_olm")) == 10
 
 
-# -- key backup ---------------------------------------------------------------------------------------------------------
+# -- key backup --------------------------------------------------------------------------------------------------------
 
 
 async def test_every_new_room_key_is_backed_up_once(world: World, anna: Peer) -> None:
@@ -346,14 +338,14 @@ async def test_a_forged_key_in_the_backup_gives_way_to_the_senders_own(world: Wo
     assert (decrypted.state, decrypted.reason) == ("new", "")
 
 
-# -- in parallel --------------------------------------------------------------------------------------------------------
+# -- in parallel -------------------------------------------------------------------------------------------------------
 
 
 async def test_sending_and_receiving_at_the_same_time_disturb_each_other_not(sql_world: World) -> None:
     peers = [Peer(sql_world.server, f"@p{number}:test", one_time_keys=20) for number in range(5)]
 
     async def receive() -> list[str]:
-        states = []
+        states: list[str] = []
         for number in range(15):
             peer = peers[number % 5]
             peer.rotate(ROOM)
@@ -379,3 +371,24 @@ async def test_an_event_of_our_own_is_known_after_a_restart(world: World) -> Non
     await world.restart()
     [decrypted] = await world.sync(events=[(ROOM, event_of(DESK, dict(sealed.content)))])
     assert decrypted.content["body"] == "ours"
+
+
+async def test_a_reload_waits_for_the_commit_of_a_send(sql_world: World) -> None:
+    """Otherwise the next send could start from the row before it, and use an index twice."""
+    anna, store = Peer(sql_world.server, ANNA), store_of(sql_world)
+    await sql_world.send("first", ANNA)
+    store.may_commit.clear()
+    sending = asyncio.create_task(sql_world.send("second", ANNA))
+    await asyncio.wait_for(store.waits_to_commit.wait(), 10)
+    reloading = asyncio.create_task(sql_world.engine.reload())
+    following = asyncio.create_task(sql_world.send("third", ANNA))
+    await asyncio.wait([reloading, following], timeout=0.2)
+    assert not reloading.done() and not following.done()
+    store.may_commit.set()
+    second, third = await sending, await following
+    assert (anna.read(second), anna.read(third)) == ("second", "third")
+    indexes = [
+        vodozemac.MegolmMessage.from_base64(each.content["ciphertext"]).message_index() for each in (second, third)
+    ]
+    assert indexes == [1, 2]
+    await reloading

@@ -1,4 +1,5 @@
-"""Ten thousand hostile to-device events, in batches with a good key each: nothing escapes, the good key always works."""
+"""Ten thousand hostile to-device events, in batches with a good key each: nothing escapes, the good key always
+works."""
 
 import copy
 import random

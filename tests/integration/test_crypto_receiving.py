@@ -1,10 +1,13 @@
-"""What comes in: keys are taken from whom they belong to, every message is bound to its sender's device, strangers break nothing."""
+"""What comes in: keys are taken from whom they belong to, every message is bound to its sender's device, strangers
+break nothing."""
 
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import vodozemac
 
+from messenger.matrix.crypto.state import Limits
 from tests.integration.crypto_world import DESK, DESK_DEVICE, ROOM, Peer, World, a_world, event_of
 
 ANNA, EVE = "@anna:test", "@eve:test"
@@ -138,8 +141,6 @@ async def test_a_message_meant_for_another_room_is_quarantined(world: World, ann
     key = anna.share_key()
     content = anna.encrypt(ROOM, "m.room.message", {"body": "hello"})
     session = anna.outbound(ROOM).session
-    import vodozemac
-
     assert isinstance(session, vodozemac.GroupSession)
     other = session.encrypt(b'{"type":"m.room.message","content":{},"room_id":"!other:test"}').to_base64()
     [decrypted] = await world.sync(to_device=[key], events=[(ROOM, event_of(ANNA, {**content, "ciphertext": other}))])
@@ -155,8 +156,6 @@ async def test_a_room_key_whose_inner_sender_differs_is_refused(world: World, an
 
 
 async def test_a_forwarded_room_key_is_never_taken(world: World, anna: Peer, eve: Peer) -> None:
-    import vodozemac
-
     event = anna.say("hello")
     session = vodozemac.InboundGroupSession(anna.outbound(ROOM).session.session_key)
     exported = session.export_at(session.first_known_index)
@@ -224,14 +223,20 @@ async def test_a_session_keeps_its_ed25519_key(world: World, anna: Peer) -> None
     """The same Olm sender claims another Ed25519 key than the device's."""
     key, event = anna.share_key(), anna.say("hello")
     await world.sync(to_device=[key], events=[event])
-    forged = Peer(world.server, ANNA, "FORGED")
-    forged._account, forged._olm = anna._account, anna._olm
-    type(forged).ed25519.fget  # the property is replaced for one instance
-    liar = type("Liar", (Peer,), {"ed25519": "A" * 43})
-    forged.__class__ = liar
-    await world.sync(to_device=[forged.to_desk("m.room_key", anna.room_key(ROOM))])
+    liar = Liar(world.server, ANNA, anna.device_id, one_time_keys=0)
+    liar._account, liar._olm = anna._account, anna._olm
+    await world.sync(to_device=[liar.to_desk("m.room_key", anna.room_key(ROOM))])
+    assert world.engine.refused == {"ValueError": 1}
     [again] = await world.sync(events=[event])
     assert again.state == "new"
+
+
+class Liar(Peer):
+    """Names a key inside its Olm messages that is not its own."""
+
+    @property
+    def ed25519(self) -> str:
+        return "A" * 43
 
 
 async def test_an_unknown_device_makes_a_message_wait_until_the_device_is_known(world: World, anna: Peer) -> None:
@@ -383,8 +388,6 @@ async def test_a_broken_ciphertext_and_a_broken_plaintext_are_undecryptable(worl
 
 
 async def test_sessions_are_loaded_when_they_are_needed_and_memory_stays_bounded() -> None:
-    from messenger.matrix.crypto.state import Limits
-
     async with a_world(limits=Limits(users=3, inbound_sessions=3, outbound_rooms=3, olm_peers=3)) as world:
         peers = [Peer(world.server, f"@p{number}:test") for number in range(20)]
         events = [peer.say("hello") for peer in peers for _ in range(2)]

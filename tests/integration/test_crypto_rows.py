@@ -1,4 +1,5 @@
-"""The crypto store's rows: what is written comes back, sealed in the database, and the rule of the lowest index holds."""
+"""The crypto store's rows: what is written comes back, sealed in the database, and the rule of the lowest index
+holds."""
 
 from dataclasses import replace
 
@@ -95,10 +96,13 @@ async def test_a_removed_row_is_gone_and_may_be_written_anew_in_the_same_call(st
 
 
 async def test_a_unit_that_fails_writes_nothing(store: DeskStore) -> None:
-    with pytest.raises(ZeroDivisionError):
+    async def fail() -> None:
         async with store.unit() as unit:
             await unit.write([session()])
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
     assert await stored(store) == []
 
 

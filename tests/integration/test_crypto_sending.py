@@ -8,6 +8,7 @@ import pytest
 from messenger.matrix.engine import Sealed
 from messenger.matrix.http import MatrixError
 from tests.integration.crypto_world import DESK, ROOM, Identity, Peer, World, a_world, message
+from tests.support.desk_store import MemoryDeskStore
 
 ANNA, BEN = "@anna:test", "@ben:test"
 
@@ -261,7 +262,7 @@ async def test_a_one_time_key_that_the_device_did_not_sign_is_not_used(world: Wo
     assert list(sealed.unreached) == [(ANNA, anna.device_id, "m.no_olm")]
 
 
-# -- who may have a key -------------------------------------------------------------------------------------------------
+# -- who may have a key ------------------------------------------------------------------------------------------------
 
 
 async def test_the_strict_policy_serves_only_devices_that_their_owner_signed(world: World, anna: Peer) -> None:
@@ -340,7 +341,21 @@ async def test_under_the_policy_verified_an_unreachable_server_stops_the_message
     assert isinstance(await world.send("one", "@rita:remote", policy="verified"), Exception)
 
 
-# -- saved before the wire ----------------------------------------------------------------------------------------------
+# -- saved before the wire ---------------------------------------------------------------------------------------------
+
+
+async def test_olm_ratchets_are_saved_before_their_messages_go_out(world: World, anna: Peer) -> None:
+    store = world.store
+    assert isinstance(store, MemoryDeskStore)
+
+    def olm_rows() -> list[bytes | None]:
+        return [row.secret for row in store.rows.values() if row.table == "mx_olm"]
+
+    at_the_put: list[list[bytes | None]] = []
+    world.server.on_to_device = lambda: at_the_put.append(olm_rows())
+    for _ in range(3):
+        await world.send("hello", ANNA, rotation_messages=1)
+        assert at_the_put.pop() == olm_rows() != []
 
 
 async def test_two_sends_at_once_into_one_room_share_the_key_once(world: World, anna: Peer) -> None:

@@ -1,5 +1,6 @@
 """`stellwerk demo` as a person starts it: the story holds, a second start changes nothing, nothing is left running."""
 
+import json
 import re
 import signal
 import subprocess
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+
+from messenger.demo.cast import ANNA
+from messenger.demo.story import ANSWER, NOTE, QUESTION
 
 COMMAND = [sys.executable, "-m", "messenger.cli"]
 KEPT = ("people.json", "stellwerk.toml", "root.key", "synapse/port", "data/desk.recovery")
@@ -66,8 +70,17 @@ def test_the_story_holds_and_nothing_is_left_running(folder: Path) -> None:
     with demonstration(folder, "--story") as process:
         text = read_until(process, lambda line: False)
     assert process.returncode == 0, text
-    assert "The story held." in text and "📨" in text
+    assert "The story held." in text and "marks: 🔒" in text and "marks: ✅" in text
     assert processes_on(folder) == []
+
+
+def test_no_log_holds_a_text_a_name_or_a_password(folder: Path) -> None:
+    logs = [folder / "logs/stellwerk.log", folder / "data/postgres/server.log"]
+    written = "".join(log.read_text("utf-8", "replace") for log in logs)
+    passwords = json.loads((folder / "people.json").read_text("utf-8"))["passwords"].values()
+    assert '"event": "ready"' in written
+    for secret in (QUESTION, NOTE, ANSWER, ANNA[1], "Leonie Brandt", "packung.png", *passwords):
+        assert secret not in written
 
 
 def test_a_second_start_is_quick_prints_the_same_and_changes_nothing(folder: Path) -> None:

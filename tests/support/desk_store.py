@@ -1,6 +1,7 @@
 """Desk stores for tests of the crypto engine, without a lease: one on PostgreSQL, one in memory under the same
 rules."""
 
+import asyncio
 import copy
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,11 +17,14 @@ RowName = tuple[str, tuple[tuple[str, str], ...]]
 
 
 class SqlDeskStore:
-    """One transaction a unit. `fail_next` breaks the next commits, as a lost database would."""
+    """One transaction a unit. `fail_next` breaks the next commits, as a lost database would; `may_commit` holds them
+    up."""
 
     def __init__(self, engine: AsyncEngine, account: str, *, key: Key | None = None) -> None:
         self.account, self.engine, self.key = account, engine, key or Key(1, new_secret())
         self.fail_next, self.units, self.writes = 0, 0, 0
+        self.may_commit, self.waits_to_commit = asyncio.Event(), asyncio.Event()
+        self.may_commit.set()
 
     @asynccontextmanager
     async def unit(self) -> AsyncIterator[CryptoRows]:
@@ -29,6 +33,10 @@ class SqlDeskStore:
             rows = _Counting(SqlCryptoRows(connection, account=self.account, key=self.key))
             yield rows
             self.writes += rows.writes > 0
+            if rows.writes:
+                self.waits_to_commit.set()
+                await self.may_commit.wait()
+                self.waits_to_commit.clear()
             if rows.writes and self.fail_next:
                 self.fail_next -= 1
                 raise ConnectionError("the database is gone")

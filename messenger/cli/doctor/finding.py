@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from messenger.observability.logging import describe_exception
+from messenger.cli.words import words_of
 
 Level = Literal["ok", "warn", "fail"]
 Check = Callable[[], Awaitable[Sequence["Finding"]]]
@@ -46,10 +46,4 @@ async def _isolated(name: str, check: Check, timeout_s: float) -> Sequence[Findi
     except TimeoutError:
         return [fail(name, f"no answer within {timeout_s:.0f} s. Is it overloaded, or is a firewall in between?")]
     except Exception as error:  # noqa: BLE001 - one broken thing must not hide the others
-        return [fail(name, _words(error))]
-
-
-def _words(error: Exception) -> str:
-    if type(error).__module__.startswith("messenger."):
-        return str(error)
-    return "the check itself failed: " + describe_exception(error).splitlines()[-1]
+        return [fail(name, words_of(error))]

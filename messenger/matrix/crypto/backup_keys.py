@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import vodozemac
 
 from messenger.app.ports import CryptoRow
+from messenger.matrix.crypto.inbound import as_set
 from messenger.matrix.crypto.records import InboundSession, inbound_of
 from messenger.matrix.crypto.state import CryptoState
 from messenger.matrix.engine import RoomKey
@@ -27,7 +28,8 @@ class BackupKeys:
         return [_room_key(inbound_of(row, self._state.changes.pickle_key.raw)) for row in rows]
 
     async def mark(self, keys: Sequence[RoomKey]) -> None:
-        """A copy with a lower index that arrived meanwhile stays to be backed up: the store's rule refuses our older row."""
+        """A copy with a lower index that arrived meanwhile stays to be backed up: the store's rule refuses our older
+        row."""
         rows = [row for key in keys if (row := self._handed_out.pop(_name(key), None)) is not None]
         async with self._state.exclusive(), self._state.desk_store.unit() as unit:
             await unit.write(
@@ -70,7 +72,8 @@ class BackupKeys:
             megolm = vodozemac.InboundGroupSession.import_session(vodozemac.ExportedSessionKey(key.session_key))
         except (TypeError, ValueError):
             return None
-        if megolm.session_id != key.session_id:
+        names = (key.room_id, key.sender_key, key.ed25519)
+        if megolm.session_id != key.session_id or not all(as_set(name) for name in names):
             return None
         return InboundSession(
             megolm=megolm,

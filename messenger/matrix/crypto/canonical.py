@@ -1,4 +1,5 @@
-"""Canonical JSON and Ed25519 signatures of Matrix objects (Matrix spec, appendices: "Canonical JSON", "Signing JSON")."""
+"""Canonical JSON and Ed25519 signatures of Matrix objects (Matrix spec, appendices: "Canonical JSON", "Signing
+JSON")."""
 
 import json
 from base64 import b64decode, b64encode
@@ -27,8 +28,9 @@ def canonical_json(value: Mapping[str, Any]) -> bytes:
 
 
 def verify_signature(value: Any, user_id: str, public_key: str, key_id: str) -> bool:
-    """Is `value` signed by `user_id` with the Ed25519 key `public_key`? `key_id` is what follows `ed25519:` in the name of the
-    signature: a device id, or the public key itself for a cross-signing key. Never raises: the object is a stranger's."""
+    """Is `value` signed by `user_id` with the Ed25519 key `public_key`? `key_id` is what follows `ed25519:` in the
+    name of the signature: a device id, or the public key itself for a cross-signing key. Never raises: the object is a
+    stranger's."""
     try:
         signature = unb64(value["signatures"][user_id]["ed25519:" + key_id])
         Ed25519PublicKey.from_public_bytes(unb64(public_key)).verify(signature, canonical_json(value))
@@ -53,7 +55,8 @@ def public_key_of(cross_signing_key: Any) -> str | None:
 
 
 def master_key_of(answer: Any, user_id: str) -> str | None:
-    """The published master key of a user in a /keys/query answer. Whether it is the same as before is another question."""
+    """The published master key of a user in a /keys/query answer. Whether it is the same as before is another
+    question."""
     try:
         published = answer["master_keys"][user_id]
         belongs = published["user_id"] == user_id and "master" in published["usage"]
@@ -76,8 +79,8 @@ def self_signing_key_of(answer: Any, user_id: str) -> str | None:
 
 
 def owner_signed(answer: Any, user_id: str, device_id: str) -> str | None:
-    """The user's master key, if master key -> self-signing key -> device holds in this /keys/query answer, else None. This is
-    MSC4153's test; comparing the master key with the pinned one is the caller's part."""
+    """The user's master key, if master key -> self-signing key -> device holds in this /keys/query answer, else None.
+    This is MSC4153's test; comparing the master key with the pinned one is the caller's part."""
     self_signing = self_signing_key_of(answer, user_id)
     try:
         device = answer["device_keys"][user_id][device_id]

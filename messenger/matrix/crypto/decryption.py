@@ -1,5 +1,6 @@
-"""Decrypting room events and binding them to their sender (matrix.md 3): the event's sender, a device of theirs and the Megolm
-session must belong together, for EVERY device. Without that, a homeserver could put one user's words under another's name."""
+"""Decrypting room events and binding them to their sender (matrix.md 3): the event's sender, a device of theirs and
+the Megolm session must belong together, for EVERY device. Without that, a homeserver could put one user's words under
+another's name."""
 
 import json
 from collections.abc import Mapping

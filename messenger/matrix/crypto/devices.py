@@ -1,7 +1,8 @@
 """Who has which devices, and who of them may get a key (Matrix spec, "Tracking the device list for a user"; MSC4153).
 
-A device counts only with its own signature. Its keys never change: another pair of keys under a known device id is refused and
-reported. A user's master key is pinned at first sight; another one later pauses that user under the strict policies."""
+A device counts only with its own signature. Its keys never change: another pair of keys under a known device id is
+refused and reported. A user's master key is pinned at first sight; another one later pauses that user under the strict
+policies."""
 
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -81,11 +82,19 @@ class DeviceLists:
         if _server_failed(answer, entry.user_id):
             self._put_off(entry)
             return
+        if entry.user_id == state.user_id:
+            self._check_own_device(answer)
         self._learn_identity(entry, answer)
         self._learn_devices(entry, answer)
         entry.asked_at, entry.asked_in, entry.retry_at = now, self.rounds, 0.0
         if was_current or not entry.tracked:
             state.save_tracking(entry.user_id, stale=not was_current)
+
+    def _check_own_device(self, answer: Any) -> None:
+        own = read_device(answer, self._state.user_id, self._state.device_id)
+        if own is not None and own.ed25519 != self._state.machine.ed25519:
+            self.conflicts += 1
+            log.critical("own_device_replaced", extra={"device_id": own.device_id})
 
     def _learn_identity(self, entry: UserEntry, answer: Any) -> None:
         state, master, known = self._state, master_key_of(answer, entry.user_id), entry.identity
@@ -158,7 +167,8 @@ def is_owner_signed(device: Device, identity: Identity | None) -> bool:
 
 
 def refusal(device: Device, identity: Identity | None, policy: DevicePolicy) -> str | None:
-    """None: this device may have the key. Otherwise the code of m.room_key.withheld (Matrix spec, "m.room_key.withheld")."""
+    """None: this device may have the key. Otherwise the code of m.room_key.withheld (Matrix spec,
+    "m.room_key.withheld")."""
     if device.blocked:
         return "m.blacklisted"
     if policy == "any":

@@ -1,5 +1,5 @@
-"""`NioEngine`: the encryption of one desk behind the narrow doors `CryptoEngine` and `OwnDevice`. It only puts the parts
-together; what each of them promises stands in its own file."""
+"""`NioEngine`: the encryption of one desk behind the narrow doors `CryptoEngine` and `OwnDevice`. It only puts the
+parts together; what each of them promises stands in its own file."""
 
 import logging
 import time
@@ -27,6 +27,7 @@ from messenger.observability.failpoints import fp
 
 log = logging.getLogger(__name__)
 
+KEYS_AT_ONCE = 500  # of an import, between two looks at the rest of the world
 ASK_AGAIN_S = 10.0  # about a user whose device we do not find in a fresh list
 TABLES_OF_A_DEVICE: tuple[CryptoTable, ...] = ("mx_olm", "mx_megolm_out", "mx_megolm_shared")
 
@@ -66,11 +67,10 @@ class NioEngine:
         await self._check_published_keys()
         if not self._state.machine.account.shared:
             await self._pool.fill()
-        await self._lists.refresh([self.user_id])
+        await self._lists.refresh([self.user_id], force=True)
 
     async def reload(self) -> None:
-        self._state.forget()
-        await self._state.ensure_loaded()
+        await self._state.reload()
 
     def exclusive(self) -> AbstractAsyncContextManager[None]:
         return self._state.exclusive()
@@ -222,7 +222,8 @@ class NioEngine:
         return sorted(row.key["user_id"] for row in rows)
 
     async def approve_identity(self, user_id: str, *, verified: bool = False) -> None:
-        """A person looked: the user's present master key is theirs. `verified` also satisfies the policy of that name."""
+        """A person looked: the user's present master key is theirs. `verified` also satisfies the policy of that
+        name."""
         await self._lists.load([user_id])
         async with self._state.change():
             identity = self._state.user(user_id).identity
@@ -274,9 +275,12 @@ class NioEngine:
         await self._backup.mark(keys)
 
     async def import_keys(self, keys: Sequence[RoomKey]) -> int:
-        taken = await self._backup.take_back(keys)
-        self._news |= {session.pair for session in taken}
-        return len(taken)
+        taken = 0
+        for start in range(0, len(keys), KEYS_AT_ONCE):
+            sessions = await self._backup.take_back(keys[start : start + KEYS_AT_ONCE])
+            self._news |= {session.pair for session in sessions}
+            taken += len(sessions)
+        return taken
 
     def _trim(self) -> None:
         self._state.trim()

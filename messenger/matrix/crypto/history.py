@@ -1,5 +1,5 @@
-"""MSC4268: handing a room's past to a colleague who is about to be invited. The keys travel as an encrypted file; the key of
-the file goes over Olm to the invitee's devices that their owner signed, and to no other."""
+"""MSC4268: handing a room's past to a colleague who is about to be invited. The keys travel as an encrypted file; the
+key of the file goes over Olm to the invitee's devices that their owner signed, and to no other."""
 
 import asyncio
 import json

@@ -1,7 +1,8 @@
 """Receiving: room keys out of to-device events. Whatever strangers send, nothing escapes and the next event is handled.
 
-A room key belongs to the Olm sender that brought it. The lowest index wins, the Ed25519 key of a session never changes, forwarded
-keys and requests for keys are not even looked at (Matrix spec, "Key requests" asks for trust that we give to nobody)."""
+A room key belongs to the Olm sender that brought it. The lowest index wins, the Ed25519 key of a session never
+changes, forwarded keys and requests for keys are not even looked at (Matrix spec, "Key requests" asks for trust that
+we give to nobody)."""
 
 import logging
 from collections import Counter
@@ -148,7 +149,7 @@ class Receiver:
 
     def _drop(self, reason: str) -> None:
         self.dropped[reason] += 1
-        log.info("to_device_dropped", extra={"reason": reason})
+        log.debug("to_device_dropped", extra={"reason": reason})
 
 
 def senders_of(events: Sequence[Any]) -> tuple[set[str], set[str]]:
@@ -180,8 +181,8 @@ def authors_of(batch: SyncCrypto) -> set[str]:
 
 def _agree(old: vodozemac.InboundGroupSession, new: vodozemac.InboundGroupSession) -> bool:
     index = max(old.first_known_index, new.first_known_index)
-    exported = [session.export_at(index) for session in (old, new)]
-    return all(exported) and exported[0].to_base64() == exported[1].to_base64()
+    mine, theirs = old.export_at(index), new.export_at(index)
+    return mine is not None and theirs is not None and mine.to_base64() == theirs.to_base64()
 
 
 def short_text(value: Any) -> str:

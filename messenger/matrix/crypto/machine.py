@@ -1,5 +1,5 @@
-"""nio's Olm machine, made safe for what strangers send. We use its account, its Olm sessions and its way to open Olm messages;
-its clients, its store, its lists of devices and its Megolm code stay unused."""
+"""nio's Olm machine, made safe for what strangers send. We use its account, its Olm sessions and its way to open Olm
+messages; its clients, its store, its lists of devices and its Megolm code stay unused."""
 
 import json
 import logging
@@ -51,8 +51,8 @@ class SafeOlm(Olm):  # type: ignore[misc]  # nio has no types
     # -- receiving ----------------------------------------------------------------------------------------------------
 
     def open(self, event: Mapping[str, Any]) -> OlmPayload | None:
-        """Opens one m.room.encrypted to-device event. Raises for a malformed one: the caller counts and goes on. An event
-        whose session is broken or unknown marks its sender as wedged."""
+        """Opens one m.room.encrypted to-device event. Raises for a malformed one: the caller counts and goes on. An
+        event whose session is broken or unknown marks its sender as wedged."""
         sender, sender_key, message = _olm_message(event, self.curve25519)
         try:
             return self._payload(self.decrypt(sender, sender_key, message))
@@ -132,8 +132,8 @@ class SafeOlm(Olm):  # type: ignore[misc]  # nio has no types
         return signature
 
     def keys_to_upload(self, on_server: int) -> dict[str, Any]:
-        """Body of /keys/upload. Keys of an upload whose answer never came are uploaded again unchanged: new ones under the
-        same ids would be refused for ever."""
+        """Body of /keys/upload. Keys of an upload whose answer never came are uploaded again unchanged: new ones under
+        the same ids would be refused for ever."""
         if not self.account.one_time_keys["curve25519"]:
             self.account.generate_one_time_keys(max(POOL - on_server, 0))
         self.save_account()

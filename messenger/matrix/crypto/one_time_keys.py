@@ -16,8 +16,9 @@ MAX_UNWEDGED_AT_ONCE = 100
 
 
 class StoreIsOlder(Exception):
-    """The homeserver knows keys of this device that our store does not: the store was restored from an old copy, or another
-    process uses the device. Its Olm account must not be used again: log in for a new device, then cross-sign it."""
+    """The homeserver knows keys of this device that our store does not: the store was restored from an old copy, or
+    another process uses the device. Its Olm account must not be used again: log in for a new device, then cross-sign
+    it."""
 
 
 class KeyPool:

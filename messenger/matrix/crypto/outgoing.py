@@ -1,4 +1,5 @@
-"""Encrypting messages in groups: whatever number of rooms, one commit. A room whose key is where it has to be costs no network."""
+"""Encrypting messages in groups: whatever number of rooms, one commit. A room whose key is where it has to be costs no
+network."""
 
 import asyncio
 import json
@@ -35,7 +36,7 @@ class Outgoing:
                 if not waiting:
                     break
                 waiting = await self._round(waiting, results)
-        except Exception as error:  # what fails here fails all that are left; the outbox repeats them
+        except Exception as error:  # noqa: BLE001 - a supervised edge: each request carries its failure to the outbox
             for index, _ in waiting:
                 results[index] = error
         finally:
@@ -43,8 +44,8 @@ class Outgoing:
         return results
 
     async def _round(self, waiting: Sequence[Turn], results: Results) -> list[Turn]:
-        """Encrypts what fits into the rooms' present sessions. Returns the rest: a session was used up, or a room's messages
-        have different recipients."""
+        """Encrypts what fits into the rooms' present sessions. Returns the rest: a session was used up, or a room's
+        messages have different recipients."""
         await self._load({request.room_id for _, request in waiting})
         first = {request.room_id: request for _, request in reversed(waiting)}
         failed = await self._share(
@@ -54,6 +55,7 @@ class Outgoing:
             if request.room_id in failed:
                 results[index] = failed[request.room_id]
         ready = [turn for turn in waiting if turn[1].room_id not in failed]
+        await self._load({request.room_id for _, request in ready})
         async with self._state.change():
             rest = self._encrypt_ready(ready, results)
         fp("megolm_encrypted")
@@ -72,7 +74,10 @@ class Outgoing:
             for request in sorted(requests, key=lambda request: request.room_id):
                 await locks.enter_async_context(self._room_lock(request.room_id))
             needed = [request for request in requests if self._room_keys.unreached(request) is None]
-            return await self._room_keys.share(needed) if needed else {}
+            try:
+                return await self._room_keys.share(needed) if needed else {}
+            except Exception as error:  # noqa: BLE001 - each request carries its failure, rooms that need nothing go on
+                return {request.room_id: error for request in needed}
 
     def _room_lock(self, room_id: str) -> asyncio.Lock:
         return self._room_locks.setdefault(room_id, asyncio.Lock())

@@ -1,4 +1,5 @@
-"""The values of the crypto store and their rows: what is a look-up key stands in clear, everything else in the secret."""
+"""The values of the crypto store and their rows: what is a look-up key stands in clear, everything else in the
+secret."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -66,7 +67,8 @@ class InboundSession:
 
 @dataclass(slots=True, kw_only=True)
 class OutboundSession:
-    """The key that a room's messages are encrypted with. `shared` has it; `told` got a notice why not, with its code."""
+    """The key that a room's messages are encrypted with. `shared` has it; `told` got a notice why not, with its
+    code."""
 
     megolm: vodozemac.GroupSession
     room_id: str
@@ -97,7 +99,8 @@ def device_row(device: Device) -> CryptoRow:
 
 
 def device_of(row: CryptoRow) -> Device:
-    return Device(**row.key, deleted=row.clear["deleted"], **_load(row))
+    names: Mapping[str, Any] = row.key
+    return Device(**names, deleted=row.clear["deleted"], **_load(row))
 
 
 def identity_row(identity: Identity) -> CryptoRow:
@@ -116,7 +119,8 @@ def identity_row(identity: Identity) -> CryptoRow:
 
 
 def identity_of(row: CryptoRow) -> Identity:
-    return Identity(**row.key, **_load(row))
+    names: Mapping[str, Any] = row.key
+    return Identity(**names, **_load(row))
 
 
 def tracked_row(user_id: str, *, stale: bool, removed: bool = False) -> CryptoRow:

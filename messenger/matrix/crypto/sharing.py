@@ -1,9 +1,11 @@
 """Giving the devices of a room its key before the text (reliability.md R11). The steps, in this order:
 
-1. device lists of the recipients, 2. who may have the key, 3. one-time keys for devices without an Olm session, 4. Olm messages
-sealed and their ratchets COMMITTED, 5. PUT; only who got a 200 counts, 6. a notice to those who get no key, once.
+1. device lists of the recipients, 2. who may have the key, 3. one-time keys for devices without an Olm session, 4. Olm
+messages sealed and their ratchets COMMITTED, 5. PUT; only who got a 200 counts, 6. a notice to those who get no key,
+once.
 
-A failed PUT fails the request: the text would be unreadable. A device without one-time keys does not: it is asked again later."""
+A failed PUT fails the request: the text would be unreadable. A device without one-time keys does not: it is asked
+again later."""
 
 import asyncio
 import logging
@@ -24,11 +26,13 @@ from messenger.observability.failpoints import fp
 
 log = logging.getLogger(__name__)
 
+MIN_ROTATION_MS = 60_000
 Refusal = tuple[str, str, str]  # user id, device id, code
 
 
 class RecipientsUnknown(Exception):
-    """A recipient's homeserver does not answer, and the policy forbids to go by what we knew. The outbox tries again."""
+    """A recipient's homeserver does not answer, and the policy forbids to go by what we knew. The outbox tries
+    again."""
 
 
 @dataclass(slots=True)
@@ -266,9 +270,9 @@ class RoomKeys:
         return request.recipients - {self._state.user_id}
 
     def _is_expired(self, session: OutboundSession, request: SendRequest) -> bool:
-        return session.is_expired(
-            now_ms=int(self._state.clock() * 1000), messages=request.rotation_messages, age_ms=request.rotation_ms
-        )
+        # A room's own settings (m.room.encryption) must not make a new key for every message, or never any message.
+        messages, age_ms = max(request.rotation_messages, 1), max(request.rotation_ms, MIN_ROTATION_MS)
+        return session.is_expired(now_ms=int(self._state.clock() * 1000), messages=messages, age_ms=age_ms)
 
 
 def _going(plans: Sequence[RoomPlan]) -> list[RoomPlan]:

@@ -1,8 +1,8 @@
 """What the engine holds in memory, and the one way to change it.
 
-Everything here is a copy of committed rows plus, inside `exclusive`, changes on their way to the database. Nothing is loaded
-before it is needed. When a transaction fails, `forget` throws all of it away: memory is never ahead of the database, so a
-ratchet never skips."""
+Everything here is a copy of committed rows plus, inside `exclusive`, changes on their way to the database. Nothing is
+loaded before it is needed. When a transaction fails, `forget` throws all of it away: memory is never ahead of the
+database, so a ratchet never skips."""
 
 import asyncio
 import logging
@@ -43,7 +43,8 @@ Value = TypeVar("Value")
 
 
 class MemoryLost(Exception):
-    """Another transaction of this desk failed meanwhile and memory was thrown away. Nothing was sent: the outbox repeats."""
+    """Another transaction of this desk failed meanwhile and memory was thrown away. Nothing was sent: the outbox
+    repeats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +59,8 @@ class Limits:
 
 @dataclass(slots=True)
 class UserEntry:
-    """One user's devices. `stale`: the homeserver said that they changed, or never told us. `changes` counts such news, so
-    that an answer that was asked for before them does not silence them."""
+    """One user's devices. `stale`: the homeserver said that they changed, or never told us. `changes` counts such
+    news, so that an answer that was asked for before them does not silence them."""
 
     user_id: str
     tracked: bool = False
@@ -99,6 +100,7 @@ class CryptoState:
         self.desk_store, self.user_id, self.device_id, self.clock = store, user_id, device_id, clock
         self.limits = limits or Limits()
         self.lock = asyncio.Lock()
+        self._holder: asyncio.Task[Any] | None = None
         self.generation = 0  # grows when memory is thrown away
         self.epoch = 0  # grows with every change of anybody's devices
         self._changed_in: dict[str, int] = {}
@@ -141,26 +143,39 @@ class CryptoState:
     async def exclusive(self) -> AsyncIterator[None]:
         """What changed inside must be flushed and committed inside. If that fails, or was forgotten, memory is too."""
         async with self.lock:
-            await self.ensure_loaded()
+            self._holder = asyncio.current_task()
             try:
+                await self.ensure_loaded()
                 yield
+                if not self.changes.is_clean:
+                    log.error("crypto_changes_not_flushed")
+                    self.forget()
             except MemoryLost:  # found at once, before anything changed
                 raise
             except BaseException:
                 self.forget()
                 raise
-            if not self.changes.is_clean:
-                log.error("crypto_changes_not_flushed")
+            finally:
+                self._holder = None
+
+    async def reload(self) -> None:
+        """Never beside somebody else's commit: what is read then would be older than what it saves."""
+        if self._holder is asyncio.current_task():
+            self.forget()
+        else:
+            async with self.lock:
                 self.forget()
+        await self.ensure_loaded()
 
     @asynccontextmanager
     async def change(self) -> AsyncIterator[None]:
         """Ratchets and lists may change inside; they are committed when it ends well and forgotten when it does not."""
         async with self.exclusive():
             yield
-            if not self.changes.is_clean:
+            rows = self.changes.take()
+            if rows:
                 async with self.desk_store.unit() as unit:
-                    await self.flush(unit)
+                    await unit.write(rows)
 
     async def flush(self, unit: CryptoRows) -> None:
         rows = self.changes.take()
@@ -168,8 +183,8 @@ class CryptoState:
             await unit.write(rows)
 
     def trim(self) -> None:
-        """Drops what was not used lately. Never while a send holds sessions or a change waits for its flush: a session that
-        is loaded twice is two ratchets."""
+        """Drops what was not used lately. Never while a send holds sessions or a change waits for its flush: a session
+        that is loaded twice is two ratchets."""
         if self.in_flight or self.lock.locked() or not self.is_loaded or not self.changes.is_clean:
             return
         for peer in _drop_oldest(self.olm_peers, self.limits.olm_peers):

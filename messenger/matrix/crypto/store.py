@@ -1,5 +1,5 @@
-"""What nio's Olm machine believes to be its store. It does no I/O: it remembers what changed, and `take` hands the newest
-state out as rows, once, for the caller's transaction."""
+"""What nio's Olm machine believes to be its store. It does no I/O: it remembers what changed, and `take` hands the
+newest state out as rows, once, for the caller's transaction."""
 
 import json
 from collections.abc import Callable
@@ -13,7 +13,8 @@ from messenger.app.ports import CryptoRow
 
 
 class PickleKey:
-    """32 random bytes a desk, so that a pickle alone is of no use. nio wants text and hashes it, vodozemac wants bytes."""
+    """32 random bytes a desk, so that a pickle alone is of no use. nio wants text and hashes it, vodozemac wants
+    bytes."""
 
     def __init__(self, raw: bytes) -> None:
         if len(raw) != 32:
@@ -76,7 +77,7 @@ class MachineStore:
         self.mark("mx_olm", sender_key, session.id, row=lambda: row)
 
     def session_of(self, row: CryptoRow) -> Session:
-        created, used = (datetime.fromtimestamp(row.clear[name] / 1000) for name in ("created_ms", "used_ms"))
+        created, used = _naive(row.clear["created_ms"]), _naive(row.clear["used_ms"])
         return Session.from_pickle(row.secret, created, self.pickle_key.text, used)
 
     def _account_row(self, account: OlmAccount) -> CryptoRow:
@@ -108,6 +109,10 @@ def without_olm_account(account: CryptoRow, *, device_id: str) -> CryptoRow:
         clear={"device_id": device_id},
         secret=json.dumps({"pickle_key": pickle_key}).encode(),
     )
+
+
+def _naive(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000)  # noqa: DTZ006 - nio compares with naive local times
 
 
 def _ms(moment: datetime) -> int:

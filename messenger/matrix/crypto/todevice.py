@@ -95,7 +95,8 @@ class ToDevice:
         return parts
 
     async def put(self, event_type: str, messages: Messages, *, about: str) -> set[UserDevice]:
-        """Returns who got it. The transaction id follows from `about` and the devices: the homeserver drops a repeat."""
+        """Returns who got it. The transaction id follows from `about` and the devices: the homeserver drops a
+        repeat."""
         devices = {(user, device) for user, by_device in messages.items() for device in by_device}
         name = "|".join(
             (self._state.user_id, self._state.device_id, event_type, about, *map("/".join, sorted(devices)))

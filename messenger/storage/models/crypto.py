@@ -1,5 +1,5 @@
-"""Tables of the crypto store. `account` is the bot's user id. What could decrypt a message or tell who trusts whom stands in
-`sealed`; the other columns are what SQL must see: keys of look-ups, counters, flags."""
+"""Tables of the crypto store. `account` is the bot's user id. What could decrypt a message or tell who trusts whom
+stands in `sealed`; the other columns are what SQL must see: keys of look-ups, counters, flags."""
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, Table, Text
 

@@ -19,9 +19,7 @@ from sqlalchemy import (
 from messenger.storage.models.base import Moment, metadata
 
 # Finished rows leave dead tuples behind fast; these settings keep the claims quick.
-_QUEUE_STORAGE = {
-    "postgresql_with": {"fillfactor": 70, "autovacuum_vacuum_scale_factor": 0.01, "autovacuum_vacuum_cost_delay": 0}
-}
+_QUEUE_STORAGE: dict[str, float] = {"fillfactor": 70, "autovacuum_vacuum_scale_factor": 0.01, "autovacuum_vacuum_cost_delay": 0}
 
 inbox = Table(
     "inbox",
@@ -43,7 +41,7 @@ inbox = Table(
     Index("ix_inbox_open", "id", postgresql_where=text("state = 'new'")),
     Index("ix_inbox_open_lane", "lane", "id", postgresql_where=text("state IN ('new', 'waiting_key')")),
     Index("ix_inbox_waiting_key", "room_id", "session_id", postgresql_where=text("state = 'waiting_key'")),
-    **_QUEUE_STORAGE,
+    postgresql_with=_QUEUE_STORAGE,
 )
 
 outbox = Table(
@@ -74,7 +72,7 @@ outbox = Table(
         unique=True,
         postgresql_where=text("state = 'new' AND merge_key IS NOT NULL"),
     ),
-    **_QUEUE_STORAGE,
+    postgresql_with=_QUEUE_STORAGE,
 )
 
 timer = Table(

@@ -1,0 +1,119 @@
+"""The verbs against a real database: from `init` to a group with rules and people."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from messenger.cli import app
+from tests.support.databases import TestDatabases
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def stellwerk(test_databases: TestDatabases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """An installation on a database of its own; no homeserver is needed for administration."""
+    name = asyncio.run(test_databases.fresh(empty=True))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    address = test_databases.server.uri(name)
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(app, list(arguments))
+
+    (tmp_path / "pw").write_text("hunter2")
+    options = ["--homeserver", "http://127.0.0.1:1", "--user-id", "@desk:example.org", "--password-file", "pw"]
+    assert run("init", *options, "--database-url", address).exit_code == 0
+    yield run
+    asyncio.run(test_databases.server.drop_database(name))
+
+
+def found(result: Result) -> Any:
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_verbs_ask_for_the_migrations_first(stellwerk: Run) -> None:
+    refused = stellwerk("group", "list")
+    assert refused.exit_code == 1 and "stellwerk migrate up" in refused.output
+    assert stellwerk("migrate", "status").exit_code == 1
+    assert stellwerk("migrate", "up").exit_code == 0
+    assert stellwerk("migrate", "status").exit_code == 0
+    assert "CREATE TABLE" in stellwerk("migrate", "sql").stdout
+
+
+def test_groups_rules_and_people_are_added_listed_and_removed(stellwerk: Run) -> None:
+    stellwerk("migrate", "up")
+    assert stellwerk("group", "add", "General", "--default").exit_code == 0
+    assert stellwerk("group", "add", "Claims", "-k", "Schaden").exit_code == 0
+    assert stellwerk("group", "rule", "add", "Claims", "-k", "refund", "-l", "zh").exit_code == 0
+    assert stellwerk("agent", "add", "@anna:example.org", "Anna Krüger", "--language", "de").exit_code == 0
+    assert stellwerk("group", "member", "add", "Claims", "@anna:example.org", "--role", "lead").exit_code == 0
+
+    groups = {group["name"]: group for group in found(stellwerk("group", "list", "--json"))}
+    assert groups["General"]["is_default"] and not groups["Claims"]["is_default"]
+    rules = found(stellwerk("group", "rule", "list", "claims", "--json"))
+    assert (set(rules["keywords"]), rules["languages"]) == ({"Schaden", "refund"}, ["zh"])
+    (agent,) = found(stellwerk("agent", "list", "--json"))
+    assert (agent["name"], agent["language"], agent["groups"]) == ("Anna Krüger", "de", ["Claims"])
+    (member,) = found(stellwerk("group", "member", "list", "Claims", "--json"))
+    assert (member["address"], member["role"]) == ("@anna:example.org", "lead")
+    assert "Anna Krüger" in stellwerk("agent", "list").stdout
+
+    assert stellwerk("group", "member", "remove", "Claims", "@anna:example.org").exit_code == 0
+    assert found(stellwerk("group", "member", "list", "Claims", "--json")) == []
+
+
+def test_what_is_not_there_is_told_with_the_verb_that_helps(stellwerk: Run) -> None:
+    stellwerk("migrate", "up")
+    for verb, hint in (
+        (["group", "member", "add", "Claims", "@a:example.org"], "stellwerk group list"),
+        (["group", "rule", "list", "Claims"], "stellwerk group list"),
+        (["conversation", "show", "K-XXXX"], "stellwerk conversation list"),
+        (["desk", "show"], "stellwerk serve"),
+    ):
+        refused = stellwerk(*verb)
+        assert refused.exit_code == 1 and hint in refused.output, refused.output
+    assert found(stellwerk("conversation", "list", "--json")) == []
+    assert "No conversation matches." in stellwerk("conversation", "list").stdout
+
+
+def test_doctor_tells_what_is_missing_before_the_first_start(stellwerk: Run) -> None:
+    done = stellwerk("doctor", "--json")
+    levels = {finding["check"]: finding["level"] for finding in json.loads(done.stdout)}
+    assert done.exit_code == 1
+    assert (levels["database"], levels["schema"], levels["homeserver"]) == ("ok", "fail", "fail")
+    stellwerk("migrate", "up")
+    levels = {finding["check"]: finding["level"] for finding in json.loads(stellwerk("doctor", "--json").stdout)}
+    assert (levels["schema"], levels["@desk:example.org"]) == ("ok", "warn")
+
+
+def test_serve_without_a_homeserver_ends_with_a_sentence(stellwerk: Run) -> None:
+    stellwerk("migrate", "up")
+    done = stellwerk("serve")
+    assert done.exit_code == 1
+    assert "the homeserver does not answer" in done.output and "stellwerk doctor" in done.output
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("postgresql://127.0.0.1:1/stellwerk", "the database does not answer (ConnectionRefusedError)"),
+        ("postgresql://no-such-host.invalid/stellwerk", "the database does not answer (gaierror)"),
+    ],
+)
+def test_a_database_that_does_not_answer_is_told_with_the_setting(stellwerk: Run, address: str, words: str) -> None:
+    done = stellwerk("--set", f"database.url={address}", "group", "list")
+    assert done.exit_code == 1
+    assert words in done.output and "database.url" in done.output
+
+
+def test_a_database_that_refuses_is_told_without_its_text(stellwerk: Run, test_databases: TestDatabases) -> None:
+    done = stellwerk("--set", f"database.url={test_databases.server.uri('nowhere')}", "group", "list")
+    assert done.exit_code == 1
+    assert "the database refuses (InvalidCatalogNameError)" in done.output
