@@ -1,5 +1,6 @@
 """What customers do: they invite us, they write, they send something we cannot read."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from messenger.app.effects import JoinChat, PostNotice, TellCustomer
@@ -7,7 +8,16 @@ from messenger.app.items import ChatInvited, ChatReady, Unreadable
 from messenger.app.languages import detect
 from messenger.app.ports import Chat, StoredMessage, Trace
 from messenger.app.turn import NotYet, Turn
-from messenger.channels.messages import Assurance, InboundMessage, Unsupported
+from messenger.channels.messages import (
+    Assurance,
+    Content,
+    Handle,
+    InboundMessage,
+    MessageDeleted,
+    MessageEdited,
+    RemoteId,
+    Unsupported,
+)
 from messenger.domain.commands import OpenConversation, ReceiveMessage
 from messenger.domain.ids import ConversationId, MessageId, number_for
 from messenger.domain.routing.rules import Arrival, route
@@ -26,30 +36,40 @@ async def chat_ready(turn: Turn, item: ChatReady) -> None:
 
 
 async def customer_wrote(turn: Turn, item: InboundMessage) -> None:
-    chat = await turn.unit.chats.find(item.account, item.hints[0])
-    if chat is None:
-        raise NotYet("chat")
+    chat = await _chat_of(turn, item.account, item.hints)
     message = _stored(turn, item, chat)
     if chat.conversation is None:
         return await _open(turn, item, chat, message)
-    conversation = await turn.unit.conversations.lock(chat.conversation)
-    await turn.act(
-        conversation.id,
-        conversation,
-        ReceiveMessage(message=message.id),
-        actor=CUSTOMER,
-        message=message,
-        trace=_origin(item, message),
-    )
+    await _receive(turn, chat.conversation, message, _origin(item, message))
+
+
+async def customer_edited(turn: Turn, item: MessageEdited) -> None:
+    """Shown as a message of its own that says so: what the team has read already is not changed behind its back."""
+    trace = await turn.unit.messages.find_trace(item.account, item.target)
+    if trace is None or trace.message is None or trace.conversation is None:
+        raise NotYet("edited message")
+    first = await turn.unit.messages.get(trace.message)
+    id = MessageId(turn.unit.new_id("message", item.account, item.source_id))
+    message = replace(first, id=id, content=item.content, at=item.at, is_edited=True)
+    origin = replace(trace, remote_id=item.source_id, kind="origin", message=id)
+    await _receive(turn, trace.conversation, message, origin)
+
+
+async def customer_deleted(turn: Turn, item: MessageDeleted) -> None:
+    trace = await turn.unit.messages.find_trace(item.account, item.target)
+    if trace is not None and trace.kind == "origin" and trace.conversation is not None:
+        fields = {"at": item.at.isoformat()}
+        turn.effects.append(PostNotice(conversation=trace.conversation, text="S4.deleted", fields=fields))
 
 
 async def customer_sent_something_unknown(turn: Turn, item: Unsupported) -> None:
     """Never dropped: the team sees that something came, and what kind of thing it was."""
-    chat = await turn.unit.chats.find(item.account, item.raw or "")
-    if chat is not None and chat.conversation is not None:
-        turn.effects.append(
-            PostNotice(conversation=chat.conversation, text="S25.unsupported", fields={"what": item.what})
-        )
+    chat = await _chat_of(turn, item.account, item.hints)
+    if chat.conversation is not None:
+        notice = PostNotice(conversation=chat.conversation, text="S25.unsupported", fields={"what": item.what})
+        turn.effects.append(notice)
+    elif item.sender is not None:
+        await customer_wrote(turn, _as_message(item, item.sender))
 
 
 async def customer_message_unreadable(turn: Turn, item: Unreadable, chat: Chat) -> None:
@@ -93,6 +113,32 @@ async def _free_number(turn: Turn, id: ConversationId) -> str:
     return number_for(id, attempt)
 
 
+async def _chat_of(turn: Turn, account: str, hints: Sequence[str]) -> Chat:
+    chat = await turn.unit.chats.find(account, hints[0]) if hints else None
+    if chat is None:
+        raise NotYet("chat")
+    return chat
+
+
+async def _receive(turn: Turn, id: ConversationId, message: StoredMessage, trace: Trace) -> None:
+    conversation = await turn.unit.conversations.lock(id)
+    command = ReceiveMessage(message=message.id)
+    await turn.act(id, conversation, command, actor=CUSTOMER, message=message, trace=trace)
+
+
+def _as_message(item: Unsupported, sender: Handle) -> InboundMessage:
+    """The first thing that somebody sends opens a conversation, whatever it is."""
+    return InboundMessage(
+        account=item.account,
+        source_id=item.source_id,
+        at=item.at,
+        sender=sender,
+        content=Content(text=f"[{item.what}]"),
+        remote_ids=(RemoteId(item.source_id),),
+        hints=item.hints,
+    )
+
+
 def _stored(turn: Turn, item: InboundMessage, chat: Chat) -> StoredMessage:
     id = MessageId(turn.unit.new_id("message", item.account, item.source_id))
     return StoredMessage(
@@ -103,6 +149,7 @@ def _stored(turn: Turn, item: InboundMessage, chat: Chat) -> StoredMessage:
         content=item.content,
         at=item.at,
         is_unverified=item.assurance < Assurance.AUTHENTICATED,
+        speaker="" if item.sender == chat.person else item.sender.value,
         is_late="late" in item.signals,
     )
 

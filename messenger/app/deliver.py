@@ -134,14 +134,25 @@ class Deliverer:
             case = await unit.conversations.case(ConversationId(effect.conversation))
             message = await unit.messages.get(MessageId(effect.message))
         words = texts(case.group.language)
-        profile = (str(case.chat.contact), render.shown_name(words, case.chat.name, unverified=message.is_unverified))
+        name = message.speaker or case.chat.name
+        profile = (
+            message.speaker or str(case.chat.contact),
+            render.shown_name(words, name, unverified=message.is_unverified),
+        )
         mentions = [case.owner.address] if case.owner else []
         if message.content.media:
             return await self._relay_file(case, message, words, profile, mentions, txn)
         events = []
         for n, part in enumerate(_parts(message.content)):
             text = render.customer_message(
-                words, case.chat.name, part.text, _safe(part.html), unverified=message.is_unverified
+                words,
+                name,
+                part.text,
+                _safe(part.html),
+                unverified=message.is_unverified,
+                edited=message.at if message.is_edited else None,
+                late=message.at if message.is_late else None,
+                clock=_clock(case),
             )
             said = _fitted(Said(plain=text.plain, html=text.html, mentions=mentions if n == 0 else (), profile=profile))
             events.append(await self._post(case, said, _part_txn(txn, n)))
@@ -166,7 +177,7 @@ class Deliverer:
             )
         text = render.attachment_caption(
             words,
-            case.chat.name,
+            message.speaker or case.chat.name,
             checked.kind,
             checked.file.name,
             len(checked.file.data),
@@ -392,6 +403,7 @@ def ended(effect: fx.SendToCustomer | fx.RelayToThread, txn: str, code: str) -> 
 async def _filled(unit: UnitOfWork, case: Case, fields: Mapping[str, str]) -> dict[str, str | datetime]:
     """Field values as people read them: staff ids become names, moments become moments again."""
     filled: dict[str, str | datetime] = {"ref": case.conversation.number, "label": case.chat.name, "channel": "Matrix"}
+    filled["name"] = case.chat.name or texts(case.group.language).plain("label.customer")
     for name, value in fields.items():
         if name == "owner" and value:
             filled[name] = (await unit.people.agent(AgentId(UUID(value)))).name

@@ -86,7 +86,11 @@ async def handle(turn: Turn, item: Item) -> None:
             await _unreadable(turn, item)
         case KeyStillMissing():
             await _key_still_missing(turn, item)
-        case MessageEdited() | MessageDeleted() | ReactionsChanged() | ChatRefused():
+        case MessageEdited():
+            await customer_side.customer_edited(turn, item)
+        case MessageDeleted():
+            await customer_side.customer_deleted(turn, item)
+        case ReactionsChanged() | ChatRefused():
             pass  # understood and kept in the inbox; the team has nothing to do
         case _:
             assert_never(item)

@@ -196,8 +196,17 @@ class Chat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredBody:
+    """What is sealed of a message."""
+
+    content: Content
+    speaker: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredMessage:
-    """A message of a conversation with its opened body. `author` is None for the customer."""
+    """A message of a conversation with its opened body. `author` is None on the customer's side; `speaker` is set there if
+    somebody else than the customer wrote it."""
 
     id: MessageId
     conversation: ConversationId
@@ -206,8 +215,10 @@ class StoredMessage:
     content: Content
     at: datetime
     type: str = "m.text"
+    speaker: str = ""
     is_unverified: bool = False
     is_late: bool = False
+    is_edited: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

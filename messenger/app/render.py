@@ -113,16 +113,17 @@ def shown_name(texts: Texts, name: str, *, unverified: bool = False) -> str:
 
 def customer_message(
     texts: Texts, name: str, text: str, html: str = "", *, unverified: bool = False, edited: datetime | None = None,
-    clock: Clock | None = None,
+    late: datetime | None = None, clock: Clock | None = None,
 ) -> Rendered:  # fmt: skip
     """S4: `name: text`. `html` must come from `clean_html`; without it the text is escaped. The colon and the space are
-    the fallback of MSC4144 and the same in every language."""
+    the fallback of MSC4144 and the same in every language. `late`: written then, readable only now."""
     who, words = shown_name(texts, name, unverified=unverified), clean_message(text)
     body, formatted = words, html or to_html(words)
-    if edited is not None:
-        at = say_time(texts, edited, clock or Clock())
-        body = texts.plain("S4.edited", text=words, at=at)
-        formatted = f"{formatted} {texts.html('S4.edited', text='', at=at)}"
+    for id, moment in (("S4.edited", edited), ("S4.late", late)):
+        if moment is not None:
+            at = say_time(texts, moment, clock or Clock())
+            body = texts.plain(id, text=body, at=at)
+            formatted = f"{formatted} {texts.html(id, text='', at=at)}"
     return Rendered(f"{who}: {body}", f"{_named(who)}{formatted}")
 
 

@@ -210,6 +210,7 @@ class Unsupported(Received):
 
     sender: Handle | None
     what: str
+    hints: Sequence[str] = ()
 
 
 Inbound = (

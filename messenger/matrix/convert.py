@@ -17,7 +17,6 @@ from messenger.channels.messages import (
     MediaRef,
     MessageDeleted,
     MessageEdited,
-    RawRef,
     ReactionsChanged,
     RemoteId,
     Unsupported,
@@ -187,7 +186,7 @@ class _OfChat(_Converter):
         kind = as_text(content.get("msgtype"))
         if type != "m.room.message" or kind not in TEXTS | FILES:
             return Unsupported(
-                **self._received() | {"raw": RawRef(self.room.room_id)}, sender=self._sender(), what=(kind or type)[:80]
+                **self._received(), sender=self._sender(), what=(kind or type)[:80], hints=(self.room.room_id,)
             )
         reply = as_text(as_dict(self.relation.get("m.in_reply_to")).get("event_id"))
         return InboundMessage(

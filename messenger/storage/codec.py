@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 from messenger.app import effects
 from messenger.app.effects import Effect
 from messenger.app.items import Item
-from messenger.channels.messages import Content
+from messenger.app.ports import StoredBody
 from messenger.domain.events import NAMES, Event
 
 _ITEMS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Item)}
@@ -40,9 +40,9 @@ def load_effect(kind: str, raw: bytes) -> Effect:
     return effect
 
 
-def load_content(raw: bytes) -> Content:
-    content: Content = _adapter(Content).validate_json(raw)
-    return content
+def load_body(raw: bytes) -> StoredBody:
+    body: StoredBody = _adapter(StoredBody).validate_json(raw)
+    return body
 
 
 def event_ids(event: Event) -> dict[str, Any]:

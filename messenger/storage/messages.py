@@ -7,14 +7,14 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from messenger.app.ports import StoredMessage, Trace
+from messenger.app.ports import StoredBody, StoredMessage, Trace
 from messenger.domain.ids import AgentId, ConversationId, MessageId
 from messenger.domain.replies import Fate
-from messenger.storage.codec import dump, load_content
+from messenger.storage.codec import dump, load_body
 from messenger.storage.data_keys import DataKeys, conversation_scope
 from messenger.storage.models.conversations import message, remote_message, told
 
-_UNVERIFIED, _LATE = 1, 2
+_UNVERIFIED, _LATE, _EDITED = 1, 2, 4
 _ADD_MESSAGE = insert(message).on_conflict_do_nothing()
 _ADD_TRACE = insert(remote_message).on_conflict_do_nothing()
 _GET = sa.select(message).where(message.c.id == sa.bindparam("which"))
@@ -75,9 +75,12 @@ class SqlMessages:
                 "author_id": new.author,
                 "type": new.type,
                 "fate": new.fate.value if new.fate else None,
-                "flags": _UNVERIFIED * new.is_unverified + _LATE * new.is_late,
+                "flags": _UNVERIFIED * new.is_unverified + _LATE * new.is_late + _EDITED * new.is_edited,
                 "at": new.at,
-                "enc_body": key.seal(dump(new.content), where=_body_place(new.conversation, new.id)),
+                "enc_body": key.seal(
+                    dump(StoredBody(content=new.content, speaker=new.speaker)),
+                    where=_body_place(new.conversation, new.id),
+                ),
             },
         )
         await self.add_trace(trace)
@@ -127,15 +130,18 @@ class SqlMessages:
         return (await self._connection.execute(new)).rowcount == 0
 
     async def _opened(self, row: Any) -> StoredMessage:
-        body = await self._keys.open(row.enc_body, where=_body_place(row.conversation_id, row.id))
+        sealed = await self._keys.open(row.enc_body, where=_body_place(row.conversation_id, row.id))
+        body = load_body(sealed)
         return StoredMessage(
             id=MessageId(row.id),
             conversation=ConversationId(row.conversation_id),
             author=AgentId(row.author_id) if row.author_id else None,
             fate=Fate(row.fate) if row.fate else None,
-            content=load_content(body),
+            content=body.content,
+            speaker=body.speaker,
             at=row.at,
             type=row.type,
             is_unverified=bool(row.flags & _UNVERIFIED),
             is_late=bool(row.flags & _LATE),
+            is_edited=bool(row.flags & _EDITED),
         )

@@ -58,7 +58,9 @@ async def save(connection: AsyncConnection, account: str, states: Sequence[RoomS
             for state in states
         ]
     )
-    changed: dict[str, Any] = {column.name: new.excluded[column.name] for column in mx_room.columns if not column.primary_key}
+    changed: dict[str, Any] = {
+        column.name: new.excluded[column.name] for column in mx_room.columns if not column.primary_key
+    }
     changed["encrypted"] = sa.or_(mx_room.c.encrypted, new.excluded.encrypted)
     await connection.execute(new.on_conflict_do_update(index_elements=list(mx_room.primary_key), set_=changed))
 

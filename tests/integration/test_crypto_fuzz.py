@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.crypto_world import DESK, DESK_DEVICE, ROOM, Peer, World, a_world, event_of
 
-EVENTS, PER_BATCH, LONGEST_S = 10_000, 250, 20
+EVENTS, PER_BATCH, SPOILED_INSIDE, LONGEST_S = 10_000, 250, 80, 20
 ATOMS: list[Any] = [
     None,
     True,
@@ -106,6 +106,15 @@ def good_events(eve: Peer) -> list[dict[str, Any]]:
     return events
 
 
+def spoiled_inside(mutator: Mutator, eve: Peer) -> Any:
+    """Well encrypted, and malformed where only we can see it."""
+    content = mutator.spoil(eve.room_key(ROOM))
+    try:
+        return eve.to_desk("m.room_key", content)
+    except UnicodeEncodeError:
+        return content
+
+
 @pytest.mark.parametrize("seed", [1])
 async def test_ten_thousand_malformed_to_device_events_stop_nothing(seed: int) -> None:
     mutator, started = Mutator(seed), time.monotonic()
@@ -113,7 +122,8 @@ async def test_ten_thousand_malformed_to_device_events_stop_nothing(seed: int) -
         eve, anna = Peer(world.server, "@eve:test"), Peer(world.server, "@anna:test")
         for batch in range(EVENTS // PER_BATCH):
             models = good_events(eve)
-            hostile = [mutator.spoil(models[number % len(models)]) for number in range(PER_BATCH)]
+            hostile = [mutator.spoil(models[number % len(models)]) for number in range(PER_BATCH - SPOILED_INSIDE)]
+            hostile += [spoiled_inside(mutator, eve) for _ in range(SPOILED_INSIDE)]
             await check_batch(world, anna, hostile, f"message {batch}")
         assert sum(world.engine.refused.values()) > EVENTS / 4
     assert time.monotonic() - started < LONGEST_S

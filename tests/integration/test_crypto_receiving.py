@@ -137,6 +137,17 @@ async def test_a_device_with_somebody_elses_curve_key_does_not_bind(world: World
     assert decrypted.state == "quarantine"
 
 
+async def test_a_second_device_that_claims_the_same_curve_key_does_not_hide_the_first(world: World, anna: Peer) -> None:
+    twin = Peer(world.server, ANNA, "AAA")
+    keys = twin.device_keys()
+    names = {**keys["keys"], "curve25519:AAA": anna.curve25519}
+    del world.server.device_keys[ANNA]["AAA"]
+    first = dict(world.server.device_keys[ANNA])
+    world.server.device_keys[ANNA] = {"AAA": twin.sign({**keys, "keys": names, "signatures": {}}), **first}
+    [decrypted] = await world.sync(to_device=[anna.share_key()], events=[anna.say("hello")])
+    assert (decrypted.state, decrypted.device_id) == ("new", anna.device_id)
+
+
 async def test_a_message_meant_for_another_room_is_quarantined(world: World, anna: Peer) -> None:
     key = anna.share_key()
     content = anna.encrypt(ROOM, "m.room.message", {"body": "hello"})

@@ -344,6 +344,12 @@ async def test_under_the_policy_verified_an_unreachable_server_stops_the_message
 # -- saved before the wire ---------------------------------------------------------------------------------------------
 
 
+async def test_many_first_messages_at_once_take_one_one_time_key_of_a_colleague(world: World, anna: Peer) -> None:
+    sealed = await asyncio.gather(*(world.send(str(n), ANNA, room_id=f"!{n}") for n in range(20)))
+    assert [anna.read(each, f"!{n}") for n, each in enumerate(sealed)] == [str(n) for n in range(20)]
+    assert world.server.count(ANNA, anna.device_id) == 9
+
+
 async def test_olm_ratchets_are_saved_before_their_messages_go_out(world: World, anna: Peer) -> None:
     store = world.store
     assert isinstance(store, MemoryDeskStore)

@@ -110,7 +110,7 @@ def _contradiction(state: CryptoState, session: InboundSession, sender: str) -> 
 
 def _device(state: CryptoState, session: InboundSession, sender: str) -> Device | None:
     entry = state.users.get(sender)
-    return entry.by_curve25519(session.sender_key) if entry else None
+    return entry.by_curve25519(session.sender_key, ed25519=session.ed25519) if entry else None
 
 
 def _payload(plaintext: bytes, outer: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -66,13 +66,13 @@ class HistorySharing:
 
     async def _send(self, devices: Sequence[Device], content: dict[str, Any]) -> int:
         state, generation = self._state, self._state.generation
-        await self._to_device.load(devices)
-        without = [device for device in devices if state.olm_session(device) is None]
-        claimed = await self._to_device.claim(without) if without else {}
-        async with state.change():
-            state.still(generation)
-            self._to_device.open_sessions(without, claimed)
-            parts = self._to_device.seal(devices, "m.room_key_bundle", content)
+        async with self._to_device.reaching(devices, insist=True) as claim:
+            if claim.error is not None:
+                raise claim.error
+            async with state.change():
+                state.still(generation)
+                self._to_device.open_sessions(claim)
+                parts = self._to_device.seal(devices, "m.room_key_bundle", content)
         reached, error = await self._to_device.put_all("m.room.encrypted", parts, about=content["file"]["url"])
         if error is not None:
             raise error

@@ -98,7 +98,7 @@ class Receiver:
     def _check_claimed_key(self, payload: OlmPayload) -> None:
         """The Ed25519 key inside an Olm message is only claimed: it must be the known device's."""
         entry = self._state.users.get(payload.sender)
-        device = entry.by_curve25519(payload.sender_key) if entry else None
+        device = entry.by_curve25519(payload.sender_key, ed25519=payload.ed25519) if entry else None
         if device is not None and device.ed25519 != payload.ed25519:
             raise ValueError("the claimed key is not the device's")
 

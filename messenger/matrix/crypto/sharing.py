@@ -103,12 +103,7 @@ class RoomKeys:
         self._state.still(generation)
         for plan in _going(plans):
             self._examine(plan)
-        asked, claimed = await self._claim(plans)
-        async with self._state.change():
-            self._state.still(generation)
-            self._to_device.open_sessions(asked, claimed)
-            for plan in _going(plans):
-                self._seal(plan)
+        await self._seal_all(plans, generation)
         fp("keys_encrypted")
         await asyncio.gather(*(self._put(plan) for plan in _going(plans)))
         fp("keys_put")
@@ -156,23 +151,17 @@ class RoomKeys:
             else:
                 plan.refused.append((device, code))
 
-    async def _claim(self, plans: Sequence[RoomPlan]) -> tuple[list[Device], dict[UserDevice, Any]]:
-        """One question for all rooms: (who was asked, their keys). If it fails, the rooms that need it fail with it."""
+    async def _seal_all(self, plans: Sequence[RoomPlan], generation: int) -> None:
+        """One question for one-time keys for all rooms. If it fails, the rooms that need it fail with it."""
         missing = {device.id: device for plan in _going(plans) for device in plan.missing}
-        await self._to_device.load(list(missing.values()))
-        now = self._state.clock()
-        asked = [
-            device
-            for device in missing.values()
-            if self._state.olm_session(device) is None and self._to_device.retry_at(device) <= now
-        ]
-        try:
-            return asked, dict(await self._to_device.claim(asked)) if asked else {}
-        except (MatrixError, Unreachable) as error:
+        async with self._to_device.reaching(missing.values()) as claim, self._state.change():
+            self._state.still(generation)
             for plan in _going(plans):
-                if any(device in asked for device in plan.missing):
-                    plan.error = error
-            return [], {}
+                if claim.error is not None and any(device in claim.asked for device in plan.missing):
+                    plan.error = claim.error
+            self._to_device.open_sessions(claim)
+            for plan in _going(plans):
+                self._seal(plan)
 
     def _seal(self, plan: RoomPlan) -> None:
         if plan.needs_session:

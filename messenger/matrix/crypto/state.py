@@ -75,10 +75,11 @@ class UserEntry:
     def active(self) -> list[Device]:
         return [device for device in self.devices.values() if not device.deleted]
 
-    def by_curve25519(self, key: str) -> Device | None:
-        """A deleted device still vouches for what it sent."""
+    def by_curve25519(self, key: str, *, ed25519: str = "") -> Device | None:
+        """Of several that claim the key, the one with this Ed25519 key. A deleted device still vouches for what it
+        sent."""
         found = [device for device in self.devices.values() if device.curve25519 == key]
-        return min(found, key=lambda device: device.deleted, default=None)
+        return min(found, key=lambda device: (device.ed25519 != ed25519, device.deleted), default=None)
 
     @property
     def is_fresh(self) -> bool:

@@ -3,14 +3,17 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
+from weakref import WeakValueDictionary
 
 from messenger.matrix.crypto.canonical import verify_signature
 from messenger.matrix.crypto.records import Device, UserDevice
 from messenger.matrix.crypto.state import CryptoState
-from messenger.matrix.http import CLIENT, HomeserverClient, path
+from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError, Unreachable, path
 from messenger.observability.failpoints import fp
 
 log = logging.getLogger(__name__)
@@ -22,11 +25,21 @@ FIRST_RETRY_S, LAST_RETRY_S = 30.0, 3600.0
 Messages = dict[str, dict[str, Any]]  # user id -> device id -> content
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who was asked for a one-time key, and what came back: signed by the device, or not at all."""
+
+    asked: Collection[Device]
+    keys: Mapping[UserDevice, str]
+    error: MatrixError | Unreachable | None = None
+
+
 class ToDevice:
     """Sends Olm messages. Remembers which devices had no one-time key, and asks them again with growing pauses."""
 
     def __init__(self, state: CryptoState, http: HomeserverClient) -> None:
         self._state, self._http = state, http
+        self._locks: WeakValueDictionary[UserDevice, asyncio.Lock] = WeakValueDictionary()
         self._wire = asyncio.Semaphore(PUTS_AT_ONCE)
         self._tries: dict[UserDevice, tuple[int, float]] = {}
 
@@ -36,13 +49,34 @@ class ToDevice:
             return 0.0
         return self._tries.get(device.id, (0, 0.0))[1]
 
+    @asynccontextmanager
+    async def reaching(self, devices: Collection[Device], *, insist: bool = False) -> AsyncIterator[Claim]:
+        """One-time keys for those devices that have no Olm session with us. As long as the block runs nobody else asks
+        for the same devices: a colleague in many rooms has only fifty keys. `insist`: without regard to the pauses."""
+        await self.load(devices)
+        async with AsyncExitStack() as locks:
+            for device in sorted(self._without_session(devices, insist), key=lambda device: device.id):
+                await locks.enter_async_context(self._locks.setdefault(device.id, asyncio.Lock()))
+            yield await self._asked(self._without_session(devices, insist))
+
+    async def _asked(self, devices: Collection[Device]) -> Claim:
+        try:
+            return Claim(devices, await self.claim(devices) if devices else {})
+        except (MatrixError, Unreachable) as error:
+            return Claim(devices, {}, error)
+
+    def _without_session(self, devices: Collection[Device], insist: bool) -> list[Device]:
+        now = self._state.clock()
+        lacking = [device for device in devices if self._state.olm_session(device) is None]
+        return [device for device in lacking if insist or self.retry_at(device) <= now]
+
     async def load(self, devices: Collection[Device]) -> None:
         keys = {device.curve25519 for device in devices}
         if any(key not in self._state.olm_peers for key in keys):
             async with self._state.desk_store.unit() as unit:
                 await self._state.load_olm(unit, keys)
 
-    async def claim(self, devices: Collection[Device]) -> Mapping[UserDevice, Any]:
+    async def claim(self, devices: Collection[Device]) -> Mapping[UserDevice, str]:
         """One-time keys of these devices, as the homeserver gave them. Network only; `open_sessions` uses them."""
         wanted, found = sorted(devices, key=lambda device: device.id), {}
         for start in range(0, len(wanted), DEVICES_PER_CLAIM):
@@ -50,23 +84,26 @@ class ToDevice:
         fp("olm_claimed")
         return found
 
-    async def _claim_part(self, devices: Sequence[Device]) -> dict[UserDevice, Any]:
+    async def _claim_part(self, devices: Sequence[Device]) -> dict[UserDevice, str]:
         asked: dict[str, dict[str, str]] = defaultdict(dict)
         for device in devices:
             asked[device.user_id][device.device_id] = "signed_curve25519"
         answer = await self._http.call("POST", f"{CLIENT}/keys/claim", {"one_time_keys": asked})
         return {device.id: key for device in devices if (key := _claimed_key(answer, device)) is not None}
 
-    def open_sessions(self, devices: Collection[Device], claimed: Mapping[UserDevice, Any]) -> None:
+    def open_sessions(self, claim: Claim) -> None:
         """Inside `change`. A device whose key is missing, forged or unusable is put off."""
-        for device in devices:
-            if self._state.olm_session(device) is None and not self._open_session(device, claimed.get(device.id)):
-                tries = self._tries.get(device.id, (0, 0.0))[0]
-                pause = min(FIRST_RETRY_S * 2 ** min(tries, 20), LAST_RETRY_S)
-                self._tries[device.id] = tries + 1, self._state.clock() + pause
-                self._state.no_session.add(device.curve25519)
+        for device in claim.asked if claim.error is None else ():
+            if self._state.olm_session(device) is None and not self._open_session(device, claim.keys.get(device.id)):
+                self._put_off(device)
 
-    def renew_session(self, device: Device, claimed: Mapping[UserDevice, Any]) -> bool:
+    def _put_off(self, device: Device) -> None:
+        tries = self._tries.get(device.id, (0, 0.0))[0]
+        pause = min(FIRST_RETRY_S * 2 ** min(tries, 20), LAST_RETRY_S)
+        self._tries[device.id] = tries + 1, self._state.clock() + pause
+        self._state.no_session.add(device.curve25519)
+
+    def renew_session(self, device: Device, claimed: Mapping[UserDevice, str]) -> bool:
         """Inside `change`: a new session beside the broken one."""
         return self._open_session(device, claimed.get(device.id))
 
