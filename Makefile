@@ -13,7 +13,7 @@ STRICT := messenger/domain messenger/app messenger/channels
 SOURCES := messenger bridges tests benchmarks migrations
 
 help:
-	@echo "make demo        start everything on this machine and print the addresses   (ARGS=--reset, --story, --live)"
+	@echo "make demo        start everything on this machine and print the addresses   (ARGS=--story or ARGS=--reset)"
 	@echo "make test        unit, contract, property and integration tests on a real homeserver and database   (ARGS=...)"
 	@echo "make test-long   the long ones too: crash series, load, soak"
 	@echo "make check       format, lint, types, layers, dependencies, translations"

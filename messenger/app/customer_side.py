@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from messenger.app.effects import JoinChat, PostNotice, TellCustomer
+from messenger.app.effects import JoinChat, PostNotice, TellCustomer, WarnCustomer
 from messenger.app.items import ChatInvited, ChatReady, Unreadable
 from messenger.app.languages import detect
 from messenger.app.ports import Chat, StoredMessage, Trace
@@ -23,9 +23,13 @@ from messenger.domain.ids import ConversationId, MessageId, number_for
 from messenger.domain.routing.rules import Arrival, route
 
 CUSTOMER = "customer"
+CHAT_TRIES = 3_000  # about a day: we are in the room, so what makes it a chat is on its way or waits for the homeserver
 
 
 async def invited(turn: Turn, item: ChatInvited) -> None:
+    """A server that sends a flood of invitations waits in its own lane; nobody else does."""
+    if item.not_before is not None and turn.unit.now < item.not_before:
+        raise NotYet("turn of its server", until=item.not_before)
     turn.effects.append(JoinChat(account=item.account, chat=item.chat, person=item.sender.value))
 
 
@@ -74,12 +78,12 @@ async def customer_sent_something_unknown(turn: Turn, item: Unsupported) -> None
 
 async def customer_message_unreadable(turn: Turn, item: Unreadable, chat: Chat) -> None:
     if item.reason == "clear_text":
-        turn.effects.append(TellCustomer(chat=chat.id, text="C.clear"))
+        turn.effects.append(WarnCustomer(chat=chat.id, text="C.clear"))
     elif chat.conversation is not None:
         turn.effects.append(
             PostNotice(
                 conversation=chat.conversation,
-                text="S25.customer",
+                text="S25.withheld" if item.reason == "withheld" else "S25.customer",
                 fields={"at": item.at.isoformat(), "reason": item.reason},
             )
         )
@@ -116,7 +120,7 @@ async def _free_number(turn: Turn, id: ConversationId) -> str:
 async def _chat_of(turn: Turn, account: str, hints: Sequence[str]) -> Chat:
     chat = await turn.unit.chats.find(account, hints[0]) if hints else None
     if chat is None:
-        raise NotYet("chat")
+        raise NotYet("chat", tries=CHAT_TRIES, is_vital=True)
     return chat
 
 
@@ -148,7 +152,8 @@ def _stored(turn: Turn, item: InboundMessage, chat: Chat) -> StoredMessage:
         fate=None,
         content=item.content,
         at=item.at,
-        is_unverified=item.assurance < Assurance.AUTHENTICATED,
+        # Somebody else may write in the customer's room; then it is not the customer's verified word.
+        is_unverified=item.assurance < Assurance.AUTHENTICATED or item.sender != chat.person,
         speaker="" if item.sender == chat.person else item.sender.value,
         is_late="late" in item.signals,
     )

@@ -96,8 +96,7 @@ class Deliverer:
             case fx.TellCustomer():
                 return await self._tell_customer(effect, txn)
             case fx.JoinChat():
-                result = await self.door.join(effect.chat, effect.person)
-                return Outcome(items=[NewItem(source="outbox", source_id=txn, lane=effect.lane, item=result)])
+                return await self._join_chat(effect, txn)
             case fx.React():
                 await self.desk.react(effect.room, effect.event, effect.key, txn=txn)
             case fx.RemoveReaction():
@@ -268,6 +267,11 @@ class Deliverer:
         )
         out = self._outbound(chat, caption, txn)
         return (await self.channel.send_file(out, checked.file)).remote_ids
+
+    async def _join_chat(self, effect: fx.JoinChat, txn: str) -> Outcome:
+        farewell = "\n".join(texts(language).plain("C.newroom") for language in self.organisation.languages)
+        result = await self.door.join(effect.chat, effect.person, farewell=farewell)
+        return Outcome(items=[NewItem(source="outbox", source_id=txn, lane=effect.lane, item=result)])
 
     async def _tell_customer(self, effect: fx.TellCustomer, txn: str) -> Outcome:
         async with self.units() as unit:

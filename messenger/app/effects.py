@@ -117,6 +117,14 @@ class TellCustomer(Effect):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WarnCustomer(TellCustomer):
+    """The same word about several messages in a row is said once: it waits a moment for the others."""
+
+    is_latest_wins = True
+    delay_s = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JoinChat(Effect):
     account: str
     chat: str

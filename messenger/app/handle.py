@@ -23,8 +23,8 @@ from messenger.app.turn import NotYet, Turn
 from messenger.channels.messages import InboundMessage, MessageDeleted, MessageEdited, ReactionsChanged, Unsupported
 from messenger.observability.failpoints import fp
 
-NOT_YET_PAUSE = timedelta(seconds=1)
-NOT_YET_TRIES = 60
+NOT_YET_PAUSE, LONG_PAUSE = timedelta(seconds=1), timedelta(seconds=30)
+IMPATIENT_TRIES = 60
 
 
 class HandlingFailed(Exception):
@@ -57,11 +57,17 @@ async def _take_turn(unit: UnitOfWork, row: InboxRow) -> None:
     turn = Turn(unit, f"{row.source}|{row.source_id}")
     try:
         await handle(turn, row.item)
-    except NotYet:
-        if row.attempts < NOT_YET_TRIES:
-            return await unit.inbox.defer(row, unit.now + NOT_YET_PAUSE)
+    except NotYet as wait:
+        if wait.until is not None or row.attempts < wait.tries:
+            return await unit.inbox.defer(row, wait.until or unit.now + _pause(row))
+        if wait.is_vital:
+            raise
     await turn.finish()
     await unit.inbox.settle(row)
+
+
+def _pause(row: InboxRow) -> timedelta:
+    return NOT_YET_PAUSE if row.attempts < IMPATIENT_TRIES else LONG_PAUSE
 
 
 async def handle(turn: Turn, item: Item) -> None:
@@ -100,6 +106,8 @@ async def _unreadable(turn: Turn, item: Unreadable) -> None:
     chat = await turn.unit.chats.find(item.account, item.room)
     if chat is not None:
         return await customer_side.customer_message_unreadable(turn, item, chat)
+    if await turn.unit.people.group_of_room(item.room) is None:
+        raise NotYet("chat")  # written before we had come in; the person is to be told
     await staff_side.staff_message_unreadable(turn, item)
 
 

@@ -53,13 +53,14 @@ class StaffRedacted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatInvited:
-    """Somebody asks us into a chat."""
+    """Somebody asks us into a chat. `not_before`: the server of this person has used up its share for now."""
 
     account: str
     chat: str
     sender: ch.Handle
     server: str
     at: datetime
+    not_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from messenger.app.items import StaffSaid
 from messenger.app.ports import Seat
-from messenger.app.staff_messages import actor_of, add_message, refuse
+from messenger.app.staff_messages import actor_of, add_message, mentions_us, refuse
 from messenger.app.turn import Turn
 from messenger.domain.commands import ClaimConversation, ReleaseConversation, WithdrawMessage
 from messenger.domain.conversation import Conversation
@@ -41,7 +41,7 @@ async def _note(turn: Turn, item: StaffSaid, conversation: Conversation, seat: S
 
 
 async def _reply(turn: Turn, item: StaffSaid, conversation: Conversation, seat: Seat, asked: Asked) -> None:
-    mentions = await turn.unit.people.is_staff(item.mentions)
+    mentions = await mentions_us(turn, item)
     said = Said(type=item.type, text=asked.text, mentions_staff=mentions, is_explicit=True)
     await add_message(turn, item, replace(item.content, text=asked.text, html=""), conversation, seat, said)
 

@@ -456,7 +456,10 @@ class Desk(Protocol):
 class ChatDoor(Protocol):
     """How a channel that is asked into chats enters them."""
 
-    async def join(self, chat: str, person: str) -> ChatReady | ChatRefused: ...
+    async def join(self, chat: str, person: str, *, farewell: str) -> ChatReady | ChatRefused:
+        """`farewell` is said in the chat if we must leave it for one of our own. It may be read by anybody, so it holds
+        nothing."""
+        ...
 
 
 class CustomerChannel(Bridge, Protocol):

@@ -25,7 +25,8 @@ Trust = Literal["encryption_off", "unsigned_device", "identity_changed", "unexpe
 # Texts whose ids no rule puts together; for `notice`.
 NoticeId = Literal[
     "C.clear", "C.newroom", "C4", "C9", "S3b", "S4.deleted", "S10", "S10.plain", "S10b", "S12", "S13b", "S15",
-    "S25.customer", "S25.late", "S25.staff", "S25.unsupported", "S26", "S26.former", "who.nobody", "who.owner",
+    "S25.customer", "S25.late", "S25.staff", "S25.unsupported", "S25.withheld", "S26", "S26.former", "who.nobody",
+    "who.owner",
 ]  # fmt: skip
 
 # Which text speaks when a code of a family has none of its own: a visible line is better than none.

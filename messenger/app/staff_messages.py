@@ -43,6 +43,11 @@ async def add_message(
     await _explain_kept(turn, conversation, seat, events)
 
 
+async def mentions_us(turn: Turn, item: StaffSaid) -> bool:
+    """A colleague or the desk: then the words are probably meant for them and not for the customer."""
+    return item.account in item.mentions or await turn.unit.people.is_staff(item.mentions)
+
+
 def refuse(turn: Turn, conversation: Conversation, text: str, **fields: str) -> None:
     turn.effects.append(PostNotice(conversation=conversation.id, text=text, fields=fields))
 

@@ -3,18 +3,21 @@
 from messenger.app.effects import AnswerInRoom, React, RemoveReaction
 from messenger.app.items import StaffReacted, StaffRedacted, StaffSaid, Unreadable
 from messenger.app.orders import carry_out
-from messenger.app.ports import Seat, Trace
-from messenger.app.staff_messages import actor_of, add_message, explain_refusal, group_of, refuse
+from messenger.app.ports import Seat, StoredMessage, Trace
+from messenger.app.staff_messages import actor_of, add_message, explain_refusal, group_of, mentions_us, refuse
 from messenger.app.turn import NotYet, Turn
 from messenger.domain.commands import ApproveMessage, ClaimConversation, ReleaseConversation
 from messenger.domain.conversation import Conversation
 from messenger.domain.errors import AlreadyYours, DomainError
+from messenger.domain.events import NoteKept
 from messenger.domain.ids import ConversationId, MessageId
 from messenger.domain.replies import MARKERS, Fate, Said, is_command
 from messenger.domain.staff_commands import Asked, Unknown, parse
 
 CLAIM_KEYS = frozenset({"👀", "🙋"})
 APPROVE_KEY = "📤"
+# A claim and its taking back may be handled side by side; most redactions concern team chat, so the wait is short.
+REDACTION_TRIES = 10
 # Emoji differ by variation selectors and skin tones between keyboards; the meaning is the same.
 _IGNORED_IN_KEYS = dict.fromkeys([0xFE0E, 0xFE0F, *range(0x1F3FB, 0x1F400)])
 
@@ -26,12 +29,13 @@ async def staff_said(turn: Turn, item: StaffSaid) -> None:
     conversation, seat = await _conversation_and_seat(turn, trace.conversation, item.sender)
     if seat is None or item.is_edit:
         return None
-    said = Said(type=item.type, text=item.content.text, mentions_staff=await turn.unit.people.is_staff(item.mentions))
+    said = Said(type=item.type, text=item.content.text, mentions_staff=await mentions_us(turn, item))
     if not is_command(said):
         return await add_message(turn, item, item.content, conversation, seat, said)
     match parse(item.content.text):
         case Unknown() as unknown:
             refuse(turn, conversation, "S10" if unknown.guess else "S10.plain", word=unknown.word, guess=unknown.guess)
+            _mark(turn, item, Fate.FAILED)
         case Asked() as asked:
             await _obey(turn, item, conversation, seat, asked)
 
@@ -55,7 +59,9 @@ async def staff_reacted(turn: Turn, item: StaffReacted) -> None:
 async def staff_redacted(turn: Turn, item: StaffRedacted) -> None:
     """A claim that is taken back: the owner removes the reaction and thereby releases."""
     trace = await turn.unit.messages.find_trace(item.account, item.target)
-    if trace is None or trace.kind != "claim" or trace.conversation is None:
+    if trace is None:
+        raise NotYet("target of a redaction", tries=REDACTION_TRIES)
+    if trace.kind != "claim" or trace.conversation is None:
         return
     conversation, seat = await _conversation_and_seat(turn, trace.conversation, item.sender)
     if seat is not None and conversation.is_owned_by(seat.agent.id):
@@ -75,13 +81,20 @@ async def staff_message_unreadable(turn: Turn, item: Unreadable) -> None:
 
 async def _obey(turn: Turn, item: StaffSaid, conversation: Conversation, seat: Seat, asked: Asked) -> None:
     if not asked.is_complete:
-        return refuse(turn, conversation, "S10b", usage=asked.command.usage)
+        refuse(turn, conversation, "S10b", usage=asked.command.usage)
+        return _mark(turn, item, Fate.FAILED)
     try:
         is_message = await carry_out(turn, item, conversation, seat, asked)
     except DomainError as error:
-        return explain_refusal(turn, conversation, error)
+        explain_refusal(turn, conversation, error)
+        return _mark(turn, item, Fate.FAILED)
     if not is_message:
-        turn.effects.append(React(room=item.room, event=item.event, key=MARKERS[Fate.DONE]))
+        _mark(turn, item, Fate.DONE)
+
+
+def _mark(turn: Turn, item: StaffSaid, fate: Fate) -> None:
+    """The one marker of a command; a message's marker follows its stored fate."""
+    turn.effects.append(React(room=item.room, event=item.event, key=MARKERS[fate]))
 
 
 async def _claim_by_reaction(turn: Turn, item: StaffReacted, conversation: Conversation, seat: Seat) -> None:
@@ -102,14 +115,29 @@ async def _approve_by_reaction(
     turn: Turn, item: StaffReacted, conversation: Conversation, seat: Seat, id: MessageId
 ) -> None:
     message = await turn.unit.messages.get(id)
-    if message.fate is not Fate.HELD or message.author is None:
+    if message.author is None or not (message.fate is Fate.HELD or await _is_draft(turn, conversation, message)):
         return
-    command = ApproveMessage(message=id, author=message.author, by=seat.agent.id, role=seat.role, is_held=True)
+    group = await turn.unit.people.group(group_of(conversation))
+    command = ApproveMessage(
+        message=id, author=message.author, by=seat.agent.id, role=seat.role, mode=group.reply_mode, is_held=True
+    )
     try:
         await turn.change_fate(conversation.id, conversation, command, actor=actor_of(seat))
     except DomainError as error:
         turn.effects.append(RemoveReaction(room=item.room, event=item.event))
         explain_refusal(turn, conversation, error)
+
+
+async def _is_draft(turn: Turn, conversation: Conversation, message: StoredMessage) -> bool:
+    """Kept only because the group sends nothing unasked. A note is no draft, whatever the group's mode is."""
+    if message.fate is not Fate.KEPT:
+        return False
+    verdicts = [
+        entry.event
+        for entry in await turn.unit.conversations.history(conversation.id)
+        if isinstance(entry.event, NoteKept) and entry.event.message == message.id
+    ]
+    return bool(verdicts) and verdicts[-1].reason == "draft"
 
 
 async def _outside_of_places(turn: Turn, item: StaffSaid) -> None:

@@ -3,6 +3,7 @@ together, so that their transaction ids are a function of the row alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from messenger.app.effects import Effect
 from messenger.app.ports import StoredMessage, Trace, UnitOfWork
@@ -16,7 +17,15 @@ from messenger.observability.failpoints import fp
 
 
 class NotYet(Exception):
-    """The item names something that is still on its way; the row is tried again in a moment, in its place."""
+    """The item names something that is still on its way; the row is tried again in its place. `until`: not before then.
+    After so many `tries` the item is settled without effect, unless it `is_vital`: then a person finds it among the dead
+    letters."""
+
+    def __init__(
+        self, what: str, *, tries: int = 60, until: datetime | None = None, is_vital: bool = False
+    ) -> None:
+        super().__init__(what)
+        self.tries, self.until, self.is_vital = tries, until, is_vital
 
 
 @dataclass(slots=True)

@@ -46,10 +46,12 @@ IDENTITY_CHECK_EVERY_S = 300.0
 TIMERS_EVERY_S = 1.0
 
 
-async def serve(settings: Settings, *, roles: frozenset[str], stop: asyncio.Event, ready: Callable[[], None]) -> None:
-    """Runs until `stop`. Raises what makes a start impossible (in words for the operator) and LeaseLost."""
-    if "desk" not in roles and "worker" not in roles:
-        raise ValueError("nothing to run: the roles of this version are desk and worker")
+class DeskEnded(Exception):
+    """A desk stopped by itself: another process took it over, or a worker could not go on. The log says which."""
+
+
+async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    """Runs until `stop`. Raises what makes a start impossible, in words for the operator, and DeskEnded."""
     async with AsyncExitStack() as stack:
         storage = await stack.enter_async_context(open_storage(settings))
         for desk in settings.matrix.desks:
@@ -77,6 +79,8 @@ async def _running(storage: Storage, settings: Settings, desk: Desk, stop: async
             await process.stop(workers)
     finally:
         await process.close()
+    if not workers.cancelled() and (cause := workers.exception()) is not None:
+        raise DeskEnded(f"{desk.user_id} stopped by itself: see the log; the next process takes over") from cause
 
 
 async def _wait_for_lease(storage: Storage, settings: Settings, desk: Desk, stop: asyncio.Event) -> leases.Lease | None:
@@ -170,7 +174,10 @@ class DeskProcess:
             group.create_task(self._watch_keeper(), name="lease watch")
 
     async def stop(self, workers: "asyncio.Task[None]") -> None:
-        """Lets what is on its way end, then stops. What does not end in time is taken up again by the next process."""
+        """Lets what is on its way end, then stops. What does not end in time is taken up again by the next process. A desk
+        whose workers have ended already has nothing to wait for."""
+        if workers.done():
+            return
         try:
             self._outbox.pause()
             async with asyncio.timeout(DRAIN_S):
@@ -207,7 +214,7 @@ class DeskProcess:
         for finding in await check_identity(self._http, self._engine, self._identity):
             if finding.level != "ok":
                 log.warning(
-                    "identity", extra={"account": self._desk.user_id, "code": finding.code, "level": finding.level}
+                    "identity", extra={"account": self._desk.user_id, "code": finding.code, "state": finding.level}
                 )
         await asyncio.sleep(IDENTITY_CHECK_EVERY_S)
 

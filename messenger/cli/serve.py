@@ -14,25 +14,20 @@ from messenger.cli.state import run, settings_of
 from messenger.config import Settings
 from messenger.observability.logging import configure_logging, get_logger
 
-ROLES = ("desk", "worker")
 log = get_logger(__name__)
 
 
 def serve(
     ctx: typer.Context,
-    roles: Annotated[str, typer.Option("--roles", help="Some of desk,worker. Without it: all.")] = "",
     ready_file: Annotated[Path | None, typer.Option("--ready-file", help="Written when the service is ready.")] = None,
 ) -> None:
     """Runs the service. Several processes may share one external database."""
-    chosen = frozenset(role.strip() for role in roles.split(",") if role.strip()) or frozenset(ROLES)
-    if unknown := chosen - frozenset(ROLES):
-        raise typer.BadParameter(f"{', '.join(sorted(unknown))}: choose from {', '.join(ROLES)}", param_hint="--roles")
     settings = settings_of(ctx)
     configure_logging(level=settings.log.level, style=settings.log.format)
-    run(_serve(settings, chosen, ready_file))
+    run(_serve(settings, ready_file))
 
 
-async def _serve(settings: Settings, roles: frozenset[str], ready_file: Path | None) -> None:
+async def _serve(settings: Settings, ready_file: Path | None) -> None:
     from messenger import bootstrap
 
     stop = asyncio.Event()
@@ -41,12 +36,12 @@ async def _serve(settings: Settings, roles: frozenset[str], ready_file: Path | N
         loop.add_signal_handler(number, _stop_or_end, stop, number)
 
     def ready() -> None:
-        log.info("ready", pid=os.getpid(), roles=",".join(sorted(roles)))
+        log.info("ready", pid=os.getpid())
         if ready_file is not None:
             ready_file.write_text(f"{os.getpid()}\n")
         notify_service_manager("READY=1")
 
-    await bootstrap.serve(settings, roles=roles, stop=stop, ready=ready)
+    await bootstrap.serve(settings, stop=stop, ready=ready)
     log.info("stopped", pid=os.getpid())
 
 

@@ -54,12 +54,13 @@ class AddStaffMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApproveMessage:
-    """A held message shall go out."""
+    """A held message, or a draft, shall go out."""
 
     message: MessageId
     author: AgentId
     by: AgentId
     role: Role
+    mode: ReplyMode
     is_held: bool
 
 

@@ -23,6 +23,7 @@ from messenger.domain import commands as c
 from messenger.domain import events as e
 from messenger.domain.errors import AlreadyYours, ClaimLost, NotAllowed, NotHeld, NotYourConversation
 from messenger.domain.ids import AgentId, ChatId, ContactId, ConversationId, GroupId
+from messenger.domain.people import ReplyMode
 from messenger.domain.replies import Ruling, Standing, Verdict, rule
 
 
@@ -181,12 +182,13 @@ def ruling_for(conversation: Conversation, command: c.AddStaffMessage) -> Ruling
 
 
 def _approve(conversation: Conversation, command: c.ApproveMessage) -> Sequence[e.Event]:
+    """Who approves speaks to the customer, so the rule is that of an answer: the owner, and in mode `open` any agent."""
     if not command.is_held:
         raise NotHeld()
-    if command.by != command.author and not conversation.is_owned_by(command.by):
-        raise NotYourConversation(action="approve", owner=conversation.owner)
     if not command.role.can_answer:
         raise NotAllowed(action="approve", who="agent")
+    if command.mode is not ReplyMode.OPEN and not conversation.is_owned_by(command.by):
+        raise NotYourConversation(action="approve", owner=conversation.owner)
     return [e.ReplyAccepted(message=command.message, author=command.author)]
 
 

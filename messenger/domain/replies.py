@@ -13,14 +13,18 @@ that could not be decrypted has no text to rule on.
     8  otherwise                                        send
 """
 
+import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 
 from messenger.domain.people import ReplyMode, Role
 
-# Element turns `//text` into `/text` before it sends: everything that begins with a slash is a note.
-NOTE_PREFIXES = ("/", "note:", "notiz:", "备注:", "备注：", "🔒")
-COMMAND_PREFIXES = ("!", "！")
+# Element turns `//text` into `/text` before it sends: everything that begins with a slash is a note. Compared after
+# `_beginning`, which makes full-width signs (！ ： ／) narrow ones.
+NOTE_PREFIXES = ("/", "note:", "notiz:", "备注:", "🔒")
+COMMAND_PREFIX = "!"
+_LONGEST_PREFIX = 20
 RELAYED_TYPES = frozenset({"m.text", "m.image", "m.file", "m.audio", "m.video"})
 
 
@@ -103,8 +107,14 @@ def rule(said: Said, standing: Standing) -> Ruling:
 
 
 def is_note(text: str) -> bool:
-    return text.lstrip().casefold().startswith(NOTE_PREFIXES)
+    return _beginning(text).startswith(NOTE_PREFIXES)
 
 
 def is_command(said: Said) -> bool:
-    return not (said.is_note or said.is_explicit) and said.text.lstrip().startswith(COMMAND_PREFIXES)
+    return not (said.is_note or said.is_explicit) and _beginning(said.text).startswith(COMMAND_PREFIX)
+
+
+def _beginning(text: str) -> str:
+    """What a reader sees first: a pasted invisible character or a full-width sign must not turn a note into an answer."""
+    visible = (char for char in text if not (char.isspace() or unicodedata.category(char) in ("Cc", "Cf")))
+    return unicodedata.normalize("NFKC", "".join(islice(visible, _LONGEST_PREFIX))).casefold()

@@ -106,7 +106,14 @@ def as_list(value: Any) -> list[Any]:
 
 
 def as_text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    """A text that a database can hold: JSON may bring NUL and halves of surrogate pairs."""
+    if not isinstance(value, str):
+        return ""
+    return value.encode("utf-8", "replace").decode().replace("\0", "") if not value.isprintable() else value
+
+
+def as_event_id(value: Any) -> str:
+    return value if is_id(value, "$") else ""
 
 
 def server_of(user_id: str) -> str:

@@ -14,7 +14,7 @@ from messenger.channels.health import Health, HealthState
 from messenger.channels.messages import Handle, OutboundMessage, RemoteId, Sent
 from messenger.domain.people import DevicePolicy
 from messenger.matrix import room_state
-from messenger.matrix.batch import as_dict, as_text, events, is_user_id
+from messenger.matrix.batch import as_dict, as_text, events, is_user_id, server_of
 from messenger.matrix.desk import create_or_find, text_content
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError, Unreachable, path
 from messenger.matrix.media import MatrixMedia
@@ -97,24 +97,54 @@ class MatrixChannel:
 
     # ── entering chats ──
 
-    async def join(self, chat: str, person: str) -> ChatReady | ChatRefused:
+    async def join(self, chat: str, person: str, *, farewell: str) -> ChatReady | ChatRefused:
         """Accepts an invitation and makes sure that the room is encrypted: turns it on where we may, else opens an encrypted
         room and invites the person there. Idempotent. Raises ChannelError for what may be tried again."""
         try:
-            await self._http.call("POST", f"{CLIENT}/join/{path(chat)}", {})
-            state = events(await self._http.call("GET", f"{CLIENT}/rooms/{path(chat, 'state')}"))
-            name = _name_of(person, state)
-            room, _ = room_state.apply(room_state.RoomState(room_id=chat), state, own=self.account)
-            if not room.encrypted and not await self._turned_on(chat):
-                return self._ready(await self._own_room(chat, person), person, name)
-            if room.encrypted and room.algorithm != room_state.MEGOLM:
-                return ChatRefused(account=self.account, chat=chat, code="algorithm")
+            return await self._enter(chat, person, farewell)
         except (MatrixError, Unreachable) as error:
             problem = as_channel_error(error)
-            if isinstance(problem, Rejected):
-                return ChatRefused(account=self.account, chat=chat, code=problem.code)
-            raise problem from error
-        return self._ready(chat, person, name)
+            if not isinstance(problem, Rejected):
+                raise problem from error
+            return ChatRefused(account=self.account, chat=chat, code=problem.code)
+        except Rejected as problem:
+            return ChatRefused(account=self.account, chat=chat, code=problem.code)
+
+    async def _enter(self, chat: str, person: str, farewell: str) -> ChatReady | ChatRefused:
+        if not await self._has_joined(chat):
+            own = await self._room_of_alias(chat, person)  # an earlier try had moved and left already
+            refused = ChatRefused(account=self.account, chat=chat, code="blocked")
+            return self._ready(own, person, await self._name_in(own, person)) if own else refused
+        state = events(await self._http.call("GET", f"{CLIENT}/rooms/{path(chat, 'state')}"))
+        room, _ = room_state.apply(room_state.RoomState(room_id=chat), state, own=self.account)
+        if room.encrypted and room.algorithm != room_state.MEGOLM:
+            return ChatRefused(account=self.account, chat=chat, code="algorithm")
+        name = _name_of(person, state)
+        if room.encrypted or await self._turned_on(chat):
+            return self._ready(chat, person, name)
+        own = await self._own_room(chat, person)
+        await self._say_farewell(chat, farewell)
+        await self._http.call("POST", f"{CLIENT}/rooms/{path(chat, 'leave')}", {})
+        return self._ready(own, person, name)
+
+    async def _has_joined(self, chat: str) -> bool:
+        try:
+            await self._http.call("POST", f"{CLIENT}/join/{path(chat)}", {})
+        except MatrixError as error:
+            if error.status == 403:
+                return False
+            raise
+        return True
+
+    async def _say_farewell(self, chat: str, farewell: str) -> None:
+        """The only text that ever leaves in clear: the same for everybody, to a room that we leave. A room that does not let
+        us speak is left without a word."""
+        url = f"{CLIENT}/rooms/{path(chat, 'send', 'm.room.message', 'farewell')}"
+        try:
+            await self._http.call("PUT", url, {"msgtype": "m.notice", "body": farewell, "m.mentions": {}})
+        except MatrixError as error:
+            if error.status != 403:
+                raise
 
     async def _turned_on(self, chat: str) -> bool:
         try:
@@ -129,12 +159,12 @@ class MatrixChannel:
 
     async def _own_room(self, chat: str, person: str) -> str:
         """A room of ours for somebody whose own cannot be encrypted; the alias makes it one, however often this is tried."""
-        alias = "stellwerk-chat-" + sha256(f"{chat}|{person}".encode()).hexdigest()[:32]
+        alias = _alias(chat, person)
         initial = [
             {"type": "m.room.encryption", "state_key": "", "content": {"algorithm": room_state.MEGOLM}},
             {"type": "m.room.history_visibility", "state_key": "", "content": {"history_visibility": "shared"}},
         ]
-        room = await create_or_find(
+        return await create_or_find(
             self._http,
             self.account,
             alias,
@@ -148,15 +178,28 @@ class MatrixChannel:
                 "initial_state": initial,
             },
         )
-        await self._http.call(
-            "POST", f"{CLIENT}/rooms/{path(chat, 'leave')}", {"reason": "This chat cannot be encrypted."}
-        )
-        return room
+
+    async def _room_of_alias(self, chat: str, person: str) -> str:
+        alias = f"#{_alias(chat, person)}:{server_of(self.account)}"
+        try:
+            found = await self._http.call("GET", f"{CLIENT}/directory/room/{path(alias)}")
+        except MatrixError as error:
+            if error.status == 404:
+                return ""
+            raise
+        return as_text(found.get("room_id"))
+
+    async def _name_in(self, room: str, person: str) -> str:
+        return _name_of(person, events(await self._http.call("GET", f"{CLIENT}/rooms/{path(room, 'state')}")))
 
     def _ready(self, chat: str, person: str, name: str) -> ChatReady:
         return ChatReady(
             account=self.account, chat=chat, person=Handle(kind="mxid", value=person), name=name, at=utc_now()
         )
+
+
+def _alias(chat: str, person: str) -> str:
+    return "stellwerk-chat-" + sha256(f"{chat}|{person}".encode()).hexdigest()[:32]
 
 
 def _name_of(person: str, state: list[Any]) -> str:

@@ -21,11 +21,12 @@ from messenger.channels.messages import (
     RemoteId,
     Unsupported,
 )
-from messenger.matrix.batch import as_dict, as_list, as_text, is_id, is_user_id
+from messenger.matrix.batch import as_dict, as_event_id, as_list, as_text, is_user_id
 from messenger.matrix.engine import Decrypted
 
 TEXTS = frozenset({"m.text", "m.notice", "m.emote"})
 FILES = frozenset({"m.image", "m.file", "m.audio", "m.video"})
+_QUOTATIONS = ("> <@", "> * <@")
 _LAST_MS = 4_102_444_800_000  # the year 2100: a larger time stamp is nonsense
 
 
@@ -59,16 +60,17 @@ class _Converter:
     def __init__(self, account: str, room: RoomState, event: Mapping[str, Any]) -> None:
         self.account, self.room, self.event = account, room, event
         self.relation = as_dict(event["content"].get("m.relates_to"))
-        self.thread = as_text(self.relation.get("event_id")) if self.relation.get("rel_type") == "m.thread" else None
+        is_in_thread = self.relation.get("rel_type") == "m.thread"
+        self.thread = as_event_id(self.relation.get("event_id")) or None if is_in_thread else None
+        self.reply_to = as_event_id(as_dict(self.relation.get("m.in_reply_to")).get("event_id")) or None
         self.at = _moment(event.get("origin_server_ts"))
 
     def item(self, opened: Decrypted | None) -> Item | None:
         if opened is not None:
-            return (
-                self.message(opened.type, opened.content, opened)
-                if opened.state == "new"
-                else self.unreadable("waiting_key" if opened.state == "waiting_key" else opened.state)
-            )
+            if opened.state == "new":
+                return self.message(opened.type, opened.content, opened)
+            # The sender's app said why it gives us no key (m.room_key.withheld): its codes begin with `m.`
+            return self.unreadable("withheld" if opened.reason.startswith("m.") else opened.state)
         match self.event["type"]:
             case "m.reaction":
                 return self.reaction()
@@ -93,7 +95,7 @@ class _Converter:
     def target(self) -> str:
         """Of a reaction, an edit or a redaction; room version 11 moved `redacts` into the content."""
         found = self.relation.get("event_id") or self.event["content"].get("redacts") or self.event.get("redacts")
-        return as_text(found) if is_id(found, "$") else ""
+        return as_event_id(found)
 
     def reaction(self) -> Item | None:
         raise TypeError("a converter knows its side")
@@ -149,9 +151,9 @@ class _OfGroup(_Converter):
             sender=self.event["sender"],
             at=self.at,
             type=kind or "unknown",
-            content=message_content(content),
+            content=message_content(content, is_reply=self.reply_to is not None),
             mentions=mentions[:50],
-            reply_to=as_text(as_dict(self.relation.get("m.in_reply_to")).get("event_id")) or None,
+            reply_to=self.reply_to,
             is_edit=self.relation.get("rel_type") == "m.replace",
             owner_signed=opened.owner_signed,
         )
@@ -188,14 +190,13 @@ class _OfChat(_Converter):
             return Unsupported(
                 **self._received(), sender=self._sender(), what=(kind or type)[:80], hints=(self.room.room_id,)
             )
-        reply = as_text(as_dict(self.relation.get("m.in_reply_to")).get("event_id"))
         return InboundMessage(
             **self._received(),
             sender=self._sender(),
-            content=message_content(content),
+            content=message_content(content, is_reply=self.reply_to is not None),
             hints=(self.room.room_id,),
             remote_ids=(RemoteId(self.event["event_id"]),),
-            reply_to=RemoteId(reply) if reply else None,
+            reply_to=RemoteId(self.reply_to) if self.reply_to else None,
             signals=self.signals,
             assurance=Assurance.AUTHENTICATED if opened.owner_signed else Assurance.CHANNEL,
         )
@@ -207,9 +208,10 @@ class _OfChat(_Converter):
         return {"account": ChannelAccountId(self.account), "source_id": self.event["event_id"], "at": self.at}
 
 
-def message_content(content: Mapping[str, Any]) -> Content:
+def message_content(content: Mapping[str, Any], *, is_reply: bool = False) -> Content:
     """Text, HTML and file of an m.room.message, raw: cleaning is the core's (it is the same for every channel)."""
     body, kind = as_text(content.get("body")), as_text(content.get("msgtype"))
+    body = without_quotation(body) if is_reply else body
     is_html = content.get("format") == "org.matrix.custom.html"
     html = as_text(content.get("formatted_body")) if is_html else ""
     if kind not in FILES:
@@ -217,6 +219,16 @@ def message_content(content: Mapping[str, Any]) -> Content:
     name = as_text(content.get("filename")) or body
     caption = body if content.get("filename") and body != name else ""  # MSC2530
     return Content(text=caption, html=html if caption else "", media=(_media(content, name),))
+
+
+def without_quotation(body: str) -> str:
+    """Older clients put what they reply to above their words ("rich reply fallback", removed in spec v1.13). It must go:
+    an answer that quotes an internal note would carry the note out, and a quoted line hides a command or a note."""
+    if not body.startswith(_QUOTATIONS):
+        return body
+    lines = body.split("\n")
+    own = next((n for n, line in enumerate(lines) if not line.startswith(">")), len(lines))
+    return "\n".join(lines[own:]).removeprefix("\n")
 
 
 def _media(content: Mapping[str, Any], name: str) -> MediaRef:

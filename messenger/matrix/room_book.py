@@ -26,6 +26,14 @@ class Room:
         return self.state.history_visibility in _SHARED
 
 
+class PersonLeft(Rejected):
+    """The customer is not in the chat any more: what we said there nobody would read."""
+
+    def __init__(self) -> None:
+        super().__init__("no_such_recipient", raw_code="left")
+        self.code = "left"
+
+
 class RoomBook:
     def __init__(self, http: HomeserverClient, store: IngestStore) -> None:
         self._http, self._store = http, store
@@ -43,6 +51,8 @@ class RoomBook:
             raise Rejected("no_key", raw_code="room is not encrypted")
         if room.state.membership != "join":
             raise Rejected("blocked", raw_code="not in the room")
+        if room.state.use == "chat" and room.recipients <= {self._store.account}:
+            raise PersonLeft
         return room
 
     async def _load(self, room_id: str) -> Room:

@@ -8,6 +8,7 @@ from messenger.app.ports import RoomState
 from messenger.matrix.batch import as_dict, as_text, is_user_id
 
 MEGOLM = "m.megolm.v1.aes-sha2"
+MOST_MS, MOST_MESSAGES = 2**53 - 1, 2**31 - 1
 _VISIBILITIES = frozenset({"invited", "joined", "shared", "world_readable"})
 _MEMBERSHIPS = frozenset({"invite", "join", "leave", "ban", "knock"})
 
@@ -34,7 +35,7 @@ def _encrypted(room: RoomState, content: Mapping[str, Any]) -> RoomState:
         return replace(
             room,
             rotation_ms=_limit(content, "rotation_period_ms"),
-            rotation_messages=_limit(content, "rotation_period_msgs"),
+            rotation_messages=_limit(content, "rotation_period_msgs", MOST_MESSAGES),
         )
     if room.encrypted and room.algorithm == MEGOLM and not content.get("algorithm"):
         return room  # a downgrade by an empty event changes nothing
@@ -43,10 +44,11 @@ def _encrypted(room: RoomState, content: Mapping[str, Any]) -> RoomState:
         encrypted=True,
         algorithm=as_text(content.get("algorithm"))[:100] or room.algorithm or MEGOLM,
         rotation_ms=_limit(content, "rotation_period_ms"),
-        rotation_messages=_limit(content, "rotation_period_msgs"),
+        rotation_messages=_limit(content, "rotation_period_msgs", MOST_MESSAGES),
     )
 
 
-def _limit(content: Mapping[str, Any], name: str) -> int | None:
+def _limit(content: Mapping[str, Any], name: str, most: int = MOST_MS) -> int | None:
+    """Whoever may change the room's state chooses these numbers; one that we cannot store counts as none."""
     value = content.get(name)
-    return value if isinstance(value, int) and 0 < value < 2**53 else None
+    return value if type(value) is int and 0 < value <= most else None

@@ -6,7 +6,8 @@ database: when the transaction fails, the Olm machine is thrown away and loaded 
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from messenger.app.items import ChatInvited
@@ -34,17 +35,33 @@ FILTER = {
 LONG_POLL_MS = 30_000
 GAP_PAGE = 100
 GAP_PAGES = 1_000  # 100,000 events of one room; more is a flood, and said so
+MOST_SERVERS = 10_000
 NO_ROOM = RoomState(room_id="")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class InvitePolicy:
-    """Whose invitations are taken. An empty list of servers means all."""
+    """Whose invitations are taken, and how fast. An empty list of servers means all. Each other server may invite
+    `per_minute` times a minute (a token bucket of that size); what comes faster gets a later moment, which its row keeps."""
 
     servers: frozenset[str] = frozenset()
+    per_minute: int = 30
+    _full_at: dict[str, datetime] = field(default_factory=dict)
 
     def allows(self, user_id: str) -> bool:
         return not self.servers or server_of(user_id) in self.servers
+
+    def not_before(self, server: str, now: datetime) -> datetime | None:
+        """When the next invitation of this server may be taken; None: at once."""
+        full_at = max(self._full_at.get(server, now), now) + timedelta(minutes=1) / self.per_minute
+        self._forget_the_quiet(now)
+        self._full_at[server] = full_at
+        due = full_at - timedelta(minutes=1)
+        return due if due > now else None
+
+    def _forget_the_quiet(self, now: datetime) -> None:
+        if len(self._full_at) >= MOST_SERVERS:
+            self._full_at = {server: at for server, at in self._full_at.items() if at > now}
 
 
 class SyncLoop:
@@ -176,14 +193,17 @@ class SyncLoop:
                 await unit.unpark(row, arrival)
 
     def _invited(self, room_id: str, sender: str, since: str | None) -> Arrival:
+        now, server = utc_now(), server_of(sender)
+        is_ours = server == server_of(self._account)
         item = ChatInvited(
             account=self._account,
             chat=room_id,
             sender=Handle(kind="mxid", value=sender),
-            server=server_of(sender),
-            at=utc_now(),
+            server=server,
+            at=now,
+            not_before=None if is_ours else self._invites.not_before(server, now),
         )
-        return Arrival(source_id=f"invite|{room_id}|{since or ''}", lane=f"invite|{server_of(sender)}", item=item)
+        return Arrival(source_id=f"invite|{room_id}|{since or ''}", lane=f"invite|{server}", item=item)
 
     async def _fill_gaps(self, batch: SyncBatch, since: str | None) -> SyncBatch:
         """A limited timeline is paged backwards to our own token, oldest first. The first sync has no gap: history before

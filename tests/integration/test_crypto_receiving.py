@@ -242,6 +242,20 @@ async def test_a_session_keeps_its_ed25519_key(world: World, anna: Peer) -> None
     assert again.state == "new"
 
 
+async def test_a_claimed_key_that_the_device_does_not_have_is_found_out_when_the_device_is_known(
+    world: World, anna: Peer
+) -> None:
+    hidden = world.server.device_keys.pop(ANNA)
+    liar = Liar(world.server, ANNA, anna.device_id, one_time_keys=0)
+    liar._account, liar._olm = anna._account, anna._olm
+    world.server.device_keys.pop(ANNA)
+    event = anna.say("hello")
+    await world.sync(to_device=[liar.to_desk("m.room_key", anna.room_key(ROOM))], events=[event])
+    world.server.device_keys[ANNA] = hidden
+    [decrypted] = await world.sync(events=[anna.say("again")], changed=[ANNA])
+    assert (decrypted.state, decrypted.reason) == ("quarantine", "device_keys_contradict")
+
+
 class Liar(Peer):
     """Names a key inside its Olm messages that is not its own."""
 

@@ -100,7 +100,7 @@ def test_init_refuses_what_cannot_work_and_leaves_nothing_half_done(tmp_path: Pa
         ["group", "rule", "add", "General"],
         ["conversation", "list", "--state", "snoozed"],
         ["--set", "log=1", "version"],
-        ["serve", "--roles", "web,kitchen"],
+        ["serve", "--surprise"],
     ],
 )
 def test_wrong_usage_ends_with_2(arguments: list[str]) -> None:

@@ -177,7 +177,7 @@ def test_a_state_without_a_card_is_not_shown_as_another() -> None:
 
 def test_a_moment_may_come_as_iso_text_from_the_outbox() -> None:
     said = notice(texts("en"), "S25.customer", clock=Clock(NOW, BERLIN), label="M. S.", at=NOW.isoformat(), reason="x")
-    assert said.plain.startswith("A message of M. S. from 10:20 cannot be read yet.")
+    assert said.plain.startswith("A message of M. S. from 10:20 cannot be read yet:")
 
 
 def test_where_nobody_owns_the_refusal_says_how_to_claim() -> None:

@@ -1,0 +1,188 @@
+"""One installation that may be crashed in all its parts: the program, its homeserver, its database. And the accountant who
+looks into the database afterwards."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from messenger.bootstrap.database import open_storage
+from messenger.demo.synapse import Synapse
+from messenger.domain.conversation import fold
+from messenger.storage.conversations import SqlConversations, as_conversation
+from messenger.storage.database import connect
+from messenger.storage.embedded import EmbeddedPostgres
+from messenger.storage.models.conversations import conversation
+from messenger.storage.models.queues import dead_letter, inbox, outbox
+from tests.crash.office import GROUP, Office
+from tests.support.ledger import Damage
+from tests.support.people import People
+from tests.support.product import Product
+from tests.support.waiting import eventually, settled
+
+LEASE_S = 1  # of one process alone; the tests of the lease itself take longer ones
+DRAIN_PATIENCE_S = 150.0  # without any progress; longer than a claim that its process could not give back
+KILLED = -signal.SIGKILL
+
+
+class House:
+    """`product` is started by hand; `office` is there after `open_office`."""
+
+    def __init__(self, product: Product, synapse: Synapse, postgres: EmbeddedPostgres, people: People) -> None:
+        self.product, self.synapse, self.postgres, self.people = product, synapse, postgres, people
+        self.engine: AsyncEngine = connect(product.database_url, application="accountant")
+        self.office: Office
+
+    @classmethod
+    @asynccontextmanager
+    async def build(
+        cls, folder: Path, synapse: Synapse, postgres: EmbeddedPostgres, *, lease_s: float = LEASE_S
+    ) -> AsyncIterator["House"]:
+        url = await postgres.create_database("stellwerk")
+        product = await Product.install(folder / "stellwerk", synapse, url)
+        _set_lease(product.settings_file, lease_s)
+        house = cls(product, synapse, postgres, People(synapse))
+        try:
+            yield house
+        finally:
+            await house._leave()
+
+    async def _leave(self) -> None:
+        if hasattr(self, "office"):
+            await self.office.abandon()
+        self.product.kill() if self.product.is_running else None
+        await self.people.leave()
+        await self.engine.dispose()
+
+    async def open_office(self, *, agents: int = 2, customers: int = 3) -> Office:
+        """The product must be started afterwards, or run already."""
+        staff = [await self.people.person(f"agent{n}", displayname=f"Agent {n}") for n in range(agents)]
+        members = [(person.user_id, f"Agent {n}", "agent") for n, person in enumerate(staff)]
+        await self.product.add_group(GROUP, members, default=True)
+        if not self.product.is_running:
+            await self.product.start()
+        room = await self.product.group_room(GROUP)
+        for person in staff:
+            await eventually(lambda person=person: room in person.rooms, 60, what="the agents are seated")
+        self.office = Office(self.people, self.product.desk, room, staff)
+        await asyncio.gather(*(self.office.open() for _ in range(customers)))
+        return self.office
+
+    # Crashing
+
+    async def dies_at(self, failpoint: str, *, program: Sequence[str] | None = None, timeout_s: float = 90) -> None:
+        """Starts the product with an armed crash point and waits until it has killed itself there."""
+        more = {"program": program} if program else {}
+        await self.product.start(environment={"STELLWERK_FAILPOINT": failpoint}, wait=False, **more)
+        try:
+            code = await self.product.wait_until_ended(timeout_s=timeout_s)
+        except TimeoutError:
+            raise AssertionError(f"crash point {failpoint} was not reached") from None
+        assert code == KILLED, f"ended with {code} instead of dying at {failpoint}: {self.product.log_text()[-2000:]}"
+
+    async def crash_homeserver(self) -> None:
+        self.synapse.kill9()
+        await self.synapse.start()
+
+    async def crash_database(self) -> None:
+        await self.postgres.crash()
+        await self.postgres.start()
+
+    async def goes_on(self, *, more: int = 5, patience_s: float = 60) -> None:
+        """Waits until so many more messages have arrived."""
+        lanes = [lane for matter in self.office.matters for lane in (matter.asks, matter.answers)]
+
+        def arrived() -> int:
+            return sum(lane.arrivals.now() for lane in lanes)
+
+        enough = arrived() + more
+        await eventually(lambda: arrived() >= enough, patience_s, what="messages arrive again")
+
+    # The account
+
+    async def drain(self, *, patience_s: float = DRAIN_PATIENCE_S) -> None:
+        """Returns when everything that was sent is handled, or nothing has moved for so long: then the oracle tells what is
+        missing."""
+        try:
+            await eventually(self._is_done, patience_s, progress=self._progress, what="everything is handled")
+            await eventually(lambda: not self.office.unreadable(), min(patience_s, 20), what="all keys are there")
+        except AssertionError:
+            pass
+
+    async def judge(self) -> Damage:
+        return self.office.ledger.judge(await self.office.arrived())
+
+    async def assert_books_balance(self) -> None:
+        """Nothing open, nothing given up, and the log tells the same story as the tables."""
+        assert await self.open_rows() == {}
+        assert await self._bad_rows() == []
+        await self._assert_log_folds()
+
+    async def open_rows(self) -> dict[str, int]:
+        """By queue and state. Edits of cards that keep their distance are no open ends."""
+        found = {}
+        async with self.engine.connect() as connection:
+            for name, table in (("inbox", inbox), ("outbox", outbox)):
+                is_open = table.c.state.in_(("new", "claimed", "unknown", "waiting_key"))
+                waits = sa.true() if table is inbox else table.c.kind != "EditCard"
+                query = sa.select(table.c.kind, table.c.state, sa.func.count()).where(is_open, waits)
+                for kind, state, count in await connection.execute(query.group_by(table.c.kind, table.c.state)):
+                    found[f"{name} {kind} {state}"] = count
+        return found
+
+    async def known_events(self) -> int:
+        """How many of the acknowledged events have reached our inbox."""
+        ids = list(self.office.ledger.events.values())
+        async with self.engine.connect() as connection:
+            query = sa.select(sa.func.count()).select_from(inbox).where(inbox.c.source_id == sa.any_(sa.literal(ids, sa.ARRAY(sa.Text))))
+            return int(await connection.scalar(query) or 0)
+
+    async def _is_done(self) -> bool:
+        try:
+            return await self.known_events() == self.office.ledger.count and await self.open_rows() == {}
+        except (SQLAlchemyError, OSError):
+            return False
+
+    async def _progress(self) -> object:
+        try:
+            async with self.engine.connect() as connection:
+                ended = [
+                    await connection.scalar(sa.select(sa.func.count()).where(table.c.state.in_(("done", "sent"))))
+                    for table in (inbox, outbox)
+                ]
+            return ended, await self.open_rows()
+        except (SQLAlchemyError, OSError):
+            return None
+
+    async def _bad_rows(self) -> list[Any]:
+        bad = ("dead", "failed", "quarantine", "undecryptable")
+        async with self.engine.connect() as connection:
+            rows = list(await connection.execute(sa.select(dead_letter.c.queue, dead_letter.c.reason)))
+            for table in (inbox, outbox):
+                rows += await connection.execute(sa.select(table.c.kind, table.c.state).where(table.c.state.in_(bad)))
+        return rows
+
+    async def _assert_log_folds(self) -> None:
+        async with open_storage(self.product.settings) as storage, storage.engine.connect() as connection:
+            rows = (await connection.execute(sa.select(conversation))).all()
+            assert len(rows) == len(self.office.matters), "every customer has one conversation"
+            conversations = SqlConversations(connection, storage.keys)
+            for row in rows:
+                stored = as_conversation(row)
+                assert fold(await conversations.history(stored.id)) == stored
+
+    async def quiet(self) -> None:
+        """Nothing arrives any more."""
+        await settled(lambda: [len(view.events) for view in self.office.agents[0].rooms.values()], quiet_s=2)
+
+
+def _set_lease(settings_file: Path, lease_s: float) -> None:
+    lines = settings_file.read_text().splitlines()
+    kept = [line for line in lines if not line.startswith("lease_seconds")]
+    settings_file.write_text("\n".join([*kept, f"lease_seconds = {lease_s}", ""]))

@@ -1,0 +1,233 @@
+"""Customers and agents who do not stop writing while the ground shakes: every message numbered, some of them files, encrypted
+on both sides. What the homeserver acknowledged stands in the ledger; `arrived` reads everything back with their own devices."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from messenger.matrix.http import CLIENT
+from tests.support.keys import persistently
+from tests.support.ledger import Arrived, Ledger, digest, token_in
+from tests.support.people import People, Person
+from tests.support.timeline import Seen, seen
+from tests.support.waiting import eventually
+
+GROUP = "General"
+AHEAD = 4  # so many messages a sender writes without having seen the last ones arrive
+FILE_EVERY = 6
+LOOK_AGAIN_S = 0.05
+PATIENCE_S = 180.0
+
+
+@dataclass(slots=True)
+class Arrivals:
+    """Counts what the desk sent into a room or thread, as it comes, without opening it."""
+
+    person: Person
+    room: str
+    desk: str
+    thread: str | None = None
+    count: int = 0
+    _looked_at: int = 0
+
+    def now(self) -> int:
+        events = self.person.rooms[self.room].events
+        for event in islice(events.values(), self._looked_at, None):
+            relation = event["content"].get("m.relates_to") or {}
+            root = relation.get("event_id") if relation.get("rel_type") == "m.thread" else None
+            self.count += event["sender"] == self.desk and event["type"] == "m.room.encrypted" and root == self.thread
+        self._looked_at = len(events)
+        return self.count
+
+
+@dataclass(slots=True, kw_only=True)
+class Lane:
+    """One direction of one matter: who writes, where to, and where it must arrive."""
+
+    name: str
+    sender: Person
+    room: str
+    ledger: Ledger
+    arrivals: Arrivals
+    thread: str | None = None
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def write(self, *, file: bool = False) -> str:
+        async with self._turn:
+            token = self.ledger.next_token(self.name)
+            if not file:
+                self.ledger.acknowledged(token, await self.sender.say(self.room, token, thread=self.thread))
+                return token
+            data = _text_file(token)
+            event = await self.sender.send_file(
+                self.room, data, name=f"{token}.txt", mimetype="text/plain", thread=self.thread
+            )
+            self.ledger.acknowledged(token, event, digest=digest(data))
+            return token
+
+    @property
+    def ahead(self) -> int:
+        return len(self.ledger.sent.get(self.name, ())) - self.arrivals.now()
+
+
+@dataclass(slots=True, kw_only=True)
+class Matter:
+    """One customer's conversation: the chat on one side, the thread under its card on the other."""
+
+    customer: Person
+    chat: str
+    card: str
+    agent: Person
+    asks: Lane
+    answers: Lane
+
+
+class Office:
+    """The people of one installation. `open` brings a customer in, `talk` lets everybody write, `hush` ends it."""
+
+    def __init__(self, people: People, desk: str, room: str, agents: Sequence[Person]) -> None:
+        self.people, self.desk, self.room, self.agents = people, desk, room, agents
+        self.ledger, self.matters = Ledger(), list[Matter]()
+        self._talking: list[asyncio.Task[None]] = []
+        self._numbers = 0
+        self._is_open = False
+
+    # People come
+
+    async def open(self, *, owned: bool = True) -> Matter:
+        """A new customer's chat and first message; an agent claims it."""
+        self._numbers += 1
+        number = self._numbers
+        customer = await self.people.person(f"customer{number}", displayname=f"Customer {number}")
+        chat = await customer.start_direct_chat(self.desk, wait_until_joined=False)
+        await customer.wait_for_members(chat, [self.desk], timeout_s=PATIENCE_S)
+        agent = self.agents[number % len(self.agents)]
+        asks = self._lane(f"c{number}", customer, chat, None, Arrivals(agent, self.room, self.desk))
+        card = await self._card_with(agent, await asks.write())
+        asks.arrivals.thread = card
+        if owned:
+            await agent.react(self.room, card, "👀")
+        answers = self._lane(f"a{number}", agent, self.room, card, Arrivals(customer, chat, self.desk))
+        matter = Matter(customer=customer, chat=chat, card=card, agent=agent, asks=asks, answers=answers)
+        self.matters.append(matter)
+        if self._is_open:
+            self._let_talk(matter)
+        return matter
+
+    def let_in(self) -> None:
+        """As `open`, beside everything else."""
+        self._talking.append(asyncio.create_task(self._open_beside(), name="newcomer"))
+
+    async def _open_beside(self) -> None:
+        await self.open()
+
+    def _lane(self, name: str, sender: Person, room: str, thread: str | None, arrivals: Arrivals) -> Lane:
+        return Lane(name=name, sender=sender, room=room, ledger=self.ledger, arrivals=arrivals, thread=thread)
+
+    async def _card_with(self, agent: Person, token: str) -> str:
+        def card() -> str | None:
+            for event in list(agent.rooms[self.room].events.values()):
+                is_root = event["sender"] == self.desk and "m.relates_to" not in event["content"]
+                if is_root and event["type"] == "m.room.encrypted":
+                    if token in seen(agent.device, self.room, event).body:
+                        return str(event["event_id"])
+            return None
+
+        return await eventually(card, PATIENCE_S, what=f"a card for {token}")
+
+    # They write
+
+    def talk(self) -> None:
+        self._is_open = True
+        for matter in self.matters:
+            self._let_talk(matter)
+
+    async def hush(self) -> None:
+        """Everybody finishes the sentence."""
+        self._is_open = False
+        await asyncio.gather(*self._talking)
+        self._talking.clear()
+
+    async def abandon(self) -> None:
+        for task in self._talking:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, AssertionError):
+                await task
+
+    def _let_talk(self, matter: Matter) -> None:
+        for lane in (matter.asks, matter.answers):
+            self._talking.append(asyncio.create_task(self._talk(lane), name=lane.name))
+
+    async def _talk(self, lane: Lane) -> None:
+        dice = random.Random(lane.name)
+        while self._is_open:
+            if lane.ahead < AHEAD:
+                await lane.write(file=dice.randrange(FILE_EVERY) == 0)
+            else:
+                await asyncio.sleep(LOOK_AGAIN_S)
+
+    async def burst(self, lane: Lane, count: int) -> None:
+        """Without waiting for anybody."""
+        for _ in range(count):
+            await lane.write()
+
+    async def take_one_time_keys(self, count: int) -> None:
+        """Somebody uses up the desk's one-time keys."""
+        person = self.matters[0].customer
+        query = {"device_keys": {self.desk: []}}
+        answer = await persistently(lambda: person.server.call("POST", f"{CLIENT}/keys/query", query))
+        asked = {self.desk: dict.fromkeys(answer["device_keys"][self.desk], "signed_curve25519")}
+        for _ in range(count):
+            await persistently(
+                lambda: person.server.call("POST", f"{CLIENT}/keys/claim", {"one_time_keys": asked}), patience_s=60
+            )
+
+    # Reading back
+
+    async def arrived(self) -> dict[str, list[Arrived]]:
+        """Of every lane's target what is there, by the persons' own devices; every agent reads every thread."""
+        targets = await self._in_threads(self.agents[0])
+        for agent in self.agents[1:]:
+            assert await self._in_threads(agent) == targets, "the agents see different things"
+        for matter in self.matters:
+            everything = await matter.customer.read_back(matter.chat)
+            targets[matter.answers.name] = await self._tokens(matter.customer, everything)
+        return targets
+
+    async def _in_threads(self, agent: Person) -> dict[str, list[Arrived]]:
+        everything = await agent.read_back(self.room)
+        return {
+            matter.asks.name: await self._tokens(agent, [each for each in everything if each.thread == matter.card])
+            for matter in self.matters
+        }
+
+    async def _tokens(self, reader: Person, events: Sequence[Seen]) -> list[Arrived]:
+        arrived = []
+        for event in events:
+            token = token_in(event.body) if event.sender == self.desk and not event.replaces else None
+            if token is not None:
+                is_file = event.msgtype == "m.file"
+                arrived.append(Arrived(token, digest(await reader.download(event)) if is_file else ""))
+        return arrived
+
+    def unreadable(self) -> int:
+        """Events of the desk whose key has not come to somebody who should have it."""
+        views = [(agent, self.room) for agent in self.agents]
+        views += [(matter.customer, matter.chat) for matter in self.matters]
+        return sum(
+            not event.is_readable for person, room in views for event in person.events(room) if event.sender == self.desk
+        )
+
+
+def _text_file(token: str) -> bytes:
+    dice = random.Random(token)
+    lines = "".join(f"{token} {dice.randbytes(24).hex()}\n" for _ in range(20))
+    return lines.encode()
+
+
+def cards_of(events: Sequence[Mapping[str, Any]]) -> int:
+    return sum("m.relates_to" not in event["content"] for event in events)

@@ -1,0 +1,78 @@
+"""Exactly once, in order, whatever dies: the real program is killed at every crash point in turn, its homeserver and its
+database in between, while customers and agents keep writing in encrypted rooms."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import pytest
+
+from tests.crash.house import House
+
+pytestmark = pytest.mark.crash
+
+Stimulus = Callable[[House], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Where to die: at the `nth` hit. `before` makes sure that the point is reached."""
+
+    name: str
+    nth: int = 1
+    before: Stimulus | None = None
+
+    @property
+    def spec(self) -> str:
+        return f"{self.name}:{self.nth}"
+
+
+async def _newcomer(house: House) -> None:
+    house.office.let_in()
+
+
+async def _gap(house: House) -> None:
+    """More than one timeline holds."""
+    await house.office.burst(house.office.matters[0].asks, 60)
+
+
+async def _keys_run_out(house: House) -> None:
+    await house.office.take_one_time_keys(40)
+
+
+POINTS = (
+    Point("sync_received", 3), Point("todevice_saved", 2, _newcomer), Point("gap_page", 1, _gap), Point("decrypted", 2),
+    Point("inbox_inserted", 2), Point("token_written", 2), Point("ingest_committed", 2),
+    Point("inbox_claimed", 3), Point("conversation_locked", 3), Point("event_appended", 2), Point("effect_written", 3),
+    Point("outbox_inserted", 2), Point("process_committed", 4),
+    Point("outbox_claimed", 2), Point("olm_claimed", 1, _newcomer), Point("keys_encrypted", 1, _newcomer),
+    Point("keys_put", 1, _newcomer), Point("megolm_encrypted", 2), Point("http_inflight", 4), Point("http_answered", 3),
+    Point("sent_marked", 2), Point("send_committed", 3),
+    Point("downloaded", 2), Point("uploaded", 2), Point("otk_saved", 1, _keys_run_out),
+    Point("otk_uploaded", 1, _keys_run_out),
+)  # fmt: skip
+
+
+async def test_no_message_is_lost_doubled_or_moved_whatever_dies(house: House) -> None:
+    office = await house.open_office()
+    house.product.kill()
+    office.talk()
+    for number, point in enumerate(POINTS):
+        if point.before:
+            await point.before(house)
+        await house.dies_at(point.spec)
+        if number % 12 in (5, 8):
+            await _a_server_crashes(house, house.crash_homeserver if number % 12 == 5 else house.crash_database)
+    await house.product.start()
+    await office.hush()
+    await house.drain()
+    assert not await house.judge()
+    await house.assert_books_balance()
+
+
+async def _a_server_crashes(house: House, crash: Callable[[], Awaitable[None]]) -> None:
+    """The product lives on, and goes on working when the server is back."""
+    await house.product.start()
+    await crash()
+    await house.goes_on()
+    assert house.product.is_running
+    house.product.kill()
