@@ -23,6 +23,7 @@ from messenger.domain.ids import ConversationId, MessageId, number_for
 from messenger.domain.routing.rules import Arrival, route
 
 CUSTOMER = "customer"
+EDIT_TRIES = 3  # the message stands before its edit in the same lane: it is hardly ever on its way still
 CHAT_TRIES = 3_000  # about a day: we are in the room, so what makes it a chat is on its way or waits for the homeserver
 
 
@@ -51,8 +52,10 @@ async def customer_edited(turn: Turn, item: MessageEdited) -> None:
     """Shown as a message of its own that says so: what the team has read already is not changed behind its back."""
     trace = await turn.unit.messages.find_trace(item.account, item.target)
     if trace is None or trace.message is None or trace.conversation is None:
-        raise NotYet("edited message")
+        raise NotYet("edited message", tries=EDIT_TRIES)
     first = await turn.unit.messages.get(trace.message)
+    if trace.kind != "origin" or not await _is_author(turn, item.sender, first):
+        return
     id = MessageId(turn.unit.new_id("message", item.account, item.source_id))
     message = replace(first, id=id, content=item.content, at=item.at, is_edited=True)
     origin = replace(trace, remote_id=item.source_id, kind="origin", message=id)
@@ -122,6 +125,14 @@ async def _chat_of(turn: Turn, account: str, hints: Sequence[str]) -> Chat:
     if chat is None:
         raise NotYet("chat", tries=CHAT_TRIES, is_vital=True)
     return chat
+
+
+async def _is_author(turn: Turn, person: Handle, message: StoredMessage) -> bool:
+    """Only who wrote a message may change it (client-server API, "Validity of replacement events")."""
+    if message.author is not None:
+        return False
+    case = await turn.unit.conversations.case(message.conversation)
+    return person.value == (message.speaker or case.chat.person.value)
 
 
 async def _receive(turn: Turn, id: ConversationId, message: StoredMessage, trace: Trace) -> None:

@@ -103,6 +103,8 @@ class Deliverer:
                 await self.desk.redact(effect.room, effect.event, txn=txn)
             case fx.AnswerInRoom():
                 await self._answer_in_room(effect, txn)
+            case fx.TellGroup():
+                await self._tell_group(effect, txn)
             case fx.ProvideGroupRoom() | fx.SeatMember() | fx.UnseatMember():
                 return await self._arrange_group(effect)
             case _:
@@ -313,6 +315,19 @@ class Deliverer:
         text = render.notice(texts(case.group.language), effect.text, ref=case.conversation.number, link=link)
         said = Said(plain=text.plain, html=text.html, is_notice=True)
         await self.desk.post(Place(room=effect.room), said, txn=txn, policy=case.group.device_policy)
+
+    async def _tell_group(self, effect: fx.TellGroup, txn: str) -> None:
+        async with self.units() as unit:
+            group = await unit.people.group(GroupId(effect.group))
+            room = await unit.people.room_of_group(group.id)
+            seat = await unit.people.seat(group.id, effect.person)
+        if room is None or seat is None:
+            return
+        text = render.notice(
+            texts(group.language), effect.text, clock=None, **{"person": seat.agent.name, **effect.fields}
+        )
+        said = Said(plain=text.plain, html=text.html, mentions=[effect.person])
+        await self.desk.post(Place(room=room), said, txn=txn, policy=group.device_policy)
 
     async def _arrange_group(self, effect: fx.ProvideGroupRoom | fx.SeatMember | fx.UnseatMember) -> Outcome:
         async with self.units() as unit:

@@ -181,6 +181,19 @@ class ProvideGroupRoom(OfGroup):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TellGroup(OfGroup):
+    """A word of the desk in the group's room, to one person, outside any conversation."""
+
+    text: str
+    person: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def lane(self) -> str:
+        return f"told:{self.group}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeatMember(OfGroup):
     agent: UUID
 

@@ -10,6 +10,7 @@ from messenger.app.items import (
     ChatInvited,
     ChatReady,
     ChatRefused,
+    DeviceLeftOut,
     Item,
     KeyStillMissing,
     SendEnded,
@@ -18,7 +19,7 @@ from messenger.app.items import (
     StaffSaid,
     Unreadable,
 )
-from messenger.app.ports import InboxRow, UnitOfWork, Units
+from messenger.app.ports import InboxRow, StorageAway, UnitOfWork, Units
 from messenger.app.turn import NotYet, Turn
 from messenger.channels.messages import InboundMessage, MessageDeleted, MessageEdited, ReactionsChanged, Unsupported
 from messenger.observability.failpoints import fp
@@ -36,7 +37,8 @@ class HandlingFailed(Exception):
 
 
 async def handle_next(units: Units) -> InboxRow | None:
-    """Handles the head row of some lane. Returns it, or None if nothing is due. Raises HandlingFailed."""
+    """Handles the head row of some lane. Returns it, or None if nothing is due. Raises HandlingFailed and
+    StorageAway."""
     row = None
     try:
         async with units() as unit:
@@ -45,6 +47,8 @@ async def handle_next(units: Units) -> InboxRow | None:
                 return None
             fp("inbox_claimed")
             await _take_turn(unit, row)
+    except StorageAway:
+        raise
     except Exception as error:
         if row is None:
             raise
@@ -90,6 +94,8 @@ async def handle(turn: Turn, item: Item) -> None:
             await outcomes.send_ended(turn, item)
         case Unreadable():
             await _unreadable(turn, item)
+        case DeviceLeftOut():
+            await staff_side.device_left_out(turn, item)
         case KeyStillMissing():
             await _key_still_missing(turn, item)
         case MessageEdited():

@@ -105,6 +105,17 @@ class KeyStillMissing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceLeftOut:
+    """A device in a room that gets no keys; `code` is what it was told (Matrix spec, `m.room_key.withheld`)."""
+
+    account: str
+    room: str
+    user: str
+    device: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SendEnded:
     """An outbox row of a message reached its end. `code` is empty when it was accepted."""
 
@@ -128,5 +139,6 @@ Item = (
     | ChatRefused
     | Unreadable
     | KeyStillMissing
+    | DeviceLeftOut
     | SendEnded
 )

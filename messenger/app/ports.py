@@ -354,6 +354,11 @@ class ChatPort(Protocol):
     async def set_language(self, chat: ChatId, language: str) -> None: ...
 
 
+class StorageAway(Exception):
+    """The database does not answer. Nothing of what was asked is done; whoever asked tries again, and it counts as nobody's
+    failure."""
+
+
 class UnitOfWork(Protocol):
     @property
     def now(self) -> datetime: ...

@@ -1,7 +1,7 @@
 """What staff does at the places: write in a thread, react on a card, take a reaction back."""
 
-from messenger.app.effects import AnswerInRoom, React, RemoveReaction
-from messenger.app.items import StaffReacted, StaffRedacted, StaffSaid, Unreadable
+from messenger.app.effects import AnswerInRoom, React, RemoveReaction, TellGroup
+from messenger.app.items import DeviceLeftOut, StaffReacted, StaffRedacted, StaffSaid, Unreadable
 from messenger.app.orders import carry_out
 from messenger.app.ports import Seat, StoredMessage, Trace
 from messenger.app.staff_messages import actor_of, add_message, explain_refusal, group_of, mentions_us, refuse
@@ -16,6 +16,7 @@ from messenger.domain.staff_commands import Asked, Unknown, parse
 
 CLAIM_KEYS = frozenset({"👀", "🙋"})
 APPROVE_KEY = "📤"
+_LEFT_OUT = {"m.unverified": "S31.not_signed", "m.no_olm": "S31.no_keys"}
 # A claim and its taking back may be handled side by side; most redactions concern team chat, so the wait is short.
 REDACTION_TRIES = 10
 # Emoji differ by variation selectors and skin tones between keyboards; the meaning is the same.
@@ -77,6 +78,14 @@ async def staff_message_unreadable(turn: Turn, item: Unreadable) -> None:
     conversation, seat = await _conversation_and_seat(turn, trace.conversation, item.sender)
     if seat is not None:
         refuse(turn, conversation, "S25.staff", at=item.at.isoformat(), name=seat.agent.name)
+
+
+async def device_left_out(turn: Turn, item: DeviceLeftOut) -> None:
+    """Who reads nothing must know why. Customers' devices are all served; a silent one there is none of the team's care."""
+    text = _LEFT_OUT.get(item.code)
+    group = await turn.unit.people.group_of_room(item.room)
+    if group is not None and text is not None:
+        turn.effects.append(TellGroup(group=group.id, text=text, person=item.user, fields={"device": item.device}))
 
 
 async def _obey(turn: Turn, item: StaffSaid, conversation: Conversation, seat: Seat, asked: Asked) -> None:

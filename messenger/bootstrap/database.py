@@ -16,6 +16,7 @@ from messenger.storage.encryption import read_root_key
 from messenger.storage.installation import open_installation
 
 DATABASE = "stellwerk"
+KEY_CONNECTIONS = 2
 
 
 class SchemaIsOld(Exception):
@@ -72,7 +73,12 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
             await migration.upgrade(engine)
         if await migration.current(engine) != migration.head():
             raise SchemaIsOld("the database lacks migrations: stellwerk migrate up")
-        yield Storage(engine=engine, keys=DataKeys(engine, root), namespace=await open_installation(engine, root))
+        # A pool of its own: who asks for a key holds a connection already, and many of them would wait for each other.
+        for_keys = connect(engine.url.render_as_string(hide_password=False), pool_size=KEY_CONNECTIONS)
+        try:
+            yield Storage(engine=engine, keys=DataKeys(for_keys, root), namespace=await open_installation(engine, root))
+        finally:
+            await for_keys.dispose()
 
 
 async def migrate(settings: Settings, target: str = "head") -> None:

@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 from messenger.app.deliver import Deliverer, Organisation
+from messenger.app.items import DeviceLeftOut
+from messenger.app.ports import NewItem
 from messenger.bootstrap.database import Storage, open_storage
 from messenger.bootstrap.desk import identify, log_in
 from messenger.bootstrap.versions import check_versions
@@ -22,7 +24,7 @@ from messenger.matrix.identity.key_backup import KeyBackup
 from messenger.matrix.identity.values import Identity
 from messenger.matrix.media import MatrixMedia
 from messenger.matrix.room_book import RoomBook
-from messenger.matrix.sender import Encryptor, Sender
+from messenger.matrix.sender import Encryptor, LeftOut, Sender
 from messenger.matrix.sent_lookup import SentLookup
 from messenger.matrix.sync import InvitePolicy, SyncLoop
 from messenger.storage import leases
@@ -130,12 +132,13 @@ class DeskProcess:
         inbox_wake, outbox_wake = Wake(), Wake()
         book = RoomBook(self._http, self._store)
         self._encryptor, media = Encryptor(self._engine), MatrixMedia(self._http)
-        sender = Sender(self._http, book, self._encryptor)
+        self._left_out: asyncio.Queue[LeftOut] = asyncio.Queue()
+        sender = Sender(self._http, book, self._encryptor, on_left_out=self._left_out.put_nowait)
         lookup = SentLookup(self._http, self._engine, self._store)
         organisation = Organisation(name=self._settings.server.organisation, languages=_languages(self._settings))
         channel = MatrixChannel(self._http, sender, media, lookup, account=account, organisation=organisation.name)
-        units = SqlUnits(engine, keys, namespace=self._storage.namespace, desk=account)
-        self._outbox_queue = SqlOutboxQueue(engine, keys, desk=account, device=device_id)
+        self._units = units = SqlUnits(engine, keys, namespace=self._storage.namespace, desk=account)
+        self._outbox_queue = SqlOutboxQueue(engine, keys, desk=account, device=device_id, lease=self._lease)
         deliverer = Deliverer(
             units=units,
             desk=MatrixDesk(self._http, sender, media, book, self._engine, lookup),
@@ -166,6 +169,7 @@ class DeskProcess:
                 "backup": self._back_up,
                 "timers": self._fire_timers,
                 "identity": self._check_identity,
+                "left out": self._report_left_out,
             }
             for name, step in steps.items():
                 group.create_task(for_ever(name, step), name=name)
@@ -209,6 +213,14 @@ class DeskProcess:
     async def _fire_timers(self) -> None:
         await fire_due(self._storage.engine, self._storage.keys)
         await asyncio.sleep(TIMERS_EVERY_S)
+
+    async def _report_left_out(self) -> None:
+        """The inbox takes each report once, also over restarts."""
+        room, user, device, code = await self._left_out.get()
+        item = DeviceLeftOut(account=self._desk.user_id, room=room, user=user, device=device, code=code)
+        new = NewItem(source="left out", source_id=f"{room}|{user}|{device}|{code}", lane=f"left out:{room}", item=item)
+        async with self._units() as unit:
+            await unit.inbox.add([new])
 
     async def _check_identity(self) -> None:
         for finding in await check_identity(self._http, self._engine, self._identity):

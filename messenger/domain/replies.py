@@ -9,7 +9,8 @@ that could not be decrypted has no text to rule on.
     4  author is a clerk                                keep
     5  mode `explicit`, and not sent by !r              keep   (a draft)
     6  mode `owner`, and the author is not the owner    keep
-    7  mentions staff, or a line inside is a note       hold
+    7  mentions staff, or a line inside is a note
+       (or, after !r, a command)                        hold
     8  otherwise                                        send
 """
 
@@ -101,7 +102,7 @@ def rule(said: Said, standing: Standing) -> Ruling:
         return Ruling(Verdict.KEEP, "not_owner" if standing.has_owner else "no_owner")
     if said.mentions_staff:
         return Ruling(Verdict.HOLD, "mentions_staff")
-    if any(is_note(line) for line in said.text.splitlines()[1:]):
+    if _begins_as_command(said.text) or any(is_note(line) for line in said.text.splitlines()[1:]):
         return Ruling(Verdict.HOLD, "note_inside")
     return Ruling(Verdict.SEND, "answer")
 
@@ -111,7 +112,11 @@ def is_note(text: str) -> bool:
 
 
 def is_command(said: Said) -> bool:
-    return not (said.is_note or said.is_explicit) and _beginning(said.text).startswith(COMMAND_PREFIX)
+    return not (said.is_note or said.is_explicit) and _begins_as_command(said.text)
+
+
+def _begins_as_command(text: str) -> bool:
+    return _beginning(text).startswith(COMMAND_PREFIX)
 
 
 def _beginning(text: str) -> str:

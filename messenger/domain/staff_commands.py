@@ -35,6 +35,7 @@ COMMANDS = (
     StaffCommand(name="help", aliases=("?", "hilfe", "帮助"), who="all"),
 )
 
+_LONGEST_WORD = 100
 _BY_WORD = {word: command for command in COMMANDS for word in (command.name, *command.aliases)}
 
 
@@ -60,13 +61,15 @@ class Unknown:
 
 def parse(text: str) -> Asked | Unknown:
     """Reads a message that begins with `!` or `！`. Never raises."""
-    head, _, rest = text.lstrip().lstrip("!！").lstrip().partition("\n")
-    word, _, arguments = head.partition(" ")
-    word = word.casefold()
+    word, arguments = _split(text.lstrip().lstrip("!！").lstrip())
     command = _BY_WORD.get(word)
-    if command is None:
-        return Unknown(word[:40], _closest(word))
-    return Asked(command, "\n".join(part for part in (arguments.strip(), rest) if part).strip())
+    return Asked(command, arguments) if command else Unknown(word[:40], _closest(word))
+
+
+def _split(text: str) -> tuple[str, str]:
+    """The first word and what follows it, at any white space: Chinese keyboards type a wide one."""
+    word = next(iter(text[: 2 * _LONGEST_WORD].split(maxsplit=1)), "")
+    return word.casefold(), text[len(word) :].strip()
 
 
 def _closest(word: str) -> str:

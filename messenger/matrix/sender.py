@@ -3,13 +3,15 @@ sees the same transaction id in every retry."""
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from messenger.channels.errors import BadCredentials, ChannelError, Quota, Rejected, Temporary
 from messenger.domain.people import DevicePolicy
+from messenger.matrix.crypto.sharing import RecipientsUnknown
+from messenger.matrix.crypto.state import MemoryLost
 from messenger.matrix.engine import CryptoEngine, Sealed, SendRequest
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError, Unreachable, path
 from messenger.matrix.room_book import RoomBook
@@ -76,9 +78,22 @@ def _answer(waiting: _Waiting, result: Sealed | BaseException) -> None:
         waiting.done.set_result(result)
 
 
+LeftOut = tuple[str, str, str, str]  # room, user, device, code
+
+
 class Sender:
-    def __init__(self, http: HomeserverClient, book: RoomBook, encryptor: Encryptor) -> None:
-        self._http, self._book, self._encryptor = http, book, encryptor
+    """`on_left_out` hears of each device that gets no keys, once in this process."""
+
+    def __init__(
+        self,
+        http: HomeserverClient,
+        book: RoomBook,
+        encryptor: Encryptor,
+        *,
+        on_left_out: Callable[[LeftOut], None],
+    ) -> None:
+        self._http, self._book, self._encryptor, self._on_left_out = http, book, encryptor, on_left_out
+        self._told: set[LeftOut] = set()
 
     async def send(self, room_id: str, type: str, content: Mapping[str, Any], *, txn: str, policy: DevicePolicy) -> str:
         """Returns the event id. A repeat with the same `txn` returns the first event's. Raises ChannelError."""
@@ -102,6 +117,7 @@ class Sender:
                     history_shared=room.is_history_shared,
                 )
             )
+            self._tell_left_out(room_id, sealed)
             fp("http_inflight")
             answer = await self._http.call(
                 "PUT", f"{CLIENT}/rooms/{path(room_id, 'send', 'm.room.encrypted', txn)}", sealed.content
@@ -109,7 +125,14 @@ class Sender:
             fp("http_answered")
         except (MatrixError, Unreachable) as error:
             raise as_channel_error(error) from error
+        except (MemoryLost, RecipientsUnknown) as error:
+            raise Temporary("unreachable", raw_code=type(error).__name__) from error
         return str(answer["event_id"])
+
+    def _tell_left_out(self, room_id: str, sealed: Sealed) -> None:
+        for left_out in {(room_id, *device) for device in sealed.unreached} - self._told:
+            self._told.add(left_out)
+            self._on_left_out(left_out)
 
     async def send_clear(self, room_id: str, type: str, content: Mapping[str, Any], *, txn: str) -> str | None:
         """Only for reactions: Matrix has no encrypted ones. None: the same reaction is there already."""

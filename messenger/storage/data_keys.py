@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from messenger.storage.database import transaction
 from messenger.storage.encryption import Key, kid_of, new_secret
 from messenger.storage.models.keys import data_key
 
@@ -31,14 +32,14 @@ class DataKeys:
         if scope in self._by_scope:
             self._by_scope.move_to_end(scope)
             return self._by_scope[scope]
-        async with self._engine.begin() as connection:
+        async with transaction(self._engine) as connection:
             return await self._find(connection, scope) or await self._make(connection, scope)
 
     async def open(self, record: bytes, *, where: str) -> bytes:
         """Opens a record by the key that it names. Raises CannotOpen."""
         key = self._by_kid.get(kid_of(record))
         if key is None:
-            async with self._engine.begin() as connection:
+            async with transaction(self._engine) as connection:
                 key = await self._load(connection, data_key.c.kid == kid_of(record))
         return key.open(record, where=where)
 

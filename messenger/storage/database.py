@@ -1,9 +1,18 @@
 """One engine per process. Reads are short, transactions shorter: none is open while something is awaited outside."""
 
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from messenger.app.ports import StorageAway
 
 # A stopped process must not keep its locks (the fence of a desk among them) for longer than this.
 IDLE_IN_TRANSACTION_MS = 10_000
+# PostgreSQL, appendix A: connection exceptions, operator intervention (shutdown, crash, start), too many connections.
+_AWAY = ("08", "57P", "53300")
 
 
 def connect(url: str, *, pool_size: int = 10, application: str = "stellwerk") -> AsyncEngine:
@@ -18,3 +27,22 @@ def connect(url: str, *, pool_size: int = 10, application: str = "stellwerk") ->
         hide_parameters=True,
         connect_args={"server_settings": settings, "timeout": 10},
     )
+
+
+@asynccontextmanager
+async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """As `engine.begin`. Raises StorageAway when the database goes away, before or inside."""
+    try:
+        async with engine.begin() as connection:
+            yield connection
+    except (DBAPIError, NoFreeConnection, OSError) as error:
+        if _is_away(error):
+            raise StorageAway(type(error.__cause__ or error).__name__) from error
+        raise
+
+
+def _is_away(error: DBAPIError | NoFreeConnection | OSError) -> bool:
+    if not isinstance(error, DBAPIError):
+        return True
+    code = getattr(error.orig, "sqlstate", None) or ""
+    return error.connection_invalidated or code.startswith(_AWAY)

@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app.ports import InboxRow
+from messenger.storage.database import transaction
 from messenger.storage.models.queues import dead_letter, inbox
 
 
@@ -12,7 +13,7 @@ class SqlInboxQueue:
         self._engine = engine
 
     async def give_back(self, row: InboxRow, error: str, *, tries: int) -> None:
-        async with self._engine.begin() as connection:
+        async with transaction(self._engine) as connection:
             again = inbox.update().where(inbox.c.id == row.id, inbox.c.state == "new")
             if row.attempts + 1 < tries:
                 wait = sa.func.make_interval(0, 0, 0, 0, 0, 0, 2.0**row.attempts)

@@ -132,29 +132,27 @@ _CLAIM = (
 )
 
 
-async def claim(engine: AsyncEngine, keys: DataKeys, *, desk: str, device: str, most: int) -> list[OutboxRow]:
-    """Claims the head rows of up to `most` lanes and commits."""
+async def claim(
+    connection: AsyncConnection, keys: DataKeys, *, desk: str, device: str, most: int
+) -> list[OutboxRow]:
+    """Claims the head rows of up to `most` lanes; the caller commits."""
     token = uuid4()
-    async with engine.begin() as connection:
-        found = (
-            await connection.execute(_CLAIM, {"for_desk": desk, "device": device, "token": token, "most": most})
-        ).all()
-    rows = []
-    for row in sorted(found, key=lambda row: row.id):
-        effect = load_effect(row.kind, await keys.open(row.enc_body, where=outbox_place(row.txn)))
-        rows.append(
-            OutboxRow(
-                id=row.id,
-                txn=row.txn,
-                token=token,
-                attempts=row.attempts,
-                made_at=row.made_at,
-                first_try_at=row.first_try_at,
-                device_id=row.device_id,
-                effect=effect,
-            )
-        )
-    return rows
+    claimed = {"for_desk": desk, "device": device, "token": token, "most": most}
+    found = (await connection.execute(_CLAIM, claimed)).all()
+    return [await _opened(keys, row, token) for row in sorted(found, key=lambda row: row.id)]
+
+
+async def _opened(keys: DataKeys, row: Any, token: UUID) -> OutboxRow:
+    return OutboxRow(
+        id=row.id,
+        txn=row.txn,
+        token=token,
+        attempts=row.attempts,
+        made_at=row.made_at,
+        first_try_at=row.first_try_at,
+        device_id=row.device_id,
+        effect=load_effect(row.kind, await keys.open(row.enc_body, where=outbox_place(row.txn))),
+    )
 
 
 async def take_back_claims(engine: AsyncEngine, *, desk: str) -> None:

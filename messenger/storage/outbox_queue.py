@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,7 +16,9 @@ from messenger.app.ports import OutboxRow
 from messenger.observability.failpoints import fp
 from messenger.storage import outbox as rows
 from messenger.storage.data_keys import DataKeys
+from messenger.storage.database import transaction
 from messenger.storage.inbox import add_rows, sealed_row
+from messenger.storage.leases import Lease, fence
 from messenger.storage.messages import add_traces, remove_traces
 from messenger.storage.models.conversations import conversation
 from messenger.storage.models.people import skill_group
@@ -37,12 +40,15 @@ class Ending:
 
 
 class SqlOutboxQueue:
-    def __init__(self, engine: AsyncEngine, keys: DataKeys, *, desk: str, device: str) -> None:
-        self._engine, self._keys, self._desk, self._device = engine, keys, desk, device
+    """Of one desk. Every transaction begins with the fence: a process that lost the lease claims and settles nothing."""
+
+    def __init__(self, engine: AsyncEngine, keys: DataKeys, *, desk: str, device: str, lease: Lease) -> None:
+        self._engine, self._keys, self._desk, self._device, self._lease = engine, keys, desk, device, lease
         self._ended: asyncio.Queue[tuple[Ending, asyncio.Future[None]]] = asyncio.Queue()
 
     async def claim(self, most: int) -> Sequence[OutboxRow]:
-        claimed = await rows.claim(self._engine, self._keys, desk=self._desk, device=self._device, most=most)
+        async with self._fenced() as connection:
+            claimed = await rows.claim(connection, self._keys, desk=self._desk, device=self._device, most=most)
         if claimed:
             fp("outbox_claimed")
         return claimed
@@ -55,7 +61,7 @@ class SqlOutboxQueue:
 
     async def retry(self, row: OutboxRow, at: datetime, code: str) -> None:
         """The row waits. If a newer row shows the same thing already, this one is over."""
-        async with self._engine.begin() as connection:
+        async with self._fenced() as connection:
             try:
                 async with connection.begin_nested():
                     await connection.execute(
@@ -82,8 +88,14 @@ class SqlOutboxQueue:
             if not done.done():
                 done.set_result(None)
 
+    @asynccontextmanager
+    async def _fenced(self) -> AsyncIterator[AsyncConnection]:
+        async with transaction(self._engine) as connection:
+            await fence(connection, self._lease)
+            yield connection
+
     async def _write(self, endings: Sequence[Ending]) -> None:
-        async with self._engine.begin() as connection:
+        async with self._fenced() as connection:
             held = [ending for ending in endings if await self._is_over(connection, ending)]
             await self._leave_behind(connection, [ending.outcome for ending in held])
             buried = [

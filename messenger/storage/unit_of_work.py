@@ -11,6 +11,7 @@ from messenger.observability.time import utc_now
 from messenger.storage.chats import ChatRows
 from messenger.storage.conversations import SqlConversations
 from messenger.storage.data_keys import DataKeys
+from messenger.storage.database import transaction
 from messenger.storage.inbox import SqlInbox
 from messenger.storage.messages import SqlMessages
 from messenger.storage.outbox import SqlOutbox
@@ -49,5 +50,5 @@ class SqlUnits:
 
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator[SqlUnit]:
-        async with self._engine.begin() as connection:
+        async with transaction(self._engine) as connection:
             yield SqlUnit(connection, self._keys, namespace=self._namespace, desk=self._desk, now=self._clock())

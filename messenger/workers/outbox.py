@@ -8,7 +8,7 @@ from typing import Protocol
 
 from messenger.app.deliver import Deliverer, Outcome, ended
 from messenger.app.effects import SendToCustomer
-from messenger.app.ports import OutboxRow
+from messenger.app.ports import OutboxRow, StorageAway
 from messenger.app.reconcile import already_sent
 from messenger.channels.errors import BadCredentials, ChannelError, LeaseLost, Rejected, Temporary, Uncertain
 from messenger.observability.time import utc_now
@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 32
 OWN_TRIES = 5
+GIVE_BACK_PAUSE_S = 1.0
 GIVE_UP_AFTER = timedelta(hours=24)
 # Synapse forgets transaction ids after 24 hours, and keeps them per device.
 REMEMBERED_FOR = timedelta(hours=20)
@@ -66,14 +67,26 @@ class OutboxWorker:
             await self._settle(row)
         except LeaseLost as lost:
             self._lost = lost
-        except Exception as error:  # the database is away: the claim expires, the row comes again
+        except Exception as error:  # the database is away
             log.error("outbox row cannot be settled", extra={"row_id": row.id, "error": type(error).__name__})
+            await self._give_back(row)
         self._wake.hint()
+
+    async def _give_back(self, row: OutboxRow) -> None:
+        """As soon as the database is back the row is free again, under its old transaction id. Without us its claim
+        expires."""
+        while self._lost is None:
+            try:
+                return await self._queue.retry(row, utc_now(), "storage_away")
+            except LeaseLost as lost:
+                self._lost = lost
+            except Exception:  # noqa: BLE001 - still away; the cause was logged
+                await asyncio.sleep(GIVE_BACK_PAUSE_S)
 
     async def _settle(self, row: OutboxRow) -> None:
         try:
             outcome = await self._deliver(row)
-        except LeaseLost:
+        except (LeaseLost, StorageAway):
             raise
         except Rejected as error:
             await self._fail(row, error.code)

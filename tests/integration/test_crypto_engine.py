@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from messenger.matrix.crypto.engine import NioEngine
 from messenger.matrix.crypto.one_time_keys import StoreIsOlder
 from messenger.matrix.crypto.store import PickleKey
-from messenger.matrix.engine import RoomKey
+from messenger.matrix.engine import RoomKey, SyncCrypto
 from messenger.matrix.http import Unreachable
 from tests.integration.crypto_homeserver import FakeHomeserver
 from tests.integration.crypto_world import DESK, DESK_DEVICE, ROOM, Clock, Peer, World, a_world, event_of, message
@@ -183,6 +183,25 @@ async def test_a_batch_whose_commit_failed_comes_again_and_is_decrypted(sql_worl
     assert after.state == "new"
 
 
+async def test_memory_is_thrown_away_when_the_work_inside_exclusive_fails(sql_world: World) -> None:
+    """Also when nobody calls `reload`: else a key that was never saved would count as known."""
+    anna = Peer(sql_world.server, ANNA)
+    batch = SyncCrypto(to_device=[anna.share_key()], events=[event := anna.say("hello")])
+    await sql_world.engine.prepare(batch)
+
+    async def fail() -> None:
+        async with sql_world.engine.exclusive(), sql_world.store.unit() as unit:
+            await sql_world.engine.receive(unit, batch)
+            await sql_world.engine.flush(unit)
+            raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        await fail()
+    await sql_world.sync(to_device=batch.to_device, events=[event])
+    await sql_world.restart()
+    assert [each.state for each in await sql_world.sync(events=[event])] == ["new"]
+
+
 async def test_a_send_whose_commit_failed_fails_and_its_repeat_is_read(sql_world: World) -> None:
     anna = Peer(sql_world.server, ANNA)
     await sql_world.send("one", ANNA)
@@ -190,6 +209,17 @@ async def test_a_send_whose_commit_failed_fails_and_its_repeat_is_read(sql_world
     assert isinstance(await sql_world.send("two", ANNA), ConnectionError)
     sealed = await sql_world.send("two", ANNA)
     assert anna.read(sealed) == "two"
+
+
+async def test_a_commit_that_fails_during_a_key_share_fails_only_that_room(sql_world: World) -> None:
+    anna, ben = Peer(sql_world.server, ANNA), Peer(sql_world.server, "@ben:test")
+    await sql_world.send("known", ben.user_id, room_id="!ben:test")
+    store_of(sql_world).fail_next = 1
+    requests = [message("new", ANNA), message("old", ben.user_id, room_id="!ben:test")]
+    hers, his = await sql_world.engine.encrypt(requests)
+    assert isinstance(hers, ConnectionError)
+    assert ben.read(his, "!ben:test") == "old"
+    assert anna.read(await sql_world.send("again", ANNA)) == "again"
 
 
 async def test_in_the_steady_state_a_group_of_sends_is_one_transaction(sql_world: World) -> None:
@@ -307,6 +337,13 @@ async def test_a_key_from_the_backup_opens_messages_but_vouches_for_nobody(world
     assert await world.engine.import_keys([key]) == 0
 
 
+async def test_a_key_that_somebody_forwarded_to_the_backup_binds_nobody(world: World, anna: Peer) -> None:
+    key, event = room_key(anna), anna.say("old message")
+    await world.engine.import_keys([replace(key, forwarding_chain=["A" * 43])])
+    [decrypted] = await world.sync(events=[event])
+    assert (decrypted.state, decrypted.reason) == ("quarantine", "forwarded")
+
+
 async def test_a_key_from_the_backup_becomes_authentic_when_its_sender_sends_it(world: World, anna: Peer) -> None:
     anna.cross_sign()
     key, event = room_key(anna), anna.say("old message")
@@ -319,7 +356,6 @@ async def test_a_key_from_the_backup_becomes_authentic_when_its_sender_sends_it(
 
 async def test_a_forged_key_in_the_backup_gives_way_to_the_senders_own(world: World, anna: Peer) -> None:
     """Same session id, another ratchet: only the session's creator can sign the true one."""
-    true_key, event = anna.share_key(), anna.say("hello")
     session = vodozemac.InboundGroupSession(anna.outbound(ROOM).session.session_key)
     exported = bytearray(session.export_at(session.first_known_index).to_base64().encode())  # type: ignore[union-attr]
     exported[60] = ord("A") if exported[60] != ord("A") else ord("B")
@@ -331,6 +367,7 @@ async def test_a_forged_key_in_the_backup_gives_way_to_the_senders_own(world: Wo
         session_key=exported.decode(),
         first_index=0,
     )
+    true_key, event = anna.share_key(), anna.say("hello")
     assert await world.engine.import_keys([forged]) == 1
     await world.sync(to_device=[true_key])
     await world.restart()

@@ -8,7 +8,7 @@ import pytest
 import vodozemac
 
 from messenger.matrix.crypto.state import Limits
-from tests.integration.crypto_world import DESK, DESK_DEVICE, ROOM, Peer, World, a_world, event_of
+from tests.integration.crypto_world import DESK, DESK_DEVICE, ROOM, Identity, Peer, World, a_world, event_of
 
 ANNA, EVE = "@anna:test", "@eve:test"
 
@@ -262,6 +262,22 @@ class Liar(Peer):
     @property
     def ed25519(self) -> str:
         return "A" * 43
+
+
+async def test_a_session_keeps_its_flag_for_sharing_when_an_earlier_copy_comes(world: World, anna: Peer) -> None:
+    earlier, _ = anna.share_key(), anna.say("hello")
+    await world.sync(to_device=[anna.share_key(**{"m.shared_history": True})])
+    await world.sync(to_device=[earlier])
+    assert [(key.first_index, key.shared_history) for key in await world.engine.keys_to_back_up(5)] == [(0, True)]
+
+
+async def test_after_a_changed_master_key_no_old_device_counts_as_signed_by_its_owner(world: World, anna: Peer) -> None:
+    anna.cross_sign()
+    await world.sync(to_device=[anna.share_key()], events=[anna.say("hello")])
+    del world.server.device_keys[ANNA][anna.device_id]
+    Identity(world.server, ANNA)
+    [decrypted] = await world.sync(events=[anna.say("last words")], changed=[ANNA])
+    assert (decrypted.state, decrypted.owner_signed) == ("new", False)
 
 
 async def test_an_unknown_device_makes_a_message_wait_until_the_device_is_known(world: World, anna: Peer) -> None:

@@ -245,6 +245,7 @@ async def test_a_device_without_one_time_keys_is_asked_with_growing_pauses_and_t
         world.clock.now += 10
     assert world.server.calls["keys/claim"] == 5  # at 0, 30, 90, 210 and 450 seconds
     assert len(world.server.take_to_device(BEN, dry.device_id)) == 1
+    assert world.server.calls["sendToDevice/m.room_key.withheld"] == 1
 
 
 async def test_a_device_that_opens_a_session_to_us_is_served_at_once(world: World) -> None:

@@ -59,6 +59,7 @@ FIELDS: dict[str, str | int | datetime] = {
     "word": "cliam",
     "guess": "claim",
     "usage": "!note TEXT",
+    "device": "ABCDEFGHIJ",
     "action": "release",
     "link": "https://matrix.to/#/x?via=a&b",
     "person": "Ben Li",

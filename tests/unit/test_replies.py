@@ -109,6 +109,11 @@ def test_words_and_files_of_the_owner_leave(type: str) -> None:
     assert rule(Said(type=type, text=""), OWNER).verdict is Verdict.SEND
 
 
+def test_an_ordered_reply_that_looks_like_a_command_is_held() -> None:
+    said = Said(type="m.text", text="!note she is my aunt", is_explicit=True)
+    assert rule(said, OWNER) == Ruling(Verdict.HOLD, "note_inside")
+
+
 def test_a_mention_of_a_colleague_is_held() -> None:
     said = Said(type="m.text", text="Ben, what do you think?", mentions_staff=True)
     assert rule(said, OWNER) == Ruling(Verdict.HOLD, "mentions_staff")

@@ -1,0 +1,128 @@
+"""One owner, whatever races: claims, releases and messages against one conversation in the real database."""
+
+import random
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from messenger.app import effects as fx
+from messenger.app.items import ChatInvited, StaffRedacted
+from messenger.channels.messages import Handle
+from messenger.domain.conversation import State, fold
+from messenger.domain.events import ConversationClaimed, ConversationReleased, ReplyAccepted
+from messenger.observability.time import utc_now
+from tests.integration.staff_desk import (
+    AT,
+    DESK,
+    ROOM,
+    StaffDesk,
+    customer_says,
+    staff_reacts,
+    staff_says,
+)
+
+AGENTS = [f"@agent{number}:x" for number in range(25)]
+WORKERS = 4
+
+
+@pytest.fixture
+async def desk(database: AsyncEngine) -> AsyncIterator[StaffDesk]:
+    yield StaffDesk(database)
+
+
+async def test_of_a_thousand_racing_claims_exactly_one_wins(desk: StaffDesk) -> None:
+    id = await desk.set_up(AGENTS)
+    claims = [
+        staff_reacts(agent, random.choice("👀🙋")) if number % 2 else staff_says(agent, "!claim")
+        for number in range(1000 // len(AGENTS))
+        for agent in AGENTS
+    ]
+    random.Random(7).shuffle(claims)
+    await desk.put(*claims)
+    assert await desk.work(WORKERS) == 1000
+    state, log = await desk.state_and_log(id)
+    winners = [entry.event for entry in log if isinstance(entry.event, ConversationClaimed)]
+    assert len(winners) == 1
+    assert (state.owner, state.state) == (winners[0].agent, State.OPEN)
+    lost = [each for each in await desk.effects() if isinstance(each, fx.PostNotice) and each.text == "S3b"]
+    assert len(lost) == 1000 - 1000 // len(AGENTS), "everybody but the winner was told"
+    assert fold(log) == state
+
+
+async def test_a_wild_mixture_never_gives_two_owners_and_the_log_is_the_state(desk: StaffDesk) -> None:
+    id = await desk.set_up(AGENTS[:5])
+    chance = random.Random(11)
+    said = ["!claim", "!release", "!claim", "!release", "Hello", "// note", "!who", "!undo", "!nonsense"]
+    items = [staff_says(chance.choice(AGENTS[:5]), chance.choice(said)) for _ in range(300)]
+    items += [customer_says(f"$c{number}", "still here") for number in range(30)]
+    chance.shuffle(items)
+    await desk.put(*items)
+    await desk.work(WORKERS)
+    state, log = await desk.state_and_log(id)
+    owner = None
+    for entry in log:
+        match entry.event:
+            case ConversationClaimed(agent=agent):
+                assert owner is None
+                owner = agent
+            case ConversationReleased(agent=agent):
+                assert owner == agent
+                owner = None
+            case ReplyAccepted(author=author):
+                assert owner == author, "only the owner's words left"
+            case _:
+                pass
+    assert state.owner == owner
+    assert fold(log) == state
+    assert any(isinstance(entry.event, ConversationReleased) for entry in log), "the mixture was too tame"
+
+
+async def test_a_claim_that_is_taken_back_at_once_does_not_stay(desk: StaffDesk) -> None:
+    """The reaction and its redaction are in different lanes; the second may be looked at first."""
+    id = await desk.set_up(AGENTS[:1])
+    claim = staff_reacts(AGENTS[0], "👀")
+    back = StaffRedacted(account=DESK, room=ROOM, event="$back", target=claim.event, sender=AGENTS[0], at=AT)
+    await desk.put(back)
+    await desk.work(1)
+    await desk.put(claim)
+    await desk.work(1)
+    assert (await desk.state_and_log(id))[0].owner is not None
+    assert await desk.inbox_states("StaffRedacted") == ["new"], "it waits for its target"
+
+
+async def test_words_of_somebody_else_in_the_customers_room_are_marked(desk: StaffDesk) -> None:
+    await desk.set_up(AGENTS[:1])
+    await desk.put(customer_says("$friend", "I am her friend", sender="@friend:x"))
+    await desk.work(1)
+    relayed = [each for each in await desk.effects() if isinstance(each, fx.RelayToThread)]
+    async with desk.units() as unit:
+        flags = [(await unit.messages.get(each.message)).is_unverified for each in relayed]  # type: ignore[arg-type]
+    assert flags == [False, True]
+
+
+async def test_a_message_that_is_earlier_than_its_chat_is_never_dropped(desk: StaffDesk) -> None:
+    await desk.set_up(AGENTS[:1])
+    await desk.put(customer_says("$early", "before the chat", chat="!other"))
+    await desk.work(1)
+    assert await desk.inbox_states("InboundMessage") == ["done", "new"]
+
+
+async def test_a_server_that_floods_us_waits_in_its_own_lane(desk: StaffDesk) -> None:
+    await desk.set_up(AGENTS[:1])
+    later = utc_now() + timedelta(minutes=5)
+
+    def invitation(server: str, number: int, *, late: bool) -> ChatInvited:
+        sender = Handle(kind="mxid", value=f"@u{number}:{server}")
+        return ChatInvited(
+            account=DESK, chat=f"!{server}{number}", sender=sender, server=server, at=AT, not_before=later if late else None
+        )
+
+    for number in range(3):
+        await desk.put(invitation("flood.example", number, late=number > 0), lane="invite|flood.example")
+    await desk.put(invitation("quiet.example", 0, late=False), lane="invite|quiet.example")
+    await desk.work(WORKERS)
+    joined = [each.chat for each in await desk.effects() if isinstance(each, fx.JoinChat)]
+    assert sorted(joined) == ["!flood.example0", "!quiet.example0"]
+    assert await desk.inbox_states("ChatInvited") == ["done", "new", "new", "done"]

@@ -1,0 +1,140 @@
+"""Element's engine judges the running product: a customer and an agent as devices of Element, in its default mode and in
+the one that excludes insecure devices."""
+
+import hashlib
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from messenger.demo.synapse import Registered, Synapse
+from tests.interop.conftest import StartElement
+from tests.interop.oracle import Element, Isolation, Report
+from tests.support.product import Product
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.oracle
+
+BOTH_MODES = pytest.mark.parametrize("isolation", ["all", "signed"])
+PDF = b"%PDF-1.7\n" + bytes(range(256)) * 40 + b"\n%%EOF\n"
+
+
+class Desk:
+    """The product with one strict group, an agent and a customer, both with Element's engine."""
+
+    def __init__(self, product: Product, agent: Element, customer: Element, room: str) -> None:
+        self.product, self.agent, self.customer, self.room = product, agent, customer, room
+        self.chat = self.card = ""
+
+    async def open_chat(self) -> None:
+        self.chat = await self.customer.create_room(invite=(self.product.desk,), history="shared")
+        await self.customer.sees_member(self.chat, self.product.desk)
+        await self.customer.waits_for(
+            lambda each: each["ev"] == "event" and each["room"] == self.chat and "Linden Health" in text_of(each)
+        )
+
+    async def ask(self, text: str) -> str:
+        """The customer writes; returns the card that the agent sees."""
+        await self.customer.send(self.chat, text)
+        card = await self.agent.waits_for(
+            lambda each: each["ev"] == "event" and not each.get("thread") and text in text_of(each), what="the card"
+        )
+        self.card = str(card["id"])
+        return self.card
+
+    async def claim(self) -> None:
+        await self.agent.do("react", room=self.room, event=self.card, key="👀")
+        await self.in_thread("You have K-")
+
+    async def in_thread(self, text: str) -> Report:
+        return await self.agent.waits_for(
+            lambda each: each["ev"] == "event" and each.get("thread") == self.card and text in text_of(each), what=repr(text)
+        )
+
+    async def at_the_customers(self, text: str) -> Report:
+        return await self.customer.waits_for(
+            lambda each: each["ev"] == "event" and each["room"] == self.chat and text in text_of(each), what=repr(text)
+        )
+
+    async def shields(self, element: Element, room: str) -> set[str]:
+        """The colours next to everything that the desk has said."""
+        said = [
+            each["id"]
+            for each in element.reports
+            if each["ev"] == "event" and each["room"] == room and each["sender"] == self.product.desk
+        ]
+        assert said
+        return {(await element.shield(room, event))[0] for event in said}
+
+
+def text_of(report: Report) -> str:
+    return str(report["content"].get("body", ""))
+
+
+@pytest.fixture
+async def desk(
+    product: Product, synapse: Synapse, element: StartElement, isolation: Isolation
+) -> AsyncIterator[Desk]:
+    """The agent's device is signed by its owner, as the group's policy asks."""
+    account = await synapse.register(f"ben{secrets.token_hex(3)}", displayname="Ben Li")
+    agent = await element(account, isolation=isolation)
+    await product.add_group(
+        "General", [(agent.user_id, "Ben Li", "agent")], default=True, device_policy="cross-signed-tofu"
+    )
+    await product.start()
+    room = await product.group_room("General")
+    await agent.is_invited(room)
+    await agent.join(room)
+    customer = await element(await synapse.register(f"anna{secrets.token_hex(3)}"), isolation=isolation)
+    desk = Desk(product, agent, customer, room)
+    await desk.open_chat()
+    yield desk
+    await product.stop()
+
+
+@BOTH_MODES
+async def test_a_conversation_goes_both_ways_and_element_finds_nothing_to_warn_of(desk: Desk, tmp_path: Path) -> None:
+    await desk.ask("Grüße 你好 🎉")
+    assert text_of(await desk.in_thread(": Grüße 你好 🎉"))
+    await desk.claim()
+    await desk.agent.send(desk.room, "// she sounds worried", thread=desk.card)
+    await desk.agent.send(desk.room, "We are on it.", thread=desk.card)
+    assert text_of(await desk.at_the_customers("We are on it.")) == "Ben: We are on it."
+    (tmp_path / "letter.pdf").write_bytes(PDF)
+    await desk.customer.send_file(desk.chat, tmp_path / "letter.pdf", mime="application/pdf", caption="my letter")
+    shown = await desk.in_thread("my letter")
+    assert await desk.agent.sha256_of_file(desk.room, shown["id"]) == hashlib.sha256(PDF).hexdigest()
+    await desk.agent.send_file(desk.room, tmp_path / "letter.pdf", mime="application/pdf", thread=desk.card)
+    received = await desk.customer.waits_for(
+        lambda each: each["ev"] == "event" and each["room"] == desk.chat and each["content"].get("msgtype") == "m.file"
+        and each["sender"] == desk.product.desk
+    )
+    assert await desk.customer.sha256_of_file(desk.chat, received["id"]) == hashlib.sha256(PDF).hexdigest()
+    assert await desk.shields(desk.customer, desk.chat) == {"NONE"}
+    assert await desk.shields(desk.agent, desk.room) == {"NONE"}
+    assert desk.customer.undecryptable == [] and desk.agent.undecryptable == []
+    assert not [each for each in desk.customer.reports if each["ev"] == "event" and "worried" in text_of(each)]
+
+
+@pytest.mark.parametrize("isolation", ["signed"])
+async def test_the_operators_recovery_key_opens_the_desks_backup_in_element(
+    desk: Desk, synapse: Synapse, element: StartElement
+) -> None:
+    await desk.ask("an old question")
+    await desk.claim()
+    await desk.agent.send(desk.room, "an old answer", thread=desk.card)
+    await desk.at_the_customers("an old answer")
+    settings = desk.product.settings
+    recovery_key = settings.recovery_key_file(settings.desk()).read_text().strip()
+    account = Registered(desk.product.desk, (desk.product.folder / "desk.password").read_text())
+
+    async def reads_everything() -> bool:
+        operator = await element(account, recovery_key=recovery_key, bootstrap=False)
+        texts = await operator.texts(desk.chat)
+        return {"an old question", "Ben: an old answer"} <= set(texts) and bool(
+            operator.info["restored"]["backup_trusted"]
+        )
+
+    await eventually(reads_everything, timeout_s=60, what="the backup holds all keys")
+

@@ -1,0 +1,95 @@
+"""What an event makes happen outside, and in which order."""
+
+import dataclasses
+import typing
+from datetime import UTC, datetime
+
+import pytest
+
+from messenger.app import effects as fx
+from messenger.app.react import fate_after, react
+from messenger.domain import events as e
+from messenger.domain.conversation import Conversation, evolve
+from messenger.domain.replies import Fate
+from tests.unit.test_conversation import ANNA, ANNAS, ID, NEW, OPENED, QUEUED, given, message, received
+
+NOBODY_TOLD: frozenset[str] = frozenset()
+
+
+def effects_of(event: e.Event, before: Conversation | None, *, tell: frozenset[str] = NOBODY_TOLD) -> list[fx.Effect]:
+    version = before.version + 1 if before else 1
+    at = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    recorded = e.Recorded(conversation=ID, version=version, event=event, at=at, actor="test")
+    return list(react(event, before, evolve(before, recorded), tell=tell))
+
+
+def test_the_card_comes_before_the_message_below_it() -> None:
+    assert effects_of(OPENED, None) == []
+    assert effects_of(QUEUED, given(OPENED)) == [fx.PostCard(conversation=ID)]
+    shown = effects_of(received(1), given(OPENED, QUEUED))
+    assert shown[0] == fx.RelayToThread(conversation=ID, message=message(1))
+    assert shown[0].lane == fx.PostCard(conversation=ID).lane
+
+
+def test_a_second_message_does_not_edit_the_card_again() -> None:
+    assert effects_of(received(2), given(*NEW)) == [fx.RelayToThread(conversation=ID, message=message(2))]
+
+
+def test_a_message_after_our_answer_edits_the_card() -> None:
+    before = given(*ANNAS, e.ReplyAccepted(message=message(9), author=ANNA))
+    assert fx.EditCard(conversation=ID) in effects_of(received(2), before)
+
+
+def test_the_customer_hears_of_a_claim_only_where_the_group_says_so() -> None:
+    claimed = e.ConversationClaimed(agent=ANNA)
+    quiet, told = effects_of(claimed, given(*NEW)), effects_of(claimed, given(*NEW), tell=frozenset({"claim"}))
+    assert quiet == [fx.EditCard(conversation=ID), fx.PostContext(conversation=ID, agent=ANNA)]
+    assert told[-1] == fx.TellCustomer(chat=OPENED.chat, conversation=ID, text="C4", agent=ANNA)
+
+
+def test_only_an_accepted_reply_is_sent_to_the_customer() -> None:
+    """The narrow place: no other event of a staff message has an effect on the customer's side."""
+    of_messages: list[e.Event] = [
+        e.ReplyAccepted(message=message(9), author=ANNA),
+        e.NoteKept(message=message(9), author=ANNA, reason="note"),
+        e.ReplyHeld(message=message(9), author=ANNA, reason="mentions_staff"),
+        e.MessageDelivered(message=message(9)),
+        e.MessageFailed(message=message(9), code="left"),
+    ]
+    leaving = [
+        type(event)
+        for event in of_messages
+        for effect in effects_of(event, given(*ANNAS))
+        if isinstance(effect, fx.SendToCustomer | fx.TellCustomer)
+    ]
+    assert leaving == [e.ReplyAccepted]
+
+
+def test_a_held_message_rings_its_author() -> None:
+    effects = effects_of(e.ReplyHeld(message=message(9), author=ANNA, reason="note_inside"), given(*ANNAS))
+    assert effects[-1] == fx.PostNotice(conversation=ID, text="S8.note_inside", mention=ANNA)
+
+
+@pytest.mark.parametrize(
+    ("event", "fate"),
+    [
+        (e.ReplyAccepted(message=message(9), author=ANNA), Fate.QUEUED),
+        (e.NoteKept(message=message(9), author=ANNA, reason="note"), Fate.KEPT),
+        (e.ReplyHeld(message=message(9), author=ANNA, reason="note_inside"), Fate.HELD),
+        (e.MessageDelivered(message=message(9)), Fate.DELIVERED),
+        (e.MessageFailed(message=message(9), code="left"), Fate.FAILED),
+    ],
+)
+def test_every_event_of_a_staff_message_gives_it_a_fate_and_shows_it(event: e.Event, fate: Fate) -> None:
+    assert fate_after(event) is fate
+    shown = [effect for effect in effects_of(event, given(*ANNAS)) if isinstance(effect, fx.ShowFate)]
+    assert [effect.message for effect in shown] == [message(9)]
+
+
+def test_every_event_is_known_to_the_log_and_every_effect_has_a_lane() -> None:
+    assert set(e.NAMES.values()) == set(typing.get_args(e.Event))
+    kinds = [kind for kind in vars(fx).values() if isinstance(kind, type) and issubclass(kind, fx.Effect)]
+    concrete = [kind for kind in kinds if kind.__name__ not in ("Effect", "OfConversation", "OfGroup")]
+    for kind in concrete:
+        values = {field.name: ID if "UUID" in str(field.type) else "x" for field in dataclasses.fields(kind)}
+        assert kind(**values).lane, kind.__name__
