@@ -88,23 +88,27 @@ class RoomState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """One row that a batch brings. `raw` is kept while the event waits for its key; `ciphertext` names it (sender key,
-    session, index), so that the same ciphertext under another event id is refused."""
+    """One row that a batch brings. The event itself (`raw`) and its `session` (room id, session id) are kept while a key may
+    still make it readable: it `waits` for a missing key, or the key that came is not its sender's. `ciphertext` names
+    what was opened (room id, sender key, session id, index), so that the same under another event id is refused."""
 
     source_id: str
     lane: str
     item: Item
-    waits_for: tuple[str, str] | None = None  # (room id, session id)
+    session: tuple[str, str] | None = None
     raw: Mapping[str, Any] | None = None
-    ciphertext: tuple[str, str, str, int] | None = None  # (room id, sender key, session id, index)
+    waits: bool = False
+    ciphertext: tuple[str, str, str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parked:
-    """A row that waits for its key, with the event as it came."""
+    """A row that a key may still make readable, with the event as it came. `is_late`: its lane has gone on without it."""
 
     id: int
     room_id: str
+    state: str
+    is_late: bool
     raw: Mapping[str, Any]
 
 

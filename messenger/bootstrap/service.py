@@ -108,6 +108,7 @@ class DeskProcess:
         self._lasting = timedelta(seconds=settings.limits.lease_seconds)
         self._http = HomeserverClient(settings.matrix.homeserver)
         self._keeper: asyncio.Task[None] | None = None
+        self._is_cut_off = False
 
     async def start(self) -> None:
         """Logs in, opens the Olm machine, signs the device. The lease is kept from the first moment on."""
@@ -162,7 +163,7 @@ class DeskProcess:
         """Every worker for ever. Returns never; raises LeaseLost."""
         async with asyncio.TaskGroup() as group:
             steps: dict[str, Callable[[], Awaitable[object]]] = {
-                "sync": self._sync.once,
+                "sync": self._sync_once,
                 "encryptor": self._encryptor.step,
                 "outbox": self._outbox.step,
                 "settle": self._outbox_queue.step,
@@ -205,6 +206,17 @@ class DeskProcess:
     async def _watch_keeper(self) -> None:
         assert self._keeper is not None
         await asyncio.shield(self._keeper)
+
+    async def _sync_once(self) -> None:
+        """Every answer after a failure says that the homeserver is back: nothing waits any longer for it."""
+        try:
+            await self._sync.once()
+        except Exception:
+            self._is_cut_off = True
+            raise
+        if self._is_cut_off:
+            await self._outbox_queue.hurry()
+            self._is_cut_off = False
 
     async def _back_up(self) -> None:
         if not await self._backup.upload_pending():

@@ -40,7 +40,6 @@ def arrival(
     item = converter.item(opened)
     if item is None:
         return None
-    waits = opened is not None and opened.state == "waiting_key"
     ciphertext = (
         (room.room_id, opened.sender_key, opened.session_id, opened.index)
         if opened and opened.index is not None
@@ -50,10 +49,16 @@ def arrival(
         source_id=event["event_id"],
         lane=converter.lane,
         item=item,
-        raw=event if waits else None,
-        waits_for=(room.room_id, opened.session_id) if opened is not None and waits else None,
         ciphertext=ciphertext if opened is not None and opened.state == "new" else None,
+        **_kept(room, event, opened),
     )
+
+
+def _kept(room: RoomState, event: Mapping[str, Any], opened: Decrypted | None) -> dict[str, Any]:
+    """What a later key may still make readable."""
+    if opened is None or opened.state not in ("waiting_key", "quarantine") or not opened.session_id:
+        return {}
+    return {"session": (room.room_id, opened.session_id), "raw": event, "waits": opened.state == "waiting_key"}
 
 
 class _Converter:

@@ -126,7 +126,7 @@ class Sender:
         except (MatrixError, Unreachable) as error:
             raise as_channel_error(error) from error
         except (MemoryLost, RecipientsUnknown) as error:
-            raise Temporary("unreachable", raw_code=type(error).__name__) from error
+            raise Temporary("unreachable", raw_code=error.__class__.__name__) from error
         return str(answer["event_id"])
 
     def _tell_left_out(self, room_id: str, sealed: Sealed) -> None:

@@ -185,10 +185,10 @@ class SyncLoop:
         rooms = await unit.rooms([row.room_id for row in rows])
         for row in rows:
             opened = self._engine.decrypt(row.room_id, row.raw)
-            if opened.state == "waiting_key":
+            if opened.state == row.state:
                 continue
             room = rooms.get(row.room_id) or replace(NO_ROOM, room_id=row.room_id)
-            arrival = convert.arrival(self._account, room, row.raw, opened, is_late=True)
+            arrival = convert.arrival(self._account, room, row.raw, opened, is_late=row.is_late)
             if arrival is not None:
                 await unit.unpark(row, arrival)
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.app.ports import Arrival, Audience, CryptoRow, CryptoTable, NewItem, Parked, RoomState
@@ -28,6 +28,31 @@ KEY_TIMER = "KeyStillMissing"
 
 def _raw_place(source: str, source_id: str) -> str:
     return f"inbox|enc_raw|{source}|{source_id}"
+
+
+_wanted = (
+    sa.func.unnest(sa.bindparam("rooms", type_=ARRAY(sa.Text)), sa.bindparam("sessions", type_=ARRAY(sa.Text)))
+    .table_valued("room_id", "session_id")
+    .render_derived()
+)
+_PARKED = (
+    sa.select(
+        inbox.c.id,
+        inbox.c.source,
+        inbox.c.source_id,
+        inbox.c.room_id,
+        inbox.c.state,
+        inbox.c.enc_raw,
+        (inbox.c.next_at <= sa.func.now()).label("is_late"),
+    )
+    .where(
+        inbox.c.state.in_(("waiting_key", "quarantine")),
+        inbox.c.enc_raw.is_not(None),
+        inbox.c.source == sa.bindparam("of"),
+        sa.tuple_(inbox.c.room_id, inbox.c.session_id).in_(sa.select(_wanted.c.room_id, _wanted.c.session_id)),
+    )
+    .order_by(inbox.c.id)
+)
 
 
 class SqlDeskUnit:
@@ -58,25 +83,21 @@ class SqlDeskUnit:
         replayed = await self._replayed([arrival for arrival in arrivals if arrival.ciphertext])
         fresh = [arrival for arrival in arrivals if arrival.source_id not in replayed]
         await add_rows(self._connection, [await self._row(arrival) for arrival in fresh])
-        await self._watch([arrival for arrival in fresh if arrival.waits_for])
+        await self._watch([arrival for arrival in fresh if arrival.waits])
         fp("inbox_inserted")
         return len(replayed)
 
     async def parked(self, sessions: Sequence[tuple[str, str]]) -> Sequence[Parked]:
-        query = (
-            sa.select(inbox.c.id, inbox.c.source, inbox.c.source_id, inbox.c.room_id, inbox.c.enc_raw)
-            .where(
-                inbox.c.state == "waiting_key",
-                inbox.c.source == self._account,
-                sa.tuple_(inbox.c.room_id, inbox.c.session_id).in_(sessions),
-            )
-            .order_by(inbox.c.id)
-        )
-        rows = (await self._connection.execute(query)).all() if sessions else []
+        if not sessions:
+            return []
+        rooms, ids = zip(*sessions, strict=True)
+        rows = (await self._connection.execute(_PARKED, {"of": self._account, "rooms": rooms, "sessions": ids})).all()
         return [
             Parked(
                 id=row.id,
                 room_id=row.room_id,
+                state=row.state,
+                is_late=row.is_late,
                 raw=json.loads(await self._keys.open(row.enc_raw, where=_raw_place(row.source, row.source_id))),
             )
             for row in rows
@@ -116,18 +137,13 @@ class SqlDeskUnit:
         row = await sealed_row(
             self._keys, new, state="new", room_id=None, session_id=None, enc_raw=None, next_at=sa.func.now()
         )
-        if arrival.waits_for is None:
+        if arrival.session is None:
             return row
         key = await self._keys.of(QUEUE_SCOPE)
         raw = key.seal(json.dumps(arrival.raw).encode(), where=_raw_place(self._account, arrival.source_id))
-        room, session = arrival.waits_for
-        return row | {
-            "state": "waiting_key",
-            "room_id": room,
-            "session_id": session,
-            "enc_raw": raw,
-            "next_at": sa.func.now() + KEY_PATIENCE,
-        }
+        room, session = arrival.session
+        kept = row | {"room_id": room, "session_id": session, "enc_raw": raw}
+        return kept | {"state": "waiting_key", "next_at": sa.func.now() + KEY_PATIENCE} if arrival.waits else kept
 
     async def _watch(self, waiting: Sequence[Arrival]) -> None:
         """After a while of patience, the people at the place are told that something waits."""

@@ -14,10 +14,12 @@ class SqlInboxQueue:
 
     async def give_back(self, row: InboxRow, error: str, *, tries: int) -> None:
         async with transaction(self._engine) as connection:
-            again = inbox.update().where(inbox.c.id == row.id, inbox.c.state == "new")
+            # Another worker may have taken the row up and given it back in between: that was its failure, counted once.
+            unchanged = (inbox.c.id == row.id, inbox.c.state == "new", inbox.c.attempts == row.attempts)
+            again = inbox.update().where(*unchanged)
             if row.attempts + 1 < tries:
                 wait = sa.func.make_interval(0, 0, 0, 0, 0, 0, 2.0**row.attempts)
                 await connection.execute(again.values(attempts=inbox.c.attempts + 1, next_at=sa.func.now() + wait))
                 return
-            await connection.execute(again.values(state="dead"))
-            await connection.execute(dead_letter.insert().values(queue="inbox", row_id=row.id, reason=error))
+            if (await connection.execute(again.values(state="dead"))).rowcount:
+                await connection.execute(dead_letter.insert().values(queue="inbox", row_id=row.id, reason=error))

@@ -20,6 +20,8 @@ from messenger.storage.models.queues import outbox
 
 CLAIM_FOR = timedelta(seconds=120)
 _OPEN = ("new", "claimed", "unknown")
+# Text, not parameters: with those PostgreSQL's generic plans do not recognise the partial index any more.
+_WAITS = sa.text("state = 'new' AND merge_key IS NOT NULL")
 
 
 def outbox_place(txn: str) -> str:
@@ -64,10 +66,9 @@ class SqlOutbox:
         """A row that waits already will do. It is locked until we commit: who sends it must see our state, not the last."""
         if rows:
             new = insert(outbox).values(rows)
-            waits = sa.and_(outbox.c.state == "new", outbox.c.merge_key.is_not(None))
             await self._connection.execute(
                 new.on_conflict_do_update(
-                    index_elements=[outbox.c.merge_key], index_where=waits, set_={"merge_key": new.excluded.merge_key}
+                    index_elements=[outbox.c.merge_key], index_where=_WAITS, set_={"merge_key": new.excluded.merge_key}
                 )
             )
 
@@ -163,6 +164,13 @@ async def take_back_claims(engine: AsyncEngine, *, desk: str) -> None:
             .where(outbox.c.desk == desk, outbox.c.state == "claimed")
             .values(claimed_until=sa.func.now())
         )
+        await hurry(connection, desk=desk)
+
+
+async def hurry(connection: AsyncConnection, *, desk: str) -> None:
+    """What waits because the homeserver or the database was away is due now."""
+    waits = sa.and_(outbox.c.desk == desk, outbox.c.state == "new", outbox.c.code.in_(("unreachable", "storage_away")))
+    await connection.execute(outbox.update().where(waits).values(next_at=sa.func.now()))
 
 
 def mine(row: OutboxRow) -> sa.Update:

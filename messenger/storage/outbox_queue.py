@@ -72,6 +72,11 @@ class SqlOutboxQueue:
                     rows.mine(row).values(state="cancelled", code="superseded", claimed_until=None)
                 )
 
+    async def hurry(self) -> None:
+        """The homeserver answers again."""
+        async with self._fenced() as connection:
+            await rows.hurry(connection, desk=self._desk)
+
     async def step(self) -> None:
         """Writes what has ended; waits for the first."""
         batch = [await self._ended.get()]

@@ -76,11 +76,11 @@ def upgrade() -> None:
         postgresql_where=sa.text("state IN ('new', 'waiting_key')"),
     )
     op.create_index(
-        "ix_inbox_waiting_key",
+        "ix_inbox_unreadable",
         "inbox",
         ["room_id", "session_id"],
         unique=False,
-        postgresql_where=sa.text("state = 'waiting_key'"),
+        postgresql_where=sa.text("state IN ('waiting_key', 'quarantine')"),
     )
     op.create_table(
         "installation",
@@ -485,7 +485,9 @@ def downgrade() -> None:
     op.drop_table("megolm_seen")
     op.drop_table("lease")
     op.drop_table("installation")
-    op.drop_index("ix_inbox_waiting_key", table_name="inbox", postgresql_where=sa.text("state = 'waiting_key'"))
+    op.drop_index(
+        "ix_inbox_unreadable", table_name="inbox", postgresql_where=sa.text("state IN ('waiting_key', 'quarantine')")
+    )
     op.drop_index("ix_inbox_open_lane", table_name="inbox", postgresql_where=sa.text("state IN ('new', 'waiting_key')"))
     op.drop_index("ix_inbox_open", table_name="inbox", postgresql_where=sa.text("state = 'new'"))
     op.drop_table("inbox")

@@ -40,7 +40,7 @@ inbox = Table(
     UniqueConstraint("source", "source_id"),
     Index("ix_inbox_open", "id", postgresql_where=text("state = 'new'")),
     Index("ix_inbox_open_lane", "lane", "id", postgresql_where=text("state IN ('new', 'waiting_key')")),
-    Index("ix_inbox_waiting_key", "room_id", "session_id", postgresql_where=text("state = 'waiting_key'")),
+    Index("ix_inbox_unreadable", "room_id", "session_id", postgresql_where=text("state IN ('waiting_key', 'quarantine')")),
     postgresql_with=_QUEUE_STORAGE,
 )
 
