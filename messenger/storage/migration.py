@@ -13,16 +13,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 _PACKAGE = Path(__file__).parents[1]
 
 
-def _config(connection: Connection | None = None) -> Config:
+def config(connection: Connection | None = None) -> Config:
+    """Alembic's configuration. With a connection its commands run there; without one only text is made."""
     installed, checkout = _PACKAGE / "_migrations", _PACKAGE.parent / "migrations"
-    config = Config()
-    config.set_main_option("script_location", str(installed if installed.exists() else checkout))
-    config.attributes["connection"] = connection
-    return config
+    settings = Config()
+    settings.set_main_option("script_location", str(installed if installed.exists() else checkout))
+    settings.attributes["connection"] = connection
+    return settings
 
 
 def head() -> str:
-    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+    return ScriptDirectory.from_config(config()).get_current_head() or ""
 
 
 async def current(engine: AsyncEngine) -> str | None:
@@ -33,13 +34,12 @@ async def current(engine: AsyncEngine) -> str | None:
 
 async def upgrade(engine: AsyncEngine, target: str = "head") -> None:
     async with engine.begin() as connection:
-        await connection.run_sync(lambda sync: command.upgrade(_config(sync), target))
+        await connection.run_sync(lambda sync: command.upgrade(config(sync), target))
 
 
 def as_sql() -> str:
     """The statements of all migrations."""
-    out = StringIO()
-    config = _config()
-    config.output_buffer = out
-    command.upgrade(config, "head", sql=True)
+    out, settings = StringIO(), config()
+    settings.output_buffer = out
+    command.upgrade(settings, "head", sql=True)
     return out.getvalue()
