@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from messenger.app.desk_ports import Arrival, RoomState
 from messenger.app.items import Item, StaffReacted, StaffRedacted, StaffSaid, Unreadable
-from messenger.app.ports import Arrival, RoomState
 from messenger.channels.messages import (
     Assurance,
     ChannelAccountId,

@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from messenger.app.ports import DeskUnit
+from messenger.app.desk_ports import DeskUnit
 
 DevicePolicy = Literal["any", "cross-signed-tofu", "verified"]
 DecryptState = Literal["new", "waiting_key", "quarantine", "undecryptable"]

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from messenger.app.ports import IngestStore, RoomState
+from messenger.app.desk_ports import IngestStore, RoomState
 from messenger.channels.errors import Rejected, Temporary
 from messenger.matrix import room_state
 from messenger.matrix.batch import events

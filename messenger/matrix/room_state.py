@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from messenger.app.ports import RoomState
+from messenger.app.desk_ports import RoomState
 from messenger.matrix.batch import as_dict, as_text, is_user_id
 
 MEGOLM = "m.megolm.v1.aes-sha2"

@@ -4,7 +4,7 @@ from another device, would be a second message. Then our own id inside the ciphe
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from messenger.app.ports import IngestStore
+from messenger.app.desk_ports import IngestStore
 from messenger.matrix.batch import as_dict, as_text, events
 from messenger.matrix.engine import CryptoEngine
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError, Unreachable, path

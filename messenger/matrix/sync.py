@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from messenger.app.desk_ports import Arrival, IngestStore, IngestUnit, RoomState
 from messenger.app.items import ChatInvited
-from messenger.app.ports import Arrival, IngestStore, IngestUnit, RoomState
 from messenger.channels.messages import Handle
 from messenger.matrix import convert, room_state
 from messenger.matrix.batch import RoomBatch, SyncBatch, as_dict, as_list, events, parse, server_of, state_events

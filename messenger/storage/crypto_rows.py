@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import ColumnElement
 
-from messenger.app.ports import CryptoRow, CryptoTable
+from messenger.app.desk_ports import CryptoRow, CryptoTable
 from messenger.storage.encryption import Key
 from messenger.storage.models.crypto import CRYPTO_TABLES
 

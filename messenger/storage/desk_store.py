@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from messenger.app.ports import Arrival, Audience, CryptoRow, CryptoTable, NewItem, Parked, RoomState
+from messenger.app.desk_ports import Arrival, Audience, CryptoRow, CryptoTable, Parked, RoomState
+from messenger.app.ports import NewItem
 from messenger.observability.failpoints import fp
 from messenger.storage import rooms
 from messenger.storage.crypto_rows import SqlCryptoRows

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from messenger.app.ports import RoomState
+from messenger.app.desk_ports import RoomState
 from messenger.storage.models.conversations import channel_identity, chat
 from messenger.storage.models.people import group_member, skill_group, staff
 from messenger.storage.models.rooms import mx_member, mx_room

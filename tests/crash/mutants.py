@@ -1,35 +1,58 @@
 """Seeded defects: the real program with one guarantee taken out. `python -m tests.crash.mutants NAME --config … serve`.
 
-Each mutant undoes exactly one rule of the design; the crash tests must notice every one of them. They live here only."""
+Each mutant undoes one rule of the design; the crash tests must notice every one of them. `none` is the healthy program with
+the same extra crash points, so that each scenario can be shown to harm only the mutant."""
 
-import functools
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-import sqlalchemy as sa
-
 from messenger.app.deliver import Deliverer, Outcome
-from messenger.app.effects import Effect
-from messenger.app.ports import Arrival
+from messenger.app.effects import Effect, RelayToThread
+from messenger.app.ports import Arrival, CryptoRow
+from messenger.channels.errors import Temporary
 from messenger.cli import main
 from messenger.matrix import sync
-from messenger.matrix.crypto.outgoing import Outgoing
-from messenger.matrix.crypto.state import CryptoState
+from messenger.matrix.crypto.sharing import RoomKeys, RoomPlan
 from messenger.observability.failpoints import fp
-from messenger.storage import desk_store, inbox, leases, outbox, outbox_queue
-from messenger.storage.desk_store import SqlDeskStore, SqlDeskUnit
+from messenger.storage import inbox, outbox
+from messenger.storage.desk_store import SqlDeskUnit
+
+
+def none() -> None:
+    """The healthy program."""
 
 
 def token_first() -> None:
-    """The sync token is committed before the rows it stands for (what the library underneath does by itself)."""
+    """The sync token is committed before the rows it stands for: what the library underneath does by itself."""
     proper = sync.SyncLoop._commit
 
     async def commit(self: sync.SyncLoop, batch: Any, since: str | None) -> None:
         async with self._store.unit() as unit:
             await unit.set_cursor(batch.next_batch)
         await proper(self, batch, since)
+
+    sync.SyncLoop._commit = commit  # type: ignore[method-assign]
+
+
+def token_before_flush() -> None:
+    """Rows and token are committed before the room keys that came with them."""
+
+    async def commit(self: sync.SyncLoop, batch: Any, since: str | None) -> None:
+        crypto = sync._crypto(batch)
+        await self._engine.prepare(crypto)
+        async with self._engine.exclusive(), self._store.unit() as unit:
+            learned = await self._engine.receive(unit, crypto)
+            await self._take(unit, batch, since)
+            await self._unpark(unit, list(learned))
+            await unit.set_cursor(batch.next_batch)
+        if batch.to_device:
+            fp("keys_not_saved")
+        async with self._engine.exclusive(), self._store.unit() as unit:
+            await self._engine.flush(unit)
+        self._on_batch()
 
     sync.SyncLoop._commit = commit  # type: ignore[method-assign]
 
@@ -46,8 +69,11 @@ def random_txn() -> None:
 
 def no_head_of_line() -> None:
     """A later row of a lane does not wait for an earlier one."""
-    _without(inbox, "_CLAIM", inbox._is_blocked)
-    outbox._CLAIM = _unblocked(outbox)
+    for module, table in ((inbox, inbox.inbox), (outbox, outbox.outbox)):
+        impossible = module._earlier.c.id > table.c.id
+        for clause in list(module._is_blocked.element.whereclause.clauses):  # type: ignore[attr-defined]
+            del clause
+        module._is_blocked.element = module._is_blocked.element.where(impossible)  # type: ignore[attr-defined]
 
 
 def no_gap_fill() -> None:
@@ -69,15 +95,75 @@ def drop_waiting_key() -> None:
     SqlDeskUnit.take = take  # type: ignore[method-assign]
 
 
+def skip_megolm_seen() -> None:
+    """A ciphertext that comes again under another event id is taken again."""
+
+    async def replayed(self: SqlDeskUnit, arrivals: Sequence[Arrival]) -> set[str]:
+        return set()
+
+    SqlDeskUnit._replayed = replayed  # type: ignore[method-assign]
+
+
 def ratchet_after_put() -> None:
-    """The advanced ratchet of a room is saved only some time after the text went out."""
-    _never_saves("mx_megolm_out")
+    """The database is one message behind the wire: the ratchet that is saved is that of the message before."""
+    proper, last = SqlDeskUnit.write, dict[str, CryptoRow]()
 
-
-def _never_saves(table: str) -> None:
-    proper = SqlDeskUnit.write
-
-    async def write(self: SqlDeskUnit, rows: Sequence[Any]) -> None:
-        await proper(self, [row for row in rows if row.table != table])
+    async def write(self: SqlDeskUnit, rows: Sequence[CryptoRow]) -> None:
+        late = []
+        for row in rows:
+            if row.table == "mx_megolm_out" and not row.removed:
+                room = str(row.key["room_id"])
+                late.append(last.get(room, row))
+                last[room] = row
+            else:
+                late.append(row)
+        await proper(self, late)
 
     SqlDeskUnit.write = write  # type: ignore[method-assign]
+
+
+def share_before_put() -> None:
+    """The list of who has the room key is saved before anybody got it."""
+    proper = RoomKeys._seal
+
+    def seal(self: RoomKeys, plan: RoomPlan) -> None:
+        proper(self, plan)
+        session = self._session(plan)
+        session.shared |= {device.id for device in plan.missing}
+        self._state.save_outbound(session, lists=True)
+
+    RoomKeys._seal = seal  # type: ignore[method-assign]
+
+
+MUTANTS: dict[str, Callable[[], None]] = {
+    mutant.__name__: mutant
+    for mutant in (
+        none, token_first, token_before_flush, random_txn, no_head_of_line, no_gap_fill, drop_waiting_key,
+        skip_megolm_seen, ratchet_after_put, share_before_put,
+    )
+}  # fmt: skip
+
+
+def _observe() -> None:
+    """`relayed`: a customer's message has just been posted, and nobody has noted it. `stumbles`: the first one meets an error
+    that may pass."""
+    proper, is_first = Deliverer.deliver, [True]
+
+    async def deliver(self: Deliverer, effect: Effect, txn: str) -> Outcome:
+        if isinstance(effect, RelayToThread) and is_first:
+            is_first.clear()
+            if "--stumble" in sys.argv[0]:
+                raise Temporary("unreachable")
+        outcome = await proper(self, effect, txn)
+        if isinstance(effect, RelayToThread):
+            fp("relayed")
+        return outcome
+
+    Deliverer.deliver = deliver  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    name = sys.argv.pop(1)
+    MUTANTS[name]()
+    _observe()
+    main()

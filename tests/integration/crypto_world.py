@@ -7,7 +7,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from messenger.app.ports import DeskStore
+from messenger.app.desk_ports import DeskStore
 from messenger.matrix.crypto.canonical import add_signature, canonical_json, ub64
 from messenger.matrix.crypto.engine import NioEngine
 from messenger.matrix.crypto.state import Limits

@@ -47,9 +47,7 @@ class StaffDesk:
         await self.work(1)
         id = (await self.conversations())[0]
         async with self.units() as unit:
-            await unit.messages.add_trace(
-                Trace(account=DESK, room=ROOM, remote_id=CARD, kind="card", conversation=id)
-            )
+            await unit.messages.add_trace(Trace(account=DESK, room=ROOM, remote_id=CARD, kind="card", conversation=id))
         return id
 
     async def put(self, *items: Item, lane: str | None = None) -> None:
@@ -81,9 +79,7 @@ class StaffDesk:
     async def effects(self) -> list[Effect]:
         async with self.engine.begin() as connection:
             rows = (await connection.execute(sa.select(outbox).order_by(outbox.c.id))).all()
-        return [
-            load_effect(row.kind, await self.keys.open(row.enc_body, where=outbox_place(row.txn))) for row in rows
-        ]
+        return [load_effect(row.kind, await self.keys.open(row.enc_body, where=outbox_place(row.txn))) for row in rows]
 
     async def inbox_states(self, kind: str) -> list[str]:
         async with self.engine.begin() as connection:
@@ -123,6 +119,4 @@ def staff_says(sender: str, text: str, *, event: str = "", mentions: Sequence[st
 
 
 def staff_reacts(sender: str, key: str, *, target: str = CARD) -> StaffReacted:
-    return StaffReacted(
-        account=DESK, room=ROOM, event=f"${uuid4().hex}", target=target, key=key, sender=sender, at=AT
-    )
+    return StaffReacted(account=DESK, room=ROOM, event=f"${uuid4().hex}", target=target, key=key, sender=sender, at=AT)

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app.ports import CryptoRow, DeskStore
+from messenger.app.desk_ports import CryptoRow, DeskStore
 from messenger.storage.crypto_rows import SqlCryptoRows
 from messenger.storage.encryption import CannotOpen, Key, new_secret
 from messenger.storage.models.crypto import CRYPTO_TABLES, mx_megolm

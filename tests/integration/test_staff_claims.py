@@ -116,7 +116,12 @@ async def test_a_server_that_floods_us_waits_in_its_own_lane(desk: StaffDesk) ->
     def invitation(server: str, number: int, *, late: bool) -> ChatInvited:
         sender = Handle(kind="mxid", value=f"@u{number}:{server}")
         return ChatInvited(
-            account=DESK, chat=f"!{server}{number}", sender=sender, server=server, at=AT, not_before=later if late else None
+            account=DESK,
+            chat=f"!{server}{number}",
+            sender=sender,
+            server=server,
+            at=AT,
+            not_before=later if late else None,
         )
 
     for number in range(3):

@@ -1,5 +1,5 @@
-"""Element's engine judges the running product: a customer and an agent as devices of Element, in its default mode and in
-the one that excludes insecure devices."""
+"""Element's engine judges the running product: a customer and an agent as devices of Element, in its default mode and
+in the one that excludes insecure devices."""
 
 import hashlib
 import secrets

@@ -52,7 +52,9 @@ class Step:
 STEPS = st.lists(
     st.builds(
         Step,
-        what=st.sampled_from(["receive", "claim", "claim", "release", "say", "say", "say", "approve", "undo", "end", "fail"]),
+        what=st.sampled_from(
+            ["receive", "claim", "claim", "release", "say", "say", "say", "approve", "undo", "end", "fail"]
+        ),
         agent=AGENT,
         role=ROLE,
         mode=MODE,

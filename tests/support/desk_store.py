@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app.ports import CryptoRow, CryptoRows, CryptoTable
+from messenger.app.desk_ports import CryptoRow, CryptoRows, CryptoTable
 from messenger.storage.crypto_rows import MEGOLM_FLAGS, SqlCryptoRows
 from messenger.storage.encryption import Key, new_secret
 

@@ -18,7 +18,9 @@ ID = ConversationId(UUID(int=7))
 ANNA, BEN, LEA = (AgentId(UUID(int=n)) for n in (1, 2, 3))
 CLAIMS = GroupId(UUID(int=20))
 START = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
-OPENED = e.ConversationOpened(number="K-4F7Q", contact=ContactId(UUID(int=30)), chat=ChatId(UUID(int=31)), language="de")
+OPENED = e.ConversationOpened(
+    number="K-4F7Q", contact=ContactId(UUID(int=30)), chat=ChatId(UUID(int=31)), language="de"
+)
 QUEUED = e.ConversationQueued(group=CLAIMS, reason="default")
 
 
@@ -60,7 +62,12 @@ def says(
 
 
 def approves(
-    by: AgentId, *, author: AgentId = ANNA, mode: ReplyMode = ReplyMode.OWNER, role: Role = Role.AGENT, held: bool = True
+    by: AgentId,
+    *,
+    author: AgentId = ANNA,
+    mode: ReplyMode = ReplyMode.OWNER,
+    role: Role = Role.AGENT,
+    held: bool = True,
 ) -> c.ApproveMessage:
     return c.ApproveMessage(message=message(9), author=author, by=by, role=role, mode=mode, is_held=held)
 

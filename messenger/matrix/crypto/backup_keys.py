@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import vodozemac
 
-from messenger.app.ports import CryptoRow
+from messenger.app.desk_ports import CryptoRow
 from messenger.matrix.crypto.inbound import as_set
 from messenger.matrix.crypto.records import InboundSession, inbound_of
 from messenger.matrix.crypto.state import CryptoState

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any
 
-from messenger.app.ports import CryptoRow, CryptoTable, DeskStore, DeskUnit
+from messenger.app.desk_ports import CryptoRow, CryptoTable, DeskStore, DeskUnit
 from messenger.matrix.crypto import decryption
 from messenger.matrix.crypto.backup_keys import BackupKeys
 from messenger.matrix.crypto.devices import DeviceLists

@@ -12,7 +12,7 @@ from typing import Any
 
 import vodozemac
 
-from messenger.app.ports import CryptoRows
+from messenger.app.desk_ports import CryptoRows
 from messenger.matrix.crypto.machine import MEGOLM, OlmPayload
 from messenger.matrix.crypto.records import InboundSession, RoomSession
 from messenger.matrix.crypto.state import CryptoState

@@ -8,7 +8,7 @@ from typing import Any
 
 import vodozemac
 
-from messenger.app.ports import CryptoRow
+from messenger.app.desk_ports import CryptoRow
 
 UserDevice = tuple[str, str]  # user id, device id
 RoomSession = tuple[str, str]  # room id, session id

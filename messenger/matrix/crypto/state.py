@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from nio.crypto import Session
 
-from messenger.app.ports import CryptoRow, CryptoRows, DeskStore
+from messenger.app.desk_ports import CryptoRow, CryptoRows, DeskStore
 from messenger.matrix.crypto.machine import SafeOlm
 from messenger.matrix.crypto.records import (
     Device,

@@ -9,7 +9,7 @@ from typing import Any
 
 from nio.crypto import DeviceStore, GroupSessionStore, OlmAccount, Session, SessionStore
 
-from messenger.app.ports import CryptoRow
+from messenger.app.desk_ports import CryptoRow
 
 
 class PickleKey:

@@ -1,0 +1,152 @@
+"""What the Matrix adapter needs from storage: the crypto store's rows, and everything that one sync batch writes. `storage/`
+implements it. A unit is one database transaction: it commits when its `async with` ends well and rolls back otherwise."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from messenger.app.items import Item
+
+CryptoTable = Literal[
+    "mx_account",
+    "mx_olm",
+    "mx_megolm",
+    "mx_megolm_out",
+    "mx_megolm_shared",
+    "mx_device",
+    "mx_identity",
+    "mx_tracked",
+    "mx_withheld",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CryptoRow:
+    """One row of the crypto store. `key` are the primary key's columns without `account`; `clear` are columns that the
+    database must see (counters, flags); `secret` is sealed by the store under the desk's key, with account, table and key as
+    associated data, and comes back opened. A row to write carries all its columns; `removed` deletes it."""
+
+    table: CryptoTable
+    key: Mapping[str, str]
+    clear: Mapping[str, Any] = field(default_factory=dict)
+    secret: bytes | None = None
+    removed: bool = False
+
+
+class CryptoRows(Protocol):
+    async def read(
+        self, table: CryptoTable, where: Sequence[Mapping[str, Any]] | None = None, *, limit: int | None = None
+    ) -> Sequence[CryptoRow]:
+        """Rows of this account that match ANY of the mappings (column -> value, key or clear column); None = all rows."""
+        ...
+
+    async def write(self, rows: Sequence[CryptoRow]) -> None:
+        """Inserts or replaces, one statement per table. A session in `mx_megolm` is replaced only by one with the same
+        Ed25519 key and a LOWER first index, or by itself with changed flags."""
+        ...
+
+
+class DeskUnit(CryptoRows, Protocol):
+    """One transaction of a desk. It begins with the fence: a process that lost the desk's lease gets `LeaseLost`."""
+
+
+class DeskStore(Protocol):
+    account: str  # the bot's user id
+
+    def unit(self) -> AbstractAsyncContextManager[DeskUnit]: ...
+
+
+# ── What the sync loop writes ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomState:
+    """What we know of one room. `encrypted` is a pin, never taken back. `use` says what the room is to us: a skill group's
+    room, a customer's chat, or nothing (yet)."""
+
+    room_id: str
+    encrypted: bool = False
+    algorithm: str = ""
+    rotation_ms: int | None = None
+    rotation_messages: int | None = None
+    history_visibility: str = "shared"
+    membership: str = "join"
+    members_known: bool = False
+    use: Literal["group", "chat", "none"] = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """One row that a batch brings. The event itself (`raw`) and its `session` (room id, session id) are kept while a key may
+    still make it readable: it `waits` for a missing key, or the key that came is not its sender's. `ciphertext` names
+    what was opened (room id, sender key, session id, index), so that the same under another event id is refused."""
+
+    source_id: str
+    lane: str
+    item: Item
+    session: tuple[str, str] | None = None
+    raw: Mapping[str, Any] | None = None
+    waits: bool = False
+    ciphertext: tuple[str, str, str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parked:
+    """A row that a key may still make readable, with the event as it came. `is_late`: its lane has gone on without it."""
+
+    id: int
+    room_id: str
+    state: str
+    is_late: bool
+    raw: Mapping[str, Any]
+
+
+class IngestUnit(DeskUnit, Protocol):
+    """The transaction of one sync batch: rows, ratchets and token together, the token last."""
+
+    async def rooms(self, ids: Sequence[str]) -> Mapping[str, RoomState]: ...
+
+    async def save_rooms(self, rooms: Sequence[RoomState]) -> None: ...
+
+    async def save_members(self, room: str, members: Mapping[str, str], *, complete: bool) -> None:
+        """User id -> membership. `complete`: these are all; others are forgotten."""
+        ...
+
+    async def take(self, arrivals: Sequence[Arrival]) -> int:
+        """Inbox rows in the order given, each once. Returns how many ciphertexts were refused as replays."""
+        ...
+
+    async def parked(self, sessions: Sequence[tuple[str, str]]) -> Sequence[Parked]: ...
+
+    async def unpark(self, row: Parked, arrival: Arrival) -> None:
+        """Handles the row in its old place."""
+        ...
+
+    async def bury(self, source_id: str, reason: str, raw: Mapping[str, Any]) -> None: ...
+
+    async def set_cursor(self, token: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audience:
+    """Who is in a room and who may be. Keys go to the users in both."""
+
+    members: frozenset[str]
+    entitled: frozenset[str]
+
+
+class IngestStore(Protocol):
+    account: str
+
+    def unit(self) -> AbstractAsyncContextManager[IngestUnit]: ...
+
+    async def cursor(self) -> str | None: ...
+
+    async def room(self, room_id: str) -> RoomState | None: ...
+
+    async def audience(self, room_id: str) -> Audience: ...
+
+    async def waiting_sessions(self) -> Sequence[tuple[str, str]]:
+        """The (room id, session id) pairs that parked rows wait for."""
+        ...
