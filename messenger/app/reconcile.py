@@ -3,42 +3,43 @@
 Needed where the other side's memory of transaction ids is no help: it is too long ago, or another device tried."""
 
 from messenger.app import effects as fx
-from messenger.app.deliver import Deliverer, Outcome, ended
 from messenger.app.effects import Effect
+from messenger.app.hands import Hands
+from messenger.app.outcome import Outcome, ended
 from messenger.app.ports import Case, Trace
 from messenger.channels.contract import Reconciles
 from messenger.channels.messages import Content, OutboundMessage
 from messenger.domain.ids import ChatId, ConversationId, MessageId
 
 
-async def already_sent(deliverer: Deliverer, effect: Effect, txn: str) -> Outcome | None:
+async def already_sent(hands: Hands, effect: Effect, txn: str) -> Outcome | None:
     """What the earlier send left behind; None: surely not sent, or harmless to repeat (markers, edits, invitations)."""
     match effect:
         case fx.PostCard() | fx.RelayToThread() | fx.PostNotice() | fx.PostContext():
-            return await _in_thread(deliverer, effect, txn)
+            return await _in_thread(hands, effect, txn)
         case fx.SendToCustomer() | fx.TellCustomer():
-            return await _to_customer(deliverer, effect, txn)
+            return await _to_customer(hands, effect, txn)
         case _:
             return None
 
 
-async def _in_thread(deliverer: Deliverer, effect: fx.ToThread, txn: str) -> Outcome | None:
-    async with deliverer.units() as unit:
+async def _in_thread(hands: Hands, effect: fx.ToThread, txn: str) -> Outcome | None:
+    async with hands.units() as unit:
         case = await unit.conversations.case(ConversationId(effect.conversation))
-    event = await deliverer.desk.find(case.room, txn) if case.room else None
+    event = await hands.desk.find(case.room, txn) if case.room else None
     if event is None or case.room is None:
         return None
     if isinstance(effect, fx.PostCard):
-        trace = _trace(deliverer, case, case.room, event, effect)
+        trace = _trace(hands, case, case.room, event, effect)
         return Outcome(traces=[trace], card=(case.conversation.id, case.room, event))
     is_relay = isinstance(effect, fx.RelayToThread)
-    return Outcome(traces=[_trace(deliverer, case, case.room, event, effect)] if is_relay else [])
+    return Outcome(traces=[_trace(hands, case, case.room, event, effect)] if is_relay else [])
 
 
-def _trace(deliverer: Deliverer, case: Case, room: str, event: str, effect: fx.ToThread) -> Trace:
+def _trace(hands: Hands, case: Case, room: str, event: str, effect: fx.ToThread) -> Trace:
     message = MessageId(effect.message) if isinstance(effect, fx.RelayToThread) else None
     return Trace(
-        account=deliverer.desk.account,
+        account=hands.desk.account,
         room=room,
         remote_id=event,
         kind="copy" if message else "card",
@@ -47,13 +48,13 @@ def _trace(deliverer: Deliverer, case: Case, room: str, event: str, effect: fx.T
     )
 
 
-async def _to_customer(deliverer: Deliverer, effect: fx.SendToCustomer | fx.TellCustomer, txn: str) -> Outcome | None:
-    async with deliverer.units() as unit:
+async def _to_customer(hands: Hands, effect: fx.SendToCustomer | fx.TellCustomer, txn: str) -> Outcome | None:
+    async with hands.units() as unit:
         chat = await unit.chats.get(ChatId(effect.chat))
-    if not isinstance(deliverer.channel, Reconciles):
+    if not isinstance(hands.channel, Reconciles):
         return None
     probe = OutboundMessage(key=txn, to=chat.person, content=Content(), reply_token=chat.remote)
-    sent = await deliverer.channel.find_sent(probe)
+    sent = await hands.channel.find_sent(probe)
     if sent is None:
         return None
     if isinstance(effect, fx.TellCustomer):

@@ -21,9 +21,7 @@ class NotYet(Exception):
     After so many `tries` the item is settled without effect, unless it `is_vital`: then a person finds it among the dead
     letters."""
 
-    def __init__(
-        self, what: str, *, tries: int = 60, until: datetime | None = None, is_vital: bool = False
-    ) -> None:
+    def __init__(self, what: str, *, tries: int = 60, until: datetime | None = None, is_vital: bool = False) -> None:
         super().__init__(what)
         self.tries, self.until, self.is_vital = tries, until, is_vital
 

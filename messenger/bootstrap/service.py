@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
-from messenger.app.deliver import Deliverer, Organisation
+from messenger.app.deliver import Deliverer
+from messenger.app.hands import Hands, Organisation
 from messenger.app.items import DeviceLeftOut
 from messenger.app.ports import NewItem
 from messenger.bootstrap.database import Storage, open_storage
@@ -140,7 +141,7 @@ class DeskProcess:
         channel = MatrixChannel(self._http, sender, media, lookup, account=account, organisation=organisation.name)
         self._units = units = SqlUnits(engine, keys, namespace=self._storage.namespace, desk=account)
         self._outbox_queue = SqlOutboxQueue(engine, keys, desk=account, device=device_id, lease=self._lease)
-        deliverer = Deliverer(
+        hands = Hands(
             units=units,
             desk=MatrixDesk(self._http, sender, media, book, self._engine, lookup),
             channel=channel,
@@ -149,7 +150,9 @@ class DeskProcess:
             organisation=organisation,
             max_file_bytes=self._settings.limits.attachment_max_mb * 1_000_000,
         )
-        self._outbox = OutboxWorker(self._outbox_queue, deliverer, device=device_id, wake=outbox_wake, after=inbox_wake)
+        self._outbox = OutboxWorker(
+            self._outbox_queue, Deliverer(hands), device=device_id, wake=outbox_wake, after=inbox_wake
+        )
         self._inbox = [
             InboxWorker(units, SqlInboxQueue(engine), wake=inbox_wake, after=outbox_wake) for _ in range(INBOX_WORKERS)
         ]

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from messenger.app.deliver import Outcome
+from messenger.app.outcome import Outcome
 from messenger.app.ports import OutboxRow
 from messenger.observability.failpoints import fp
 from messenger.storage import outbox as rows

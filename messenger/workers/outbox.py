@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from messenger.app.deliver import Deliverer, Outcome, ended
+from messenger.app.deliver import Deliverer
 from messenger.app.effects import SendToCustomer
+from messenger.app.outcome import Outcome, ended
 from messenger.app.ports import OutboxRow, StorageAway
 from messenger.app.reconcile import already_sent
 from messenger.channels.errors import BadCredentials, ChannelError, LeaseLost, Rejected, Temporary, Uncertain
@@ -106,7 +107,7 @@ class OutboxWorker:
 
     async def _deliver(self, row: OutboxRow) -> Outcome:
         if self._is_doubtful(row):
-            known = await already_sent(self._deliverer, row.effect, row.txn)
+            known = await already_sent(self._deliverer.hands, row.effect, row.txn)
             if known is not None:
                 return known
         return await self._deliverer.deliver(row.effect, row.txn)

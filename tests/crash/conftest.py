@@ -1,4 +1,4 @@
-"""The house that is crashed: a homeserver and a durable database of its own for each test."""
+"""Houses that are crashed: one with a homeserver and a durable database of its own, and small ones on the shared servers."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,9 +8,30 @@ import pytest
 from messenger.demo.synapse import Synapse
 from messenger.storage.embedded import EmbeddedPostgres
 from tests.crash.house import House
+from tests.support.databases import TestDatabases
 
 
 @pytest.fixture
 async def house(tmp_path: Path, own_synapse: Synapse, own_postgres: EmbeddedPostgres) -> AsyncIterator[House]:
-    async with House.build(tmp_path, own_synapse, own_postgres) as built:
+    """Everything of it may be crashed."""
+    url = await own_postgres.create_database("stellwerk")
+    async with House.build(tmp_path, own_synapse, own_postgres, url) as built:
+        yield built
+
+
+@pytest.fixture
+async def small_house(
+    tmp_path: Path, synapse: Synapse, test_databases: TestDatabases, database_url: str
+) -> AsyncIterator[House]:
+    """Only the program may be killed: the servers are everybody's."""
+    async with House.build(tmp_path, synapse, test_databases.server, database_url) as built:
+        yield built
+
+
+@pytest.fixture
+async def leased_house(
+    tmp_path: Path, synapse: Synapse, test_databases: TestDatabases, database_url: str
+) -> AsyncIterator[House]:
+    """As `small_house`, with a lease that a process keeps on a loaded machine."""
+    async with House.build(tmp_path, synapse, test_databases.server, database_url, lease_s=3) as built:
         yield built

@@ -3,22 +3,24 @@
 Each mutant undoes one rule of the design; the crash tests must notice every one of them. `none` is the healthy program with
 the same extra crash points, so that each scenario can be shown to harm only the mutant."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-from messenger.app.deliver import Deliverer, Outcome
-from messenger.app.effects import Effect, RelayToThread
-from messenger.app.ports import Arrival, CryptoRow
+import sqlalchemy as sa
+
+from messenger.app.effects import RelayToThread
+from messenger.app.ports import Arrival, CryptoRow, OutboxRow
 from messenger.channels.errors import Temporary
 from messenger.cli import main
 from messenger.matrix import sync
 from messenger.matrix.crypto.sharing import RoomKeys, RoomPlan
 from messenger.observability.failpoints import fp
-from messenger.storage import inbox, outbox
 from messenger.storage.desk_store import SqlDeskUnit
+from messenger.workers.outbox import OutboxWorker
 
 
 def none() -> None:
@@ -59,21 +61,22 @@ def token_before_flush() -> None:
 
 def random_txn() -> None:
     """Every try of a send has a transaction id of its own."""
-    proper = Deliverer.deliver
+    proper = OutboxWorker._deliver
 
-    async def deliver(self: Deliverer, effect: Effect, txn: str) -> Outcome:
-        return await proper(self, effect, "m" + uuid4().hex)
+    async def deliver(self: OutboxWorker, row: OutboxRow) -> Any:
+        return await proper(self, replace(row, txn="m" + uuid4().hex))
 
-    Deliverer.deliver = deliver  # type: ignore[method-assign]
+    OutboxWorker._deliver = deliver  # type: ignore[method-assign]
 
 
 def no_head_of_line() -> None:
     """A later row of a lane does not wait for an earlier one."""
-    for module, table in ((inbox, inbox.inbox), (outbox, outbox.outbox)):
-        impossible = module._earlier.c.id > table.c.id
-        for clause in list(module._is_blocked.element.whereclause.clauses):  # type: ignore[attr-defined]
-            del clause
-        module._is_blocked.element = module._is_blocked.element.where(impossible)  # type: ignore[attr-defined]
+
+    @sa.event.listens_for(sa.Engine, "before_cursor_execute", retval=True)
+    def claim_any(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> Any:
+        for table in ("inbox", "outbox"):
+            statement = statement.replace(f"earlier.id < {table}.id", "false")
+        return statement, parameters
 
 
 def no_gap_fill() -> None:
@@ -145,25 +148,24 @@ MUTANTS: dict[str, Callable[[], None]] = {
 
 
 def _observe() -> None:
-    """`relayed`: a customer's message has just been posted, and nobody has noted it. `stumbles`: the first one meets an error
-    that may pass."""
-    proper, is_first = Deliverer.deliver, [True]
+    """Crash point `relayed`: a customer's message has been posted, and nobody has noted it yet. With STELLWERK_STUMBLE the
+    first one meets an error that passes."""
+    proper, may_stumble = OutboxWorker._deliver, ["STELLWERK_STUMBLE" in os.environ]
 
-    async def deliver(self: Deliverer, effect: Effect, txn: str) -> Outcome:
-        if isinstance(effect, RelayToThread) and is_first:
-            is_first.clear()
-            if "--stumble" in sys.argv[0]:
-                raise Temporary("unreachable")
-        outcome = await proper(self, effect, txn)
-        if isinstance(effect, RelayToThread):
+    async def deliver(self: OutboxWorker, row: OutboxRow) -> Any:
+        is_relay = isinstance(row.effect, RelayToThread)
+        if is_relay and may_stumble[0]:
+            may_stumble[0] = False
+            raise Temporary("unreachable")
+        outcome = await proper(self, row)
+        if is_relay:
             fp("relayed")
         return outcome
 
-    Deliverer.deliver = deliver  # type: ignore[method-assign]
+    OutboxWorker._deliver = deliver  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
-    name = sys.argv.pop(1)
-    MUTANTS[name]()
+    MUTANTS[sys.argv.pop(1)]()
     _observe()
     main()

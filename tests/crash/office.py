@@ -4,12 +4,13 @@ on both sides. What the homeserver acknowledged stands in the ledger; `arrived` 
 import asyncio
 import contextlib
 import random
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
 
 from messenger.matrix.http import CLIENT
+from tests.support.device import from_base64
 from tests.support.keys import persistently
 from tests.support.ledger import Arrived, Ledger, digest, token_in
 from tests.support.people import People, Person
@@ -214,6 +215,17 @@ class Office:
                 arrived.append(Arrived(token, digest(await reader.download(event)) if is_file else ""))
         return arrived
 
+    def reused(self) -> list[str]:
+        """Indices of the desk's room keys that were used for two texts."""
+        events = {
+            event["event_id"]: (event["content"]["session_id"], _index_of(event["content"]["ciphertext"]))
+            for person in (*self.agents, *(matter.customer for matter in self.matters))
+            for view in person.rooms.values()
+            for event in view.events.values()
+            if event["sender"] == self.desk and "ciphertext" in event["content"]
+        }
+        return sorted(f"{session} {index}" for (session, index), times in Counter(events.values()).items() if times > 1)
+
     def unreadable(self) -> int:
         """Events of the desk whose key has not come to somebody who should have it."""
         views = [(agent, self.room) for agent in self.agents]
@@ -229,5 +241,13 @@ def _text_file(token: str) -> bytes:
     return lines.encode()
 
 
-def cards_of(events: Sequence[Mapping[str, Any]]) -> int:
-    return sum("m.relates_to" not in event["content"] for event in events)
+def _index_of(ciphertext: str) -> int:
+    """The message index of a Megolm message: version byte, tag 0x08, varint (Matrix spec, "Message format")."""
+    raw = from_base64(ciphertext)
+    index, shift = 0, 0
+    for byte in raw[2:]:
+        index |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return index
+    raise ValueError("not a Megolm message")

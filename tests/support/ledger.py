@@ -6,7 +6,7 @@ letters and the number before the dash are the lane: its target is exactly one t
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from hashlib import sha256
 
 _TOKEN = re.compile(r"\b([ac]\d+)-\d{4}\b")
@@ -42,9 +42,14 @@ class Damage:
     disordered: Sequence[str] = ()  # lanes
     strayed: Sequence[str] = ()  # arrived where they do not belong
     spoiled: Sequence[str] = ()  # files with other bytes
+    reused: Sequence[str] = ()  # indices of a room key that cover two texts
 
     def __bool__(self) -> bool:
-        return any((self.lost, self.doubled, self.disordered, self.strayed, self.spoiled))
+        return bool(self.kinds)
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        return frozenset(each.name for each in fields(self) if getattr(self, each.name))
 
 
 @dataclass(slots=True)

@@ -1,0 +1,1 @@
+"""What the benchmark programs share: servers of their own, cheap senders, the meter and the report."""

@@ -1,0 +1,105 @@
+"""What every delivery needs: the ports to the outside, and how a case looks to the staff."""
+
+from dataclasses import dataclass
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from messenger.app import render
+from messenger.app.ports import (
+    Case,
+    Chat,
+    ChatDoor,
+    CustomerChannel,
+    Desk,
+    FileSource,
+    Place,
+    Said,
+    StoredMessage,
+    Trace,
+    Units,
+)
+from messenger.channels.errors import Temporary
+from messenger.domain.attachment import MAX_BYTES
+from messenger.domain.ids import ConversationId
+from messenger.i18n import texts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Organisation:
+    """Who speaks, in which languages, first the default one."""
+
+    name: str
+    languages: tuple[str, ...] = ("en", "de", "zh")
+
+
+@dataclass(slots=True)
+class Hands:
+    """The outside, for deliveries. No transaction is open while it is used."""
+
+    units: Units
+    desk: Desk
+    channel: CustomerChannel
+    door: ChatDoor
+    files: FileSource
+    organisation: Organisation
+    channel_name: str = "matrix"
+    max_file_bytes: int = MAX_BYTES
+
+    async def case(self, id: UUID) -> Case:
+        async with self.units() as unit:
+            return await unit.conversations.case(ConversationId(id))
+
+    async def post(self, case: Case, said: Said, txn: str) -> str:
+        place = Place(room=self.room_of(case), thread=case.card)
+        if case.card is None:
+            raise Temporary("unreachable", raw_code="the card is on its way")
+        return await self.desk.post(place, said, txn=txn, policy=case.group.device_policy)
+
+    async def card_of(self, case: Case) -> Said:
+        preview = ""
+        if case.group.announce_preview and case.owner is None:
+            async with self.units() as unit:
+                preview = await unit.messages.first_text(case.conversation.id)
+        text = render.card(texts(case.group.language), self.view(case, preview))
+        return Said(plain=text.plain, html=text.html)
+
+    def view(self, case: Case, preview: str) -> render.CardView:
+        now = case.conversation
+        return render.CardView(
+            ref=now.number,
+            label=case.chat.name,
+            channel=self.channel_name,
+            language=now.language,
+            state=now.state.value,
+            owner=case.owner.name if case.owner else None,
+            since=now.opened_at,
+            claimed_at=now.claimed_at,
+            waiting_since=now.waiting_since,
+            is_released=now.is_released,
+            preview=preview or None,
+            leg="matrix",
+            tz=clock_of(case).tz,
+            now=clock_of(case).now,
+        )
+
+    def copy(self, case: Case, message: StoredMessage, event: str) -> Trace:
+        return Trace(
+            account=self.desk.account,
+            room=self.room_of(case),
+            remote_id=event,
+            kind="copy",
+            conversation=case.conversation.id,
+            message=message.id,
+        )
+
+    def room_of(self, case: Case) -> str:
+        if case.room is None:
+            raise Temporary("unreachable", raw_code="the group has no room yet")
+        return case.room
+
+    def language_of(self, chat: Chat) -> str:
+        return chat.language or self.organisation.languages[0]
+
+
+def clock_of(case: Case) -> render.Clock:
+    return render.Clock(tz=ZoneInfo(case.group.time_zone))

@@ -1,0 +1,34 @@
+"""What a delivery leaves behind."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from messenger.app import effects as fx
+from messenger.app.items import SendEnded
+from messenger.app.ports import NewItem, Trace
+from messenger.domain.ids import ConversationId, GroupId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a delivery leaves behind, written in the transaction that settles the row."""
+
+    traces: Sequence[Trace] = ()
+    gone: Sequence[Trace] = ()
+    items: Sequence[NewItem] = ()
+    card: tuple[ConversationId, str, str] | None = None
+    edited_card: ConversationId | None = None
+    group_room: tuple[GroupId, str] | None = None
+
+
+NOTHING = Outcome()
+
+
+def ended(effect: fx.SendToCustomer | fx.RelayToThread, txn: str, code: str) -> NewItem:
+    """The result of a send; it comes back through the inbox."""
+    kind: Literal["SendToCustomer", "RelayToThread"] = (
+        "SendToCustomer" if isinstance(effect, fx.SendToCustomer) else "RelayToThread"
+    )
+    item = SendEnded(conversation=effect.conversation, message=effect.message, effect=kind, code=code)
+    return NewItem(source="outbox", source_id=txn, lane=f"ended:{effect.message}", item=item)

@@ -1,0 +1,53 @@
+"""The groups' rooms: making them, seating people, a word outside any conversation."""
+
+from typing import assert_never
+
+from messenger.app import effects as fx
+from messenger.app import render
+from messenger.app.hands import Hands
+from messenger.app.outcome import NOTHING, Outcome
+from messenger.app.ports import Place, Said
+from messenger.channels.errors import Temporary
+from messenger.domain.ids import AgentId, GroupId
+from messenger.i18n import texts
+
+
+async def answer_in_room(hands: Hands, effect: fx.AnswerInRoom, txn: str) -> None:
+    case = await hands.case(effect.conversation)
+    link = hands.desk.link(Place(room=hands.room_of(case), thread=case.card))
+    text = render.notice(texts(case.group.language), effect.text, ref=case.conversation.number, link=link)
+    said = Said(plain=text.plain, html=text.html, is_notice=True)
+    await hands.desk.post(Place(room=effect.room), said, txn=txn, policy=case.group.device_policy)
+
+
+async def tell_group(hands: Hands, effect: fx.TellGroup, txn: str) -> None:
+    async with hands.units() as unit:
+        group = await unit.people.group(GroupId(effect.group))
+        room = await unit.people.room_of_group(group.id)
+        seat = await unit.people.seat(group.id, effect.person)
+    if room is None or seat is None:
+        return
+    text = render.notice(texts(group.language), effect.text, clock=None, **{"person": seat.agent.name, **effect.fields})
+    said = Said(plain=text.plain, html=text.html, mentions=[effect.person])
+    await hands.desk.post(Place(room=room), said, txn=txn, policy=group.device_policy)
+
+
+async def arrange_group(hands: Hands, effect: fx.ProvideGroupRoom | fx.SeatMember | fx.UnseatMember) -> Outcome:
+    async with hands.units() as unit:
+        group = await unit.people.group(GroupId(effect.group))
+        room = await unit.people.room_of_group(group.id)
+        address = (
+            "" if isinstance(effect, fx.ProvideGroupRoom) else (await unit.people.agent(AgentId(effect.agent))).address
+        )
+    match effect:
+        case fx.ProvideGroupRoom():
+            return Outcome(group_room=(group.id, room or await hands.desk.provide_room(group)))
+        case fx.SeatMember() if room:
+            await hands.desk.seat(room, address)
+        case fx.UnseatMember() if room:
+            await hands.desk.unseat(room, address)
+        case fx.SeatMember() | fx.UnseatMember():
+            raise Temporary("unreachable", raw_code="the group has no room yet")
+        case _:
+            assert_never(effect)
+    return NOTHING
