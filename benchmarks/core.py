@@ -1,10 +1,10 @@
-"""How much Stellwerk itself can carry: customers' encrypted messages from /sync to the agents' thread, on a fake homeserver
-that costs next to nothing, with a durable PostgreSQL.
+"""How much Stellwerk itself can carry: customers' encrypted messages from /sync to the agents' thread, on a fake
+homeserver that costs next to nothing, with a durable PostgreSQL.
 
     python benchmarks/core.py [--messages 3000] [--customers 50] [--ahead 8]
 
-Every customer keeps `ahead` messages on their way. At the end the agent opens every message: each must be there once, in
-order, in its own thread."""
+Every customer keeps `ahead` messages on their way. At the end the agent opens every message: each must be there once,
+in order, in its own thread."""
 
 import argparse
 import asyncio

@@ -1,5 +1,5 @@
-"""The servers of one benchmark run, in a folder that is removed afterwards: a PostgreSQL as durable as in production, and
-Stellwerk itself in a process of its own."""
+"""The servers of one benchmark run, in a folder that is removed afterwards: a PostgreSQL as durable as in production,
+and Stellwerk itself in a process of its own."""
 
 import tempfile
 from collections.abc import AsyncIterator

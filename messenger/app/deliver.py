@@ -1,5 +1,6 @@
-"""Outbox rows carried out: look at the newest state in a short unit, render, call the outside with no transaction open, and say
-what to remember. Everything here may run twice for one row: each call outside bears the row's transaction id."""
+"""Outbox rows carried out: look at the newest state in a short unit, render, call the outside with no transaction open,
+and say what to remember. Everything here may run twice for one row: each call outside bears the row's transaction
+id."""
 
 from dataclasses import dataclass
 

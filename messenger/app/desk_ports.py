@@ -1,5 +1,6 @@
-"""What the Matrix adapter needs from storage: the crypto store's rows, and everything that one sync batch writes. `storage/`
-implements it. A unit is one database transaction: it commits when its `async with` ends well and rolls back otherwise."""
+"""What the Matrix adapter needs from storage: the crypto store's rows, and everything that one sync batch writes.
+`storage/` implements it. A unit is one database transaction: it commits when its `async with` ends well and rolls back
+otherwise."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -24,8 +25,8 @@ CryptoTable = Literal[
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CryptoRow:
     """One row of the crypto store. `key` are the primary key's columns without `account`; `clear` are columns that the
-    database must see (counters, flags); `secret` is sealed by the store under the desk's key, with account, table and key as
-    associated data, and comes back opened. A row to write carries all its columns; `removed` deletes it."""
+    database must see (counters, flags); `secret` is sealed by the store under the desk's key, with account, table and
+    key as associated data, and comes back opened. A row to write carries all its columns; `removed` deletes it."""
 
     table: CryptoTable
     key: Mapping[str, str]
@@ -38,7 +39,8 @@ class CryptoRows(Protocol):
     async def read(
         self, table: CryptoTable, where: Sequence[Mapping[str, Any]] | None = None, *, limit: int | None = None
     ) -> Sequence[CryptoRow]:
-        """Rows of this account that match ANY of the mappings (column -> value, key or clear column); None = all rows."""
+        """Rows of this account that match ANY of the mappings (column -> value, key or clear column); None = all
+        rows."""
         ...
 
     async def write(self, rows: Sequence[CryptoRow]) -> None:
@@ -57,13 +59,14 @@ class DeskStore(Protocol):
     def unit(self) -> AbstractAsyncContextManager[DeskUnit]: ...
 
 
-# ── What the sync loop writes ────────────────────────────────────────────────────────────────────────────────────────────
+# ── What the sync loop writes
+# ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomState:
-    """What we know of one room. `encrypted` is a pin, never taken back. `use` says what the room is to us: a skill group's
-    room, a customer's chat, or nothing (yet)."""
+    """What we know of one room. `encrypted` is a pin, never taken back. `use` says what the room is to us: a skill
+    group's room, a customer's chat, or nothing (yet)."""
 
     room_id: str
     encrypted: bool = False
@@ -78,9 +81,10 @@ class RoomState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """One row that a batch brings. The event itself (`raw`) and its `session` (room id, session id) are kept while a key may
-    still make it readable: it `waits` for a missing key, or the key that came is not its sender's. `ciphertext` names
-    what was opened (room id, sender key, session id, index), so that the same under another event id is refused."""
+    """One row that a batch brings. The event itself (`raw`) and its `session` (room id, session id) are kept while a
+    key may still make it readable: it `waits` for a missing key, or the key that came is not its sender's. `ciphertext`
+    names what was opened (room id, sender key, session id, index), so that the same under another event id is
+    refused."""
 
     source_id: str
     lane: str
@@ -93,7 +97,8 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parked:
-    """A row that a key may still make readable, with the event as it came. `is_late`: its lane has gone on without it."""
+    """A row that a key may still make readable, with the event as it came. `is_late`: its lane has gone on without
+    it."""
 
     id: int
     room_id: str

@@ -1,8 +1,8 @@
-"""What shall happen outside: the rows of the outbox. An effect names WHAT to do by ids; texts are rendered and bodies opened
-only when it is sent, so that the newest state is shown and an erased body stays erased.
+"""What shall happen outside: the rows of the outbox. An effect names WHAT to do by ids; texts are rendered and bodies
+opened only when it is sent, so that the newest state is shown and an erased body stays erased.
 
-`lane` is the unit of order: rows of one lane leave one after the other. `is_latest_wins` effects show a state; while one is
-waiting, another adds nothing.
+`lane` is the unit of order: rows of one lane leave one after the other. `is_latest_wins` effects show a state; while
+one is waiting, another adds nothing.
 """
 
 from collections.abc import Mapping
@@ -47,8 +47,8 @@ class RelayToThread(ToThread):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostNotice(ToThread):
-    """A line of the desk in the thread. `text` is a catalogue id; `fields` are filled in, staff ids by their names. With
-    `mention` it is an ordinary message to that person, else a notice that rings nobody."""
+    """A line of the desk in the thread. `text` is a catalogue id; `fields` are filled in, staff ids by their names.
+    With `mention` it is an ordinary message to that person, else a notice that rings nobody."""
 
     text: str
     fields: Mapping[str, str] = field(default_factory=dict)
@@ -73,7 +73,8 @@ class EditCard(OfConversation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShowFate(OfConversation):
-    """The one marker on a staff message. Waits a moment: a message that is delivered at once needs no marker in between."""
+    """The one marker on a staff message. Waits a moment: a message that is delivered at once needs no marker in
+    between."""
 
     is_latest_wins = True
     delay_s = 0.7

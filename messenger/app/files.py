@@ -24,7 +24,7 @@ async def fetch_checked(source: FileSource, ref: MediaRef, policy: Policy = DEFA
     try:
         data = await source.fetch(ref, max_bytes=policy.max_bytes)
     except Rejected as error:
-        return Refused("too_big" if error.code == "too_large" else "empty")
+        return Refused("too_big" if error.code == "too_large" else "unreadable")
     mime = sniff(data)
     verdict = judge(ref.mime, mime, ref.filename, len(data), policy)
     if isinstance(verdict, Refused):

@@ -1,5 +1,6 @@
-"""What the inbox can hold besides the channels' own `Inbound` values: what staff does at a place, what happens to chats, and
-how sends ended. An item is written once, in the transaction that acknowledges its source, and handled once."""
+"""What the inbox can hold besides the channels' own `Inbound` values: what staff does at a place, what happens to
+chats, and how sends ended. An item is written once, in the transaction that acknowledges its source, and handled
+once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

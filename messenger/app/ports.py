@@ -1,5 +1,6 @@
-"""What the use cases need from storage and ask of the outside, as protocols. A unit is one database transaction: it commits
-when its `async with` ends well and rolls back otherwise. (What the Matrix adapter needs stands in `desk_ports`.)"""
+"""What the use cases need from storage and ask of the outside, as protocols. A unit is one database transaction: it
+commits when its `async with` ends well and rolls back otherwise. (What the Matrix adapter needs stands in
+`desk_ports`.)"""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -63,8 +64,8 @@ class StoredBody:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredMessage:
-    """A message of a conversation with its opened body. `author` is None on the customer's side; `speaker` is set there if
-    somebody else than the customer wrote it."""
+    """A message of a conversation with its opened body. `author` is None on the customer's side; `speaker` is set there
+    if somebody else than the customer wrote it."""
 
     id: MessageId
     conversation: ConversationId
@@ -213,8 +214,8 @@ class ChatPort(Protocol):
 
 
 class StorageAway(Exception):
-    """The database does not answer. Nothing of what was asked is done; whoever asked tries again, and it counts as nobody's
-    failure."""
+    """The database does not answer. Nothing of what was asked is done; whoever asked tries again, and it counts as
+    nobody's failure."""
 
 
 class UnitOfWork(Protocol):
@@ -250,7 +251,8 @@ class Units(Protocol):
     def __call__(self) -> AbstractAsyncContextManager[UnitOfWork]: ...
 
 
-# ── What the use cases ask of the outside ────────────────────────────────────────────────────────────────────────────────
+# ── What the use cases ask of the outside
+# ────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,7 +276,8 @@ class File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What the desk says at a place: plain text that stands alone, the same as HTML, who is mentioned, whose name it bears."""
+    """What the desk says at a place: plain text that stands alone, the same as HTML, who is mentioned, whose name it
+    bears."""
 
     plain: str
     html: str

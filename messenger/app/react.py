@@ -23,7 +23,8 @@ from messenger.domain.replies import Fate
 def react(
     event: e.Event, before: Conversation | None, after: Conversation, *, tell: frozenset[str]
 ) -> Sequence[Effect]:
-    """The effects of one event, in the order in which they shall leave. `tell` names what this group tells its customers."""
+    """The effects of one event, in the order in which they shall leave. `tell` names what this group tells its
+    customers."""
     here = after.id
     match event:
         case e.ConversationOpened():

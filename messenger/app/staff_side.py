@@ -19,8 +19,8 @@ APPROVE_KEY = "📤"
 _LEFT_OUT = {"m.unverified": "S31.not_signed", "m.no_olm": "S31.no_keys"}
 # A claim and its taking back may be handled side by side; most redactions concern team chat, so the wait is short.
 REDACTION_TRIES = 10
-# Emoji differ by variation selectors and skin tones between keyboards; the meaning is the same.
-_IGNORED_IN_KEYS = dict.fromkeys([0xFE0E, 0xFE0F, *range(0x1F3FB, 0x1F400)])
+# Emoji differ by variation selectors, skin tones and genders (joined signs) between keyboards; the meaning is the same.
+_IGNORED_IN_KEYS = dict.fromkeys([0x200D, 0x2640, 0x2642, 0xFE0E, 0xFE0F, *range(0x1F3FB, 0x1F400)])
 
 
 async def staff_said(turn: Turn, item: StaffSaid) -> None:
@@ -81,7 +81,8 @@ async def staff_message_unreadable(turn: Turn, item: Unreadable) -> None:
 
 
 async def device_left_out(turn: Turn, item: DeviceLeftOut) -> None:
-    """Who reads nothing must know why. Customers' devices are all served; a silent one there is none of the team's care."""
+    """Who reads nothing must know why. Customers' devices are all served; a silent one there is none of the team's
+    care."""
     text = _LEFT_OUT.get(item.code)
     group = await turn.unit.people.group_of_room(item.room)
     if group is not None and text is not None:

@@ -1,5 +1,5 @@
-"""One turn: one inbox row, one transaction, at most one locked conversation. The use cases add effects to the turn; they leave
-together, so that their transaction ids are a function of the row alone."""
+"""One turn: one inbox row, one transaction, at most one locked conversation. The use cases add effects to the turn;
+they leave together, so that their transaction ids are a function of the row alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -18,8 +18,8 @@ from messenger.observability.failpoints import fp
 
 class NotYet(Exception):
     """The item names something that is still on its way; the row is tried again in its place. `until`: not before then.
-    After so many `tries` the item is settled without effect, unless it `is_vital`: then a person finds it among the dead
-    letters."""
+    After so many `tries` the item is settled without effect, unless it `is_vital`: then a person finds it among the
+    dead letters."""
 
     def __init__(self, what: str, *, tries: int = 60, until: datetime | None = None, is_vital: bool = False) -> None:
         super().__init__(what)
@@ -42,8 +42,8 @@ class Turn:
         message: StoredMessage | None = None,
         trace: Trace | None = None,
     ) -> Sequence[Event]:
-        """Decides, records and reacts. A new `message` is stored with the fate that the events give it. Raises DomainError,
-        then nothing has been written."""
+        """Decides, records and reacts. A new `message` is stored with the fate that the events give it. Raises
+        DomainError, then nothing has been written."""
         events = decide(before, command)
         if not events:
             return events

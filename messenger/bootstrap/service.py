@@ -182,8 +182,8 @@ class DeskProcess:
             group.create_task(self._watch_keeper(), name="lease watch")
 
     async def stop(self, workers: "asyncio.Task[None]") -> None:
-        """Lets what is on its way end, then stops. What does not end in time is taken up again by the next process. A desk
-        whose workers have ended already has nothing to wait for."""
+        """Lets what is on its way end, then stops. What does not end in time is taken up again by the next process. A
+        desk whose workers have ended already has nothing to wait for."""
         if workers.done():
             return
         try:

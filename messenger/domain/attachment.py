@@ -15,7 +15,7 @@ MAX_BYTES = 25_000_000
 UNKNOWN = "application/octet-stream"
 
 Kind = Literal["image", "document", "audio", "video"]
-Refusal = Literal["too_big", "type_not_allowed", "mismatch", "empty"]
+Refusal = Literal["too_big", "type_not_allowed", "mismatch", "empty", "unreadable"]
 
 # type of the content → the extensions it may carry; the first one is given to a file without any
 IMAGES: Mapping[str, tuple[str, ...]] = {

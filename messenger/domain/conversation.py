@@ -4,13 +4,13 @@
                      ▲                 │
                      └─────release─────┘
 
-A conversation begins with the customer's first message. Routing puts it into a skill group's queue; one agent claims it and
-is its owner: from then on the owner speaks to the customer, everybody else in the group reads along and writes notes.
-Exactly one person can own it. Whose turn it is (`waiting_since`) is derived from messages, not a state.
+A conversation begins with the customer's first message. Routing puts it into a skill group's queue; one agent claims it
+and is its owner: from then on the owner speaks to the customer, everybody else in the group reads along and writes
+notes. Exactly one person can own it. Whose turn it is (`waiting_since`) is derived from messages, not a state.
 
 `decide` answers a command with the events that follow from it, or raises a DomainError whose text a person can act on.
-`evolve` applies one event. Both are pure: time and ids come in with the command. Folding the events of the log with `evolve`
-gives the stored conversation again, bit for bit.
+`evolve` applies one event. Both are pure: time and ids come in with the command. Folding the events of the log with
+`evolve` gives the stored conversation again, bit for bit.
 """
 
 from collections.abc import Iterable, Sequence
@@ -35,8 +35,8 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
-    """`version` is the number of events so far; `waiting_since` is set while the customer waits for us; `claimed_at` is the
-    time of the last claim, also after a release."""
+    """`version` is the number of events so far; `waiting_since` is set while the customer waits for us; `claimed_at` is
+    the time of the last claim, also after a release."""
 
     id: ConversationId
     version: int
@@ -182,7 +182,8 @@ def ruling_for(conversation: Conversation, command: c.AddStaffMessage) -> Ruling
 
 
 def _approve(conversation: Conversation, command: c.ApproveMessage) -> Sequence[e.Event]:
-    """Who approves speaks to the customer, so the rule is that of an answer: the owner, and in mode `open` any agent."""
+    """Who approves speaks to the customer, so the rule is that of an answer: the owner, and in mode `open` any
+    agent."""
     if not command.is_held:
         raise NotHeld()
     if not command.role.can_answer:

@@ -1,6 +1,7 @@
 """What has happened to a conversation: the entries of the event log. They hold ids, numbers and codes, never text.
 
-`NAMES` maps the name in the log to the class; a changed event gets a new class and an upcaster, never a changed meaning."""
+`NAMES` maps the name in the log to the class; a changed event gets a new class and an upcaster, never a changed
+meaning."""
 
 from dataclasses import dataclass
 from datetime import datetime

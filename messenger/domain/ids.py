@@ -16,8 +16,9 @@ _SHORTEST = 4
 
 
 def number_for(conversation: ConversationId, attempt: int = 0) -> str:
-    """`K-4F7Q`: derived from the id, so a repeated command finds the same number, and not sequential, so it tells nobody how
-    many conversations there are. `attempt` counts collisions; every third one makes the number a character longer."""
+    """`K-4F7Q`: derived from the id, so a repeated command finds the same number, and not sequential, so it tells
+    nobody how many conversations there are. `attempt` counts collisions; every third one makes the number a character
+    longer."""
     length = _SHORTEST + attempt // 3
     rest, number = conversation.int >> (attempt * 7), ""
     for _ in range(length):

@@ -51,8 +51,8 @@ class Agent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkillGroup:
-    """A queue and its people. `languages` and `keywords` are routing rules: a conversation in one of these languages, or one
-    whose first message holds one of these words, goes here."""
+    """A queue and its people. `languages` and `keywords` are routing rules: a conversation in one of these languages,
+    or one whose first message holds one of these words, goes here."""
 
     id: GroupId
     name: str

@@ -1,7 +1,7 @@
 """Which staff message leaves. The relay is an allow-list: what no row sends stays inside.
 
-The first matching row wins. A message outside the conversation's place never gets here (it is ordinary team chat), and one
-that could not be decrypted has no text to rule on.
+The first matching row wins. A message outside the conversation's place never gets here (it is ordinary team chat), and
+one that could not be decrypted has no text to rule on.
 
     1  begins with ! or ！                              command
     2  begins with a note prefix                        keep
@@ -62,7 +62,8 @@ MARKERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """A staff message as far as the rule looks at it. `is_explicit`: asked to be sent by `!r`; `is_note`: by `!note`."""
+    """A staff message as far as the rule looks at it. `is_explicit`: asked to be sent by `!r`; `is_note`: by
+    `!note`."""
 
     type: str
     text: str
@@ -120,6 +121,7 @@ def _begins_as_command(text: str) -> bool:
 
 
 def _beginning(text: str) -> str:
-    """What a reader sees first: a pasted invisible character or a full-width sign must not turn a note into an answer."""
+    """What a reader sees first: a pasted invisible character or a full-width sign must not turn a note into an
+    answer."""
     visible = (char for char in text if not (char.isspace() or unicodedata.category(char) in ("Cc", "Cf")))
     return unicodedata.normalize("NFKC", "".join(islice(visible, _LONGEST_PREFIX))).casefold()

@@ -1,4 +1,5 @@
-"""One /sync answer as values. Nothing in it is trusted: whatever has the wrong shape is left out, and nothing here raises.
+"""One /sync answer as values. Nothing in it is trusted: whatever has the wrong shape is left out, and nothing here
+raises.
 
 Client-server API v1.16, "Syncing"."""
 
@@ -11,8 +12,8 @@ MAX_ID = 255  # Matrix spec, "Appendices", identifiers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomBatch:
-    """What one answer says of a room that we are in; only well-formed events. `state` are the state events in the order in
-    which they happened, those of the timeline included."""
+    """What one answer says of a room that we are in; only well-formed events. `state` are the state events in the order
+    in which they happened, those of the timeline included."""
 
     room_id: str
     state: Sequence[Mapping[str, Any]] = ()
@@ -136,10 +137,8 @@ def _room(room_id: str, room: dict[str, Any]) -> RoomBatch:
 def _invite(room_id: str, room: dict[str, Any]) -> Invite | None:
     """Invites come with stripped state only; the inviter is the sender of our own membership."""
     for event in as_list(as_dict(room.get("invite_state")).get("events")):
-        if (
-            as_dict(event).get("type") == "m.room.member"
-            and as_dict(event.get("content")).get("membership") == "invite"
-        ):
-            if is_user_id(event.get("sender")):
-                return Invite(room_id=room_id, sender=event["sender"])
+        known = as_dict(event)
+        is_invite = as_dict(known.get("content")).get("membership") == "invite"
+        if known.get("type") == "m.room.member" and is_invite and is_user_id(known.get("sender")):
+            return Invite(room_id=room_id, sender=known["sender"])
     return None

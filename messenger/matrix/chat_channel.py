@@ -1,5 +1,6 @@
-"""Matrix as a customer channel: encrypted direct chats with the desk's account. Implements the channel contract like every
-bridge, but for reading: the desk's sync loop brings what customers write, with ratchets and token in one transaction."""
+"""Matrix as a customer channel: encrypted direct chats with the desk's account. Implements the channel contract like
+every bridge, but for reading: the desk's sync loop brings what customers write, with ratchets and token in one
+transaction."""
 
 import logging
 from datetime import date
@@ -39,7 +40,8 @@ CAPABILITIES = Capabilities(
 
 
 class MatrixChannel:
-    """One desk account as a channel account. `reply_token` of a message is the room; `files` holds what is on its way."""
+    """One desk account as a channel account. `reply_token` of a message is the room; `files` holds what is on its
+    way."""
 
     def __init__(
         self,
@@ -98,8 +100,8 @@ class MatrixChannel:
     # ── entering chats ──
 
     async def join(self, chat: str, person: str, *, farewell: str) -> ChatReady | ChatRefused:
-        """Accepts an invitation and makes sure that the room is encrypted: turns it on where we may, else opens an encrypted
-        room and invites the person there. Idempotent. Raises ChannelError for what may be tried again."""
+        """Accepts an invitation and makes sure that the room is encrypted: turns it on where we may, else opens an
+        encrypted room and invites the person there. Idempotent. Raises ChannelError for what may be tried again."""
         try:
             return await self._enter(chat, person, farewell)
         except (MatrixError, Unreachable) as error:
@@ -137,8 +139,8 @@ class MatrixChannel:
         return True
 
     async def _say_farewell(self, chat: str, farewell: str) -> None:
-        """The only text that ever leaves in clear: the same for everybody, to a room that we leave. A room that does not let
-        us speak is left without a word."""
+        """The only text that ever leaves in clear: the same for everybody, to a room that we leave. A room that does
+        not let us speak is left without a word."""
         url = f"{CLIENT}/rooms/{path(chat, 'send', 'm.room.message', 'farewell')}"
         try:
             await self._http.call("PUT", url, {"msgtype": "m.notice", "body": farewell, "m.mentions": {}})
@@ -158,7 +160,8 @@ class MatrixChannel:
         return True
 
     async def _own_room(self, chat: str, person: str) -> str:
-        """A room of ours for somebody whose own cannot be encrypted; the alias makes it one, however often this is tried."""
+        """A room of ours for somebody whose own cannot be encrypted; the alias makes it one, however often this is
+        tried."""
         alias = _alias(chat, person)
         initial = [
             {"type": "m.room.encryption", "state_key": "", "content": {"algorithm": room_state.MEGOLM}},

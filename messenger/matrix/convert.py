@@ -1,5 +1,5 @@
-"""Room events as inbox items. Pure. The relay is an allow-list: what is not understood becomes a visible `Unsupported` or a
-staff message of a type that is never sent on."""
+"""Room events as inbox items. Pure. The relay is an allow-list: what is not understood becomes a visible `Unsupported`
+or a staff message of a type that is never sent on."""
 
 import json
 from collections.abc import Mapping
@@ -227,8 +227,8 @@ def message_content(content: Mapping[str, Any], *, is_reply: bool = False) -> Co
 
 
 def without_quotation(body: str) -> str:
-    """Older clients put what they reply to above their words ("rich reply fallback", removed in spec v1.13). It must go:
-    an answer that quotes an internal note would carry the note out, and a quoted line hides a command or a note."""
+    """Older clients put what they reply to above their words ("rich reply fallback", removed in spec v1.13). It must
+    go: an answer that quotes an internal note would carry the note out, and a quoted line hides a command or a note."""
     if not body.startswith(_QUOTATIONS):
         return body
     lines = body.split("\n")

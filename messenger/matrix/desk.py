@@ -1,4 +1,5 @@
-"""The desk's hands in the staff's rooms: cards, thread messages, markers, rooms and seats. Implements the `Desk` port."""
+"""The desk's hands in the staff's rooms: cards, thread messages, markers, rooms and seats. Implements the `Desk`
+port."""
 
 import logging
 from collections.abc import Mapping
@@ -136,8 +137,8 @@ def text_content(said: Said, *, prefix: str = "") -> dict[str, Any]:
 
 
 def _extras(said: Said) -> dict[str, Any]:
-    """Mentions are always set by us, so that a customer's `@room` rings nobody. The profile is MSC4144's; the name stands in
-    the text as well."""
+    """Mentions are always set by us, so that a customer's `@room` rings nobody. The profile is MSC4144's; the name
+    stands in the text as well."""
     extras: dict[str, Any] = {"m.mentions": {"user_ids": list(said.mentions)} if said.mentions else {}}
     if said.profile:
         id, name = said.profile

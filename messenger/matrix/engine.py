@@ -32,8 +32,8 @@ class SyncCrypto:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decrypted:
-    """What became of one encrypted room event. `type` and `content` are filled only in state `new` (and `quarantine`, for
-    the alarm). `reason` is a code for logs and gap markers, never text of the message."""
+    """What became of one encrypted room event. `type` and `content` are filled only in state `new` (and `quarantine`,
+    for the alarm). `reason` is a code for logs and gap markers, never text of the message."""
 
     state: DecryptState
     type: str = ""
@@ -51,7 +51,8 @@ class Decrypted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendRequest:
-    """`recipients` are the users who may read: joined or invited, and allowed by our database. The own user may be in it."""
+    """`recipients` are the users who may read: joined or invited, and allowed by our database. The own user may be in
+    it."""
 
     room_id: str
     recipients: frozenset[str]
@@ -65,7 +66,8 @@ class SendRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sealed:
-    """An m.room.encrypted content, ready for PUT; `unreached` names devices that could not get the key: (user, device, code)."""
+    """An m.room.encrypted content, ready for PUT; `unreached` names devices that could not get the key: (user, device,
+    code)."""
 
     content: Mapping[str, Any]
     unreached: Sequence[tuple[str, str, str]] = ()
@@ -84,7 +86,8 @@ class CryptoEngine(Protocol):
     device_id: str
 
     async def start(self) -> None:
-        """Loads the account, or makes one and uploads its keys (saved before the upload). Raises for a store it cannot open."""
+        """Loads the account, or makes one and uploads its keys (saved before the upload). Raises for a store it cannot
+        open."""
         ...
 
     async def reload(self) -> None:
@@ -97,13 +100,14 @@ class CryptoEngine(Protocol):
 
     async def prepare(self, batch: SyncCrypto) -> None:
         """Before the transaction: loads the sessions and devices that this batch needs and asks /keys/query for unknown
-        senders. Network and short reads, no open transaction. A homeserver that fails here raises; the batch comes again."""
+        senders. Network and short reads, no open transaction. A homeserver that fails here raises; the batch comes
+        again."""
         ...
 
     async def receive(self, unit: DeskUnit, batch: SyncCrypto) -> frozenset[tuple[str, str]]:
-        """Inside `exclusive()` and the caller's transaction: to-device events (each in its own try, nothing escapes), device
-        lists, one-time-key count. Returns the (room id, session id) pairs whose keys are known now and were not before, or
-        were withheld."""
+        """Inside `exclusive()` and the caller's transaction: to-device events (each in its own try, nothing escapes),
+        device lists, one-time-key count. Returns the (room id, session id) pairs whose keys are known now and were not
+        before, or were withheld."""
         ...
 
     def decrypt(self, room_id: str, event: Mapping[str, Any]) -> Decrypted:
@@ -113,8 +117,8 @@ class CryptoEngine(Protocol):
     async def load_sessions(
         self, unit: DeskUnit, wanted: Sequence[tuple[str, str]], senders: Collection[str] = ()
     ) -> None:
-        """Loads inbound sessions (room id, session id) for events that `prepare` has not seen: parked rows. `senders` are
-        their authors."""
+        """Loads inbound sessions (room id, session id) for events that `prepare` has not seen: parked rows. `senders`
+        are their authors."""
         ...
 
     async def flush(self, unit: DeskUnit) -> None:
@@ -122,8 +126,8 @@ class CryptoEngine(Protocol):
         ...
 
     async def settle(self) -> None:
-        """After COMMIT: one-time keys, unwedging, own key requests. Network with own transactions; a failure is logged and
-        tried again at the next batch."""
+        """After COMMIT: one-time keys, unwedging, own key requests. Network with own transactions; a failure is logged
+        and tried again at the next batch."""
         ...
 
     def is_ready(self, request: SendRequest) -> bool:
@@ -131,8 +135,8 @@ class CryptoEngine(Protocol):
         ...
 
     async def encrypt(self, requests: Sequence[SendRequest]) -> Sequence["Sealed | BaseException"]:
-        """Shares room keys where needed (network), then encrypts all requests under ONE flush, saved before it returns. The
-        caller keeps order per room. One failing request does not fail the others."""
+        """Shares room keys where needed (network), then encrypts all requests under ONE flush, saved before it returns.
+        The caller keeps order per room. One failing request does not fail the others."""
         ...
 
     async def share_history(self, room_id: str, user_id: str) -> HistoryShared:
@@ -142,8 +146,8 @@ class CryptoEngine(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomKey:
-    """One inbound Megolm session as key backup and history sharing see it. `session_key` is the export format at the first
-    known index (Matrix spec, "Megolm session export")."""
+    """One inbound Megolm session as key backup and history sharing see it. `session_key` is the export format at the
+    first known index (Matrix spec, "Megolm session export")."""
 
     room_id: str
     session_id: str

@@ -46,7 +46,8 @@ class HomeserverClient:
         timeout_s: float | None = None,
         query: Mapping[str, str] | None = None,
     ) -> Any:
-        """`url` is a path below the homeserver. Returns the decoded JSON of a 200. Raises MatrixError or Unreachable."""
+        """`url` is a path below the homeserver. Returns the decoded JSON of a 200. Raises MatrixError or
+        Unreachable."""
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         status, raw = await self._exchange(method, url, data, "application/json", timeout_s, query, MAX_JSON_BYTES)
         return _decoded(status, raw)
@@ -84,7 +85,8 @@ class HomeserverClient:
         max_bytes: int,
     ) -> tuple[int, bytes]:
         if self._session is None:
-            # No limit of connections: lanes wait for each other in the outbox, never for a free socket behind the long poll.
+            # No limit of connections: lanes wait for each other in the outbox, never for a free socket behind the long
+            # poll.
             self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), auto_decompress=True)
         headers = {"Content-Type": content_type} if content_type else {}
         if self.token:

@@ -1,5 +1,5 @@
-"""What the sender must know of a room: is it encrypted, how often do keys rotate, who may read. Kept in memory until the sync
-loop or a change of membership says otherwise; the truth is in the database."""
+"""What the sender must know of a room: is it encrypted, how often do keys rotate, who may read. Kept in memory until
+the sync loop or a change of membership says otherwise; the truth is in the database."""
 
 from collections import OrderedDict
 from collections.abc import Sequence

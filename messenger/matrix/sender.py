@@ -1,5 +1,5 @@
-"""Sending encrypted events. The room key goes first, the ratchet is saved before the text is on the wire, and the homeserver
-sees the same transaction id in every retry."""
+"""Sending encrypted events. The room key goes first, the ratchet is saved before the text is on the wire, and the
+homeserver sees the same transaction id in every retry."""
 
 import asyncio
 import logging
@@ -32,8 +32,8 @@ class _Waiting:
 
 
 class Encryptor:
-    """Encrypts what is waiting together: one save of the ratchets for all of it. A request that must first hand out room keys
-    over the network goes its own way, so that nobody waits for it."""
+    """Encrypts what is waiting together: one save of the ratchets for all of it. A request that must first hand out
+    room keys over the network goes its own way, so that nobody waits for it."""
 
     def __init__(self, engine: CryptoEngine) -> None:
         self._engine = engine

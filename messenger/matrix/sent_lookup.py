@@ -1,5 +1,5 @@
-"""Has it been sent? The homeserver forgets transaction ids after a day, and keeps them per device: a repeat that is older, or
-from another device, would be a second message. Then our own id inside the ciphertext tells."""
+"""Has it been sent? The homeserver forgets transaction ids after a day, and keeps them per device: a repeat that is
+older, or from another device, would be a second message. Then our own id inside the ciphertext tells."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +19,8 @@ class SentLookup:
         self._http, self._engine, self._store = http, engine, store
 
     async def find(self, room_id: str, txn: str) -> str | None:
-        """The id of our event that carries this transaction id, among the last 5,000 of the room. Raises ChannelError."""
+        """The id of our event that carries this transaction id, among the last 5,000 of the room. Raises
+        ChannelError."""
         start = ""
         for _ in range(PAGES):
             page = await self._page(room_id, start)

@@ -1,7 +1,8 @@
-"""The sync loop: everything that a batch brings, and the token that acknowledges it, in ONE transaction, the token last.
+"""The sync loop: everything that a batch brings, and the token that acknowledges it, in ONE transaction, the token
+last.
 
-A crash anywhere before COMMIT brings the same batch again; a crash after it brings the next. Memory never runs ahead of the
-database: when the transaction fails, the Olm machine is thrown away and loaded again."""
+A crash anywhere before COMMIT brings the same batch again; a crash after it brings the next. Memory never runs ahead of
+the database: when the transaction fails, the Olm machine is thrown away and loaded again."""
 
 import json
 import logging
@@ -42,7 +43,8 @@ NO_ROOM = RoomState(room_id="")
 @dataclass(slots=True)
 class InvitePolicy:
     """Whose invitations are taken, and how fast. An empty list of servers means all. Each other server may invite
-    `per_minute` times a minute (a token bucket of that size); what comes faster gets a later moment, which its row keeps."""
+    `per_minute` times a minute (a token bucket of that size); what comes faster gets a later moment, which its row
+    keeps."""
 
     servers: frozenset[str] = frozenset()
     per_minute: int = 30
@@ -206,8 +208,8 @@ class SyncLoop:
         return Arrival(source_id=f"invite|{room_id}|{since or ''}", lane=f"invite|{server}", item=item)
 
     async def _fill_gaps(self, batch: SyncBatch, since: str | None) -> SyncBatch:
-        """A limited timeline is paged backwards to our own token, oldest first. The first sync has no gap: history before
-        our time is not paged."""
+        """A limited timeline is paged backwards to our own token, oldest first. The first sync has no gap: history
+        before our time is not paged."""
         if since is None or not any(room.is_limited for room in batch.rooms):
             return batch
         return replace(

@@ -1,5 +1,6 @@
-"""Named crash points. `fp("name")` does nothing unless STELLWERK_FAILPOINT=name:n names it: then the process kills itself
-with SIGKILL at the n-th hit, so that the crash suite can prove that no step loses, doubles or reorders a message."""
+"""Named crash points. `fp("name")` does nothing unless STELLWERK_FAILPOINT=name:n names it: then the process kills
+itself with SIGKILL at the n-th hit, so that the crash suite can prove that no step loses, doubles or reorders a
+message."""
 
 import os
 import signal

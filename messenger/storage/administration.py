@@ -34,7 +34,8 @@ class Administration:
         keywords: Sequence[str],
         settings: Mapping[str, Any],
     ) -> None:
-        """The first group becomes the default one, for a default always exists. Does nothing for a group that is there."""
+        """The first group becomes the default one, for a default always exists. Does nothing for a group that is
+        there."""
         async with self._engine.begin() as connection:
             none_yet = (
                 await connection.scalar(

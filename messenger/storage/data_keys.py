@@ -1,4 +1,5 @@
-"""The data keys of this installation, unwrapped on demand. A new key is committed before anything is sealed under it."""
+"""The data keys of this installation, unwrapped on demand. A new key is committed before anything is sealed under
+it."""
 
 from collections import OrderedDict
 from uuid import UUID

@@ -1,4 +1,5 @@
-"""A desk's side of the database: the crypto store's rows and everything that one sync batch writes, in fenced transactions."""
+"""A desk's side of the database: the crypto store's rows and everything that one sync batch writes, in fenced
+transactions."""
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -191,8 +192,8 @@ class SqlDeskUnit:
 
 
 class SqlDeskStore:
-    """Opens the desk's units. Every one begins with the fence: a process that lost the lease writes nothing. `is_reading`: for
-    a look beside the running desk, without a lease and without the right to write."""
+    """Opens the desk's units. Every one begins with the fence: a process that lost the lease writes nothing.
+    `is_reading`: for a look beside the running desk, without a lease and without the right to write."""
 
     def __init__(
         self, engine: AsyncEngine, keys: DataKeys, *, account: str, key: Key, lease: Lease, is_reading: bool = False

@@ -1,8 +1,8 @@
 """Encryption at rest: AES-256-GCM records under data keys, data keys wrapped by the root key.
 
-A record is `version(1) | key id(4) | nonce(12) | ciphertext | tag(16)`, 33 bytes more than its text. Its associated data are
-its header and its `where`, the place it belongs to (`table|column|row`): a record that was moved, copied or changed does not
-open. One key seals at most 2^32 records (NIST SP 800-38D 8.3, random 96-bit nonces)."""
+A record is `version(1) | key id(4) | nonce(12) | ciphertext | tag(16)`, 33 bytes more than its text. Its associated
+data are its header and its `where`, the place it belongs to (`table|column|row`): a record that was moved, copied or
+changed does not open. One key seals at most 2^32 records (NIST SP 800-38D 8.3, random 96-bit nonces)."""
 
 import hashlib
 import os

@@ -1,5 +1,5 @@
-"""The inbox: what came in, once, in lanes. The head row of a lane is locked while it is handled, in the transaction that
-settles it; later rows of the lane wait."""
+"""The inbox: what came in, once, in lanes. The head row of a lane is locked while it is handled, in the transaction
+that settles it; later rows of the lane wait."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -1,4 +1,5 @@
-"""What makes this database one installation: its namespace of deterministic ids, and the root key that it was made with."""
+"""What makes this database one installation: its namespace of deterministic ids, and the root key that it was made
+with."""
 
 from uuid import UUID, uuid4
 
@@ -11,7 +12,8 @@ from messenger.storage.models.keys import installation
 
 
 async def open_installation(engine: AsyncEngine, root: Key) -> UUID:
-    """Returns the namespace; makes the installation at first use. Raises BadRootKey for a root key of another installation."""
+    """Returns the namespace; makes the installation at first use. Raises BadRootKey for a root key of another
+    installation."""
     async with engine.begin() as connection:
         await connection.execute(
             insert(installation).values(id=1, namespace=uuid4(), root_kid=root.kid).on_conflict_do_nothing()

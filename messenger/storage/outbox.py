@@ -1,6 +1,7 @@
 """The outbox: what shall leave, in lanes, each row under one deterministic transaction id.
 
-A row is claimed with a lease (committed), sent without any open transaction, and settled by whoever still holds the claim."""
+A row is claimed with a lease (committed), sent without any open transaction, and settled by whoever still holds the
+claim."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -63,7 +64,8 @@ class SqlOutbox:
             await self._connection.execute(insert(outbox).values(rows).on_conflict_do_nothing())
 
     async def _merge(self, rows: Sequence[dict[str, Any]]) -> None:
-        """A row that waits already will do. It is locked until we commit: who sends it must see our state, not the last."""
+        """A row that waits already will do. It is locked until we commit: who sends it must see our state, not the
+        last."""
         if rows:
             new = insert(outbox).values(rows)
             await self._connection.execute(
@@ -133,9 +135,7 @@ _CLAIM = (
 )
 
 
-async def claim(
-    connection: AsyncConnection, keys: DataKeys, *, desk: str, device: str, most: int
-) -> list[OutboxRow]:
+async def claim(connection: AsyncConnection, keys: DataKeys, *, desk: str, device: str, most: int) -> list[OutboxRow]:
     """Claims the head rows of up to `most` lanes; the caller commits."""
     token = uuid4()
     claimed = {"for_desk": desk, "device": device, "token": token, "most": most}

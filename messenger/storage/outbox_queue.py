@@ -1,4 +1,5 @@
-"""The outbox as its worker sees it. Ends of sends are written together: one transaction for all that ended meanwhile."""
+"""The outbox as its worker sees it. Ends of sends are written together: one transaction for all that ended
+meanwhile."""
 
 import asyncio
 import logging
@@ -40,7 +41,8 @@ class Ending:
 
 
 class SqlOutboxQueue:
-    """Of one desk. Every transaction begins with the fence: a process that lost the lease claims and settles nothing."""
+    """Of one desk. Every transaction begins with the fence: a process that lost the lease claims and settles
+    nothing."""
 
     def __init__(self, engine: AsyncEngine, keys: DataKeys, *, desk: str, device: str, lease: Lease) -> None:
         self._engine, self._keys, self._desk, self._device, self._lease = engine, keys, desk, device, lease

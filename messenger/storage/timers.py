@@ -1,5 +1,5 @@
-"""Timers: what shall happen at a time, in the database, so that it happens once and also after a restart. A due timer becomes
-an inbox row in the transaction that removes it."""
+"""Timers: what shall happen at a time, in the database, so that it happens once and also after a restart. A due timer
+becomes an inbox row in the transaction that removes it."""
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine

@@ -1,4 +1,5 @@
-"""The outbox worker: claims the heads of many lanes, delivers them side by side, and settles each by what became of it."""
+"""The outbox worker: claims the heads of many lanes, delivers them side by side, and settles each by what became of
+it."""
 
 import asyncio
 import logging

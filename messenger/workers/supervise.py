@@ -1,7 +1,8 @@
-"""The one way to run something for ever: a step is repeated; an error is logged once with its kind, then tried again after a
-growing pause. What must end the process does so: a lost lease, and cancellation."""
+"""The one way to run something for ever: a step is repeated; an error is logged once with its kind, then tried again
+after a growing pause. What must end the process does so: a lost lease, and cancellation."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -13,7 +14,8 @@ LONGEST_PAUSE_S = 30.0
 
 
 async def for_ever(name: str, step: Callable[[], Awaitable[object]], *, pause_s: float = 0.5) -> None:
-    """Raises LeaseLost. A step that keeps failing in the same way is logged at its first failure and when it works again."""
+    """Raises LeaseLost. A step that keeps failing in the same way is logged at its first failure and when it works
+    again."""
     failing, pause = "", pause_s
     while True:
         try:
@@ -46,8 +48,6 @@ class Wake:
         self._event.set()
 
     async def wait(self) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._event.wait(), self._poll_s)
-        except TimeoutError:
-            pass
         self._event.clear()

@@ -1,4 +1,5 @@
-"""Houses that are crashed: one with a homeserver and a durable database of its own, and small ones on the shared servers."""
+"""Houses that are crashed: one with a homeserver and a durable database of its own, and small ones on the shared
+servers."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,5 +1,5 @@
-"""One installation that may be crashed in all its parts: the program, its homeserver, its database. And the accountant who
-looks into the database afterwards."""
+"""One installation that may be crashed in all its parts: the program, its homeserver, its database. And the accountant
+who looks into the database afterwards."""
 
 import asyncio
 import logging
@@ -71,8 +71,7 @@ class House:
         if not self.product.is_running:
             await self.product.start()
         room = await self.product.group_room(GROUP)
-        for person in staff:
-            await eventually(lambda person=person: room in person.rooms, 60, what="the agents are seated")
+        await eventually(lambda: all(room in person.rooms for person in staff), 60, what="the agents are seated")
         self.office = Office(self.people, self.product.desk, room, staff)
         await asyncio.gather(*(self.office.open() for _ in range(customers)))
         return self.office
@@ -110,8 +109,8 @@ class House:
     # The account
 
     async def drain(self, *, patience_s: float = DRAIN_PATIENCE_S) -> None:
-        """Returns when everything that was sent is handled, or nothing has moved for so long: then the oracle tells what is
-        missing."""
+        """Returns when everything that was sent is handled, or nothing has moved for so long: then the oracle tells
+        what is missing."""
         try:
             await eventually(self._is_done, patience_s, progress=self._progress, what="everything is handled")
             await eventually(lambda: not self.office.unreadable(), min(patience_s, 20), what="all keys are there")

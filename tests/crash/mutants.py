@@ -1,7 +1,7 @@
 """Seeded defects: the real program with one guarantee taken out. `python -m tests.crash.mutants NAME --config … serve`.
 
-Each mutant undoes one rule of the design; the crash tests must notice every one of them. `none` is the healthy program with
-the same extra crash points, so that each scenario can be shown to harm only the mutant."""
+Each mutant undoes one rule of the design; the crash tests must notice every one of them. `none` is the healthy program
+with the same extra crash points, so that each scenario can be shown to harm only the mutant."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from messenger.app.effects import RelayToThread
-from messenger.app.ports import Arrival, CryptoRow, OutboxRow
+from messenger.app.ports import OutboxRow
 from messenger.channels.errors import Temporary
 from messenger.cli import main
 from messenger.matrix import sync
@@ -92,7 +92,7 @@ def drop_waiting_key() -> None:
     """What cannot be decrypted yet is dropped."""
     proper = SqlDeskUnit.take
 
-    async def take(self: SqlDeskUnit, arrivals: Sequence[Arrival]) -> int:
+    async def take(self: SqlDeskUnit, arrivals: Sequence[Any]) -> int:
         return await proper(self, [arrival for arrival in arrivals if arrival.raw is None])
 
     SqlDeskUnit.take = take  # type: ignore[method-assign]
@@ -101,7 +101,7 @@ def drop_waiting_key() -> None:
 def skip_megolm_seen() -> None:
     """A ciphertext that comes again under another event id is taken again."""
 
-    async def replayed(self: SqlDeskUnit, arrivals: Sequence[Arrival]) -> set[str]:
+    async def replayed(self: SqlDeskUnit, arrivals: Sequence[Any]) -> set[str]:
         return set()
 
     SqlDeskUnit._replayed = replayed  # type: ignore[method-assign]
@@ -109,9 +109,9 @@ def skip_megolm_seen() -> None:
 
 def ratchet_after_put() -> None:
     """The database is one message behind the wire: the ratchet that is saved is that of the message before."""
-    proper, last = SqlDeskUnit.write, dict[str, CryptoRow]()
+    proper, last = SqlDeskUnit.write, dict[str, Any]()
 
-    async def write(self: SqlDeskUnit, rows: Sequence[CryptoRow]) -> None:
+    async def write(self: SqlDeskUnit, rows: Sequence[Any]) -> None:
         late = []
         for row in rows:
             if row.table == "mx_megolm_out" and not row.removed:
@@ -148,8 +148,8 @@ MUTANTS: dict[str, Callable[[], None]] = {
 
 
 def _observe() -> None:
-    """Crash point `relayed`: a customer's message has been posted, and nobody has noted it yet. With STELLWERK_STUMBLE the
-    first one meets an error that passes."""
+    """Crash point `relayed`: a customer's message has been posted, and nobody has noted it yet. With STELLWERK_STUMBLE
+    the first one meets an error that passes."""
     proper, may_stumble = OutboxWorker._deliver, ["STELLWERK_STUMBLE" in os.environ]
 
     async def deliver(self: OutboxWorker, row: OutboxRow) -> Any:

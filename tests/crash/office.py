@@ -1,5 +1,6 @@
-"""Customers and agents who do not stop writing while the ground shakes: every message numbered, some of them files, encrypted
-on both sides. What the homeserver acknowledged stands in the ledger; `arrived` reads everything back with their own devices."""
+"""Customers and agents who do not stop writing while the ground shakes: every message numbered, some of them files,
+encrypted on both sides. What the homeserver acknowledged stands in the ledger; `arrived` reads everything back with
+their own devices."""
 
 import asyncio
 import contextlib
@@ -99,19 +100,21 @@ class Office:
 
     # People come
 
-    async def open(self, *, owned: bool = True) -> Matter:
-        """A new customer's chat and first message; an agent claims it."""
+    async def open(self, *, early: int = 0) -> Matter:
+        """A new customer's chat and first message; an agent claims it. `early`: so many messages before the desk is there."""
         self._numbers += 1
         number = self._numbers
         customer = await self.people.person(f"customer{number}", displayname=f"Customer {number}")
         chat = await customer.start_direct_chat(self.desk, wait_until_joined=False)
-        await customer.wait_for_members(chat, [self.desk], timeout_s=PATIENCE_S)
         agent = self.agents[number % len(self.agents)]
         asks = self._lane(f"c{number}", customer, chat, None, Arrivals(agent, self.room, self.desk))
-        card = await self._card_with(agent, await asks.write())
+        await self.burst(asks, early)
+        await customer.wait_for_members(chat, [self.desk], timeout_s=PATIENCE_S)
+        if not early:
+            await asks.write()
+        card = await self._card_with(agent, f"c{number}-0000")
         asks.arrivals.thread = card
-        if owned:
-            await agent.react(self.room, card, "👀")
+        await agent.react(self.room, card, "👀")
         answers = self._lane(f"a{number}", agent, self.room, card, Arrivals(customer, chat, self.desk))
         matter = Matter(customer=customer, chat=chat, card=card, agent=agent, asks=asks, answers=answers)
         self.matters.append(matter)
@@ -179,7 +182,7 @@ class Office:
     async def take_one_time_keys(self, count: int) -> None:
         """Somebody uses up the desk's one-time keys."""
         person = self.matters[0].customer
-        query = {"device_keys": {self.desk: []}}
+        query: dict[str, dict[str, list[str]]] = {"device_keys": {self.desk: []}}
         answer = await persistently(lambda: person.server.call("POST", f"{CLIENT}/keys/query", query))
         asked = {self.desk: dict.fromkeys(answer["device_keys"][self.desk], "signed_curve25519")}
         for _ in range(count):
@@ -231,7 +234,10 @@ class Office:
         views = [(agent, self.room) for agent in self.agents]
         views += [(matter.customer, matter.chat) for matter in self.matters]
         return sum(
-            not event.is_readable for person, room in views for event in person.events(room) if event.sender == self.desk
+            not event.is_readable
+            for person, room in views
+            for event in person.events(room)
+            if event.sender == self.desk
         )
 
 

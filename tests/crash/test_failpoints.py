@@ -1,5 +1,5 @@
-"""Exactly once, in order, whatever dies: the real program is killed at every crash point in turn, its homeserver and its
-database in between, while customers and agents keep writing in encrypted rooms."""
+"""Exactly once, in order, whatever dies: the real program is killed at every crash point in turn, its homeserver and
+its database in between, while customers and agents keep writing in encrypted rooms."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

@@ -1,4 +1,5 @@
-"""Tests of the tests: with one guarantee taken out, the oracle must see the damage; without, the same scenario is clean."""
+"""Tests of the tests: with one guarantee taken out, the oracle must see the damage; without, the same scenario is
+clean."""
 
 import uuid
 from collections.abc import Awaitable, Callable

@@ -1,7 +1,7 @@
 """The product at work for the tests of a whole module: one start of the program, many conversations in it.
 
-The house has a group with an owner-to-be (Ben), a colleague (Cleo), a clerk (Dana) and a lead (Lea). Each test brings its
-own customer, so that tests do not see each other's threads."""
+The house has a group with an owner-to-be (Ben), a colleague (Cleo), a clerk (Dana) and a lead (Lea). Each test brings
+its own customer, so that tests do not see each other's threads."""
 
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -9,8 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from messenger.demo.synapse import Synapse
 from messenger.domain.replies import MARKERS, Fate
+from messenger.storage.database import connect
+from messenger.storage.models.rooms import mx_member
 from tests.support.databases import TestDatabases
 from tests.support.people import People, Person
 from tests.support.product import Product
@@ -44,6 +48,18 @@ class House:
         customer = await self.people.person(name)
         chat = await customer.start_direct_chat(self.product.desk)
         return await self.asked(customer, chat, text, owner=owner)
+
+    async def desk_knows_that_left(self, user_id: str) -> None:
+        """What somebody does in a room is known to the desk a sync later."""
+        engine = connect(self.product.database_url)
+        query = sa.select(mx_member.c.membership).where(mx_member.c.user_id == user_id)
+
+        async def has_left() -> bool:
+            async with engine.begin() as connection:
+                return set(await connection.scalars(query)) == {"leave"}
+
+        await eventually(has_left, what="the desk knows that the person left")
+        await engine.dispose()
 
     async def asked(self, customer: Person, chat: str, text: str, *, owner: Person | None = None) -> "Thread":
         marked = f"{text} #{customer.user_id[1:8]}{time.monotonic_ns()}"

@@ -1,5 +1,5 @@
-"""Bodies, file names and customers' names are nowhere in clear: not in the database's files or its log of writes, not in the
-homeserver's store, not in any log."""
+"""Bodies, file names and customers' names are nowhere in clear: not in the database's files or its log of writes, not
+in the homeserver's store, not in any log."""
 
 import subprocess
 from collections.abc import AsyncIterator
@@ -55,7 +55,5 @@ async def test_no_marker_is_found_in_any_file(
 def _files_with(folder: Path, *markers: str) -> list[str]:
     """Byte for byte, in everything below the folder."""
     patterns = [argument for marker in markers for argument in ("-e", marker)]
-    done = subprocess.run(
-        ["grep", "-rlaiF", *patterns, str(folder)], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(["grep", "-rlaiF", *patterns, str(folder)], capture_output=True, text=True, check=False)
     return done.stdout.split()

@@ -16,7 +16,9 @@ def _differences(connection: Connection) -> list[object]:
 
 
 def _partial_indexes(connection: Connection) -> dict[str, str]:
-    query = sa.text("SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND indexdef LIKE '%WHERE%'")
+    query = sa.text(
+        "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND indexdef LIKE '%WHERE%'"
+    )
     return {row.indexname: row.indexdef for row in connection.execute(query)}
 
 

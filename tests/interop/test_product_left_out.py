@@ -1,4 +1,5 @@
-"""A colleague whose device is not signed by its owner gets no keys under the house rule; the room is told what to do."""
+"""A colleague whose device is not signed by its owner gets no keys under the house rule; the room is told what to
+do."""
 
 import pytest
 

@@ -1,7 +1,7 @@
 """The oracle of the crash tests: what senders know to be sent, compared with what arrived.
 
-A message carries a token, `c3-0017`: the 17th thing that customer 3 wrote; `a3-0017` is the 17th answer to customer 3. The
-letters and the number before the dash are the lane: its target is exactly one thread or one chat."""
+A message carries a token, `c3-0017`: the 17th thing that customer 3 wrote; `a3-0017` is the 17th answer to customer 3.
+The letters and the number before the dash are the lane: its target is exactly one thread or one chat."""
 
 import re
 from collections import Counter

@@ -60,7 +60,8 @@ class Product:
             yield admin
 
     async def add_group(self, name: str, members: Sequence[tuple[str, str, str]] = (), **options: object) -> None:
-        """`members` are (user id, name, role). The test people's devices are not cross-signed, so `any` is the policy."""
+        """`members` are (user id, name, role). The test people's devices are not cross-signed, so `any` is the
+        policy."""
         async with self.admin() as admin:
             await admin.add_group(name, **{"device_policy": "any", **options})  # type: ignore[arg-type]
             for address, person, role in members:

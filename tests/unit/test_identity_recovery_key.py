@@ -78,4 +78,5 @@ def test_no_text_at_all_makes_it_fail_in_another_way(text: str) -> None:
     try:
         assert len(decode_recovery_key(text)) == 32
     except ValueError as error:
-        assert str(error)
+        refusal = str(error)
+        assert refusal

@@ -14,7 +14,7 @@ from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError
 from messenger.matrix.identity.cross_signing import SigningKey
 
 ALGORITHM = "m.megolm_backup.v1.curve25519-aes-sha2"
-SECRET_NAME = "m.megolm_backup.v1"
+SECRET_NAME = "m.megolm_backup.v1"  # noqa: S105 - the name of a secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

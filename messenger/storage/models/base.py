@@ -1,4 +1,5 @@
-"""What all tables share: one MetaData, so that migrations and tests see the whole schema, and the names of constraints."""
+"""What all tables share: one MetaData, so that migrations and tests see the whole schema, and the names of
+constraints."""
 
 from sqlalchemy import DateTime, MetaData
 

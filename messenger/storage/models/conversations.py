@@ -1,5 +1,5 @@
-"""Contacts, their chats, conversations with their log, messages and the map of remote ids. Bodies and names of customers are
-sealed (`enc_` columns)."""
+"""Contacts, their chats, conversations with their log, messages and the map of remote ids. Bodies and names of
+customers are sealed (`enc_` columns)."""
 
 from sqlalchemy import (
     BigInteger,

@@ -19,7 +19,11 @@ from sqlalchemy import (
 from messenger.storage.models.base import Moment, metadata
 
 # Finished rows leave dead tuples behind fast; these settings keep the claims quick.
-_QUEUE_STORAGE: dict[str, float] = {"fillfactor": 70, "autovacuum_vacuum_scale_factor": 0.01, "autovacuum_vacuum_cost_delay": 0}
+_QUEUE_STORAGE: dict[str, float] = {
+    "fillfactor": 70,
+    "autovacuum_vacuum_scale_factor": 0.01,
+    "autovacuum_vacuum_cost_delay": 0,
+}
 
 inbox = Table(
     "inbox",
@@ -40,7 +44,9 @@ inbox = Table(
     UniqueConstraint("source", "source_id"),
     Index("ix_inbox_open", "id", postgresql_where=text("state = 'new'")),
     Index("ix_inbox_open_lane", "lane", "id", postgresql_where=text("state IN ('new', 'waiting_key')")),
-    Index("ix_inbox_unreadable", "room_id", "session_id", postgresql_where=text("state IN ('waiting_key', 'quarantine')")),
+    Index(
+        "ix_inbox_unreadable", "room_id", "session_id", postgresql_where=text("state IN ('waiting_key', 'quarantine')")
+    ),
     postgresql_with=_QUEUE_STORAGE,
 )
 

@@ -1,0 +1,196 @@
+"""Files both ways with the real program: the same bytes arrive, their names and captions are clean, and what is refused
+is refused on both sides with a word to the sender."""
+
+import json
+import secrets
+import struct
+import zlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from messenger.app.attachments import digest
+from messenger.demo.synapse import Synapse
+from messenger.domain.replies import Fate
+from tests.integration.staff_house import House, Thread, open_house
+from tests.support.databases import TestDatabases
+from tests.support.people import Person
+from tests.support.timeline import Seen
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+LIMIT_MB = 1
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(
+    tmp_path_factory: pytest.TempPathFactory, synapse: Synapse, test_databases: TestDatabases
+) -> AsyncIterator[House]:
+    limits = {"STELLWERK__LIMITS__ATTACHMENT_MAX_MB": str(LIMIT_MB)}
+    folder = tmp_path_factory.mktemp("files")
+    async with open_house(folder, synapse, test_databases, staff=["ben"], environment=limits) as house:
+        yield house
+
+
+def png(width: int = 3, height: int = 2) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + secrets.token_bytes(3 * width) for _ in range(height))
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def pdf() -> bytes:
+    return b"%PDF-1.7\n" + secrets.token_bytes(200_000) + b"\n%%EOF\n"
+
+
+def voice() -> bytes:
+    return b"OggS\0\x02" + bytes(8) + secrets.token_bytes(14) + b"OpusHead" + secrets.token_bytes(5000)
+
+
+FILES: list[tuple[str, str, str, bytes]] = [
+    ("photo.png", "image/png", "m.image", png()),
+    ("letter.pdf", "application/pdf", "m.file", pdf()),
+    ("voice.ogg", "audio/ogg", "m.audio", voice()),
+]
+NAMES = [file[0] for file in FILES]
+
+
+async def file_in(reader: Person, room: str, name: str, *, thread: str | None = None) -> Seen:
+    return await reader.wait_for(
+        room,
+        lambda seen: seen.thread == thread and seen.content.get("filename") == name and seen.sender != reader.user_id,
+    )
+
+
+@pytest.mark.parametrize(("name", "mime", "kind", "data"), FILES, ids=NAMES)
+async def test_a_customers_file_arrives_byte_for_byte_in_the_thread(
+    house: House, name: str, mime: str, kind: str, data: bytes
+) -> None:
+    thread = await house.conversation()
+    await thread.customer.send_file(thread.chat, data, name=name, mimetype=mime, msgtype=kind)
+    shown = await file_in(house.ben, house.room, name, thread=thread.card)
+    assert digest(await house.ben.download(shown)) == digest(data)
+    assert shown.was_encrypted and shown.content["msgtype"] == kind
+    assert shown.content["info"]["mimetype"] == mime and shown.content["info"]["size"] == len(data)
+    assert shown.body.startswith("anna") and name in shown.body
+    if kind == "m.image":
+        assert (shown.content["info"]["w"], shown.content["info"]["h"]) == (3, 2)
+
+
+@pytest.mark.parametrize(("name", "mime", "kind", "data"), FILES, ids=NAMES)
+async def test_an_agents_file_arrives_byte_for_byte_at_the_customers(
+    house: House, name: str, mime: str, kind: str, data: bytes
+) -> None:
+    thread = await house.conversation(owner=house.ben)
+    sent = await house.ben.send_file(house.room, data, name=name, mimetype=mime, msgtype=kind, thread=thread.card)
+    received = await file_in(thread.customer, thread.chat, name)
+    assert digest(await thread.customer.download(received)) == digest(data)
+    assert received.sender == house.product.desk and received.was_encrypted
+    await thread.fate(sent, Fate.DELIVERED)
+
+
+async def send_raw_file(person: Person, room: str, data: bytes, **content: Any) -> str:
+    """As a client might, but with anything in the content."""
+    from nio.crypto.attachments import encrypt_attachment
+
+    sealed, keys = encrypt_attachment(data)
+    file = {**keys, "url": await person.server.upload(sealed)} | content.pop("file", {})
+    return await person.send(room, "m.room.message", {"msgtype": "m.file", "file": file, **content})
+
+
+async def test_a_caption_and_a_hostile_name_are_kept_and_cleaned(house: House) -> None:
+    thread = await house.conversation()
+    name = "../../etc/\u202egnp.bill\x00\n.pdf"
+    caption = "my letter\u202e @room <b>now</b>"
+    await send_raw_file(
+        thread.customer, thread.chat, pdf(), body=caption, filename=name, info={"mimetype": "application/pdf"}
+    )
+    shown = await house.ben.wait_for(house.room, lambda seen: seen.thread == thread.card and "my letter" in seen.body)
+    assert shown.content["filename"] == "gnp.bill .pdf"
+    assert "\u202e" not in json.dumps(dict(shown.content), ensure_ascii=False)
+    assert shown.content["m.mentions"] == {}
+    assert "<b>now</b>" not in shown.content["formatted_body"]
+
+
+async def test_an_agents_caption_goes_with_the_file_and_a_note_keeps_it_inside(house: House) -> None:
+    thread = await house.conversation(owner=house.ben)
+    relation = {"m.relates_to": {"rel_type": "m.thread", "event_id": thread.card}}
+    info = {"mimetype": "application/pdf"}
+    kept = await send_raw_file(
+        house.ben, house.room, pdf(), body="// do not show her", filename="inside.pdf", info=info, **relation
+    )
+    await thread.fate(kept, Fate.KEPT)
+    sent = await send_raw_file(
+        house.ben, house.room, pdf(), body="Please sign this", filename="contract.pdf", info=info, **relation
+    )
+    received = await file_in(thread.customer, thread.chat, "contract.pdf")
+    assert received.body == "Ben: Please sign this"
+    await thread.fate(sent, Fate.DELIVERED)
+    assert "inside.pdf" not in await thread.everything_the_customer_has()
+
+
+REFUSED: list[tuple[str, bytes, dict[str, Any], str, str]] = [
+    ("big.pdf", b"%PDF-1.7\n" + bytes(LIMIT_MB * 1_000_000), {}, "too big", "too big"),
+    ("said.pdf", pdf(), {"info": {"size": 10**12}}, "too big", "too big"),
+    ("page.html", b"<html><script>alert(1)</script></html>", {}, "type is not allowed", "type is not allowed"),
+    ("drawing.svg", b"<svg xmlns='http://www.w3.org/2000/svg' onload='x()'/>", {}, "type is not allowed", "type is"),
+    ("photo.jpg", b"MZ\x90\0" + bytes(500), {"info": {"mimetype": "image/jpeg"}}, "type is not allowed", "type is"),
+    ("photo.png", pdf(), {"info": {"mimetype": "image/png"}}, "does not match", "does not match"),
+    ("wrong.pdf", pdf(), {"file": {"hashes": {"sha256": "A" * 43}}}, "could not be opened", "could not be opened"),
+    ("gone.pdf", pdf(), {"file": {"url": "mxc://test.localhost/nosuchmedia"}}, "could not be opened", "could not be"),
+    ("keyless.pdf", pdf(), {"file": {"key": {"k": "!"}}}, "could not be opened", "could not be opened"),
+    ("nofile.pdf", pdf(), {"file": {"url": "http://127.0.0.1:1/x"}}, "could not be opened", "could not be opened"),
+    ("empty.pdf", b"", {}, "empty", "empty"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "data", "content", "to_staff", "to_customer"), REFUSED, ids=[r[0] for r in REFUSED])
+async def test_a_customers_refused_file_is_told_on_both_sides(
+    house: House, name: str, data: bytes, content: dict[str, Any], to_staff: str, to_customer: str
+) -> None:
+    thread = await shared_thread(house)
+    given = {key: dict(value) for key, value in content.items()}
+    await send_raw_file(thread.customer, thread.chat, data, body=name, **given)
+    held = await thread.told(house.ben, f"File {name} from")
+    assert "held back" in held.body and to_staff in held.body
+    told = await thread.received(f"We could not accept {name}")
+    assert to_customer in told.body
+    assert not [each for each in house.ben.messages(house.room, thread=thread.card) if each.content.get("file")]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason"),
+    [
+        ("big.pdf", b"%PDF-1.7\n" + bytes(LIMIT_MB * 1_000_000), "too large"),
+        ("page.html", b"<html><script>alert(1)</script></html>", "does not take this kind of file"),
+        ("tool.exe", b"MZ\x90\0" + bytes(500), "does not take this kind of file"),
+    ],
+)
+async def test_an_agents_refused_file_is_not_sent_and_says_why(
+    house: House, name: str, data: bytes, reason: str
+) -> None:
+    thread = await house.conversation(owner=house.ben)
+    sent = await house.ben.send_file(house.room, data, name=name, thread=thread.card)
+    failed = await thread.told(house.ben, "Not sent to anna")
+    assert reason in failed.body
+    await thread.fate(sent, Fate.FAILED)
+    assert name not in await thread.everything_the_customer_has()
+
+
+async def test_a_conversation_goes_on_behind_a_refused_file(house: House) -> None:
+    thread = await shared_thread(house)
+    await thread.customer.say(thread.chat, "and now in words")
+    await thread.told(house.ben, "and now in words")
+
+
+_shared: dict[int, Thread] = {}
+
+
+async def shared_thread(house: House) -> Thread:
+    if id(house) not in _shared:
+        _shared[id(house)] = await house.conversation()
+    return _shared[id(house)]
