@@ -16,12 +16,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.parts import report, servers  # noqa: E402
-from benchmarks.parts.meter import Meter, own_cpu_seconds, percentile  # noqa: E402
-from tests.support.crowd import Writer  # noqa: E402
-from tests.support.fake_homeserver import FakeHomeserver  # noqa: E402
-from tests.support.product import Product  # noqa: E402
-from tests.support.waiting import eventually  # noqa: E402
+from benchmarks.parts import report, servers
+from benchmarks.parts.meter import Meter, own_cpu_seconds, percentile
+from tests.support.crowd import Writer
+from tests.support.fake_homeserver import FakeHomeserver
+from tests.support.product import Product
+from tests.support.waiting import eventually
 
 TICK_S = 0.005
 PATIENCE_S = 30.0

@@ -140,9 +140,9 @@ def attachment_caption(
     return Rendered(f"{who}: {said}{what}", f"{_named(who)}{to_html(said)}<i>{to_html(what)}</i>")
 
 
-def held_back(texts: Texts, label: str, file: str, code: str) -> Rendered:
+def held_back(texts: Texts, label: str, file: str, code: str, *, limit: int = MAX_BYTES) -> Rendered:
     """S5b to staff; the customer gets `notice(texts, f"C10.{code}", file=…)`. `code` is that of `attachment.judge`."""
-    return notice(texts, f"S5b.{code}", label=label, file=file)
+    return notice(texts, f"S5b.{code}", label=label, file=file, limit=say_size(texts, limit))
 
 
 def trust_alert(texts: Texts, ref: str, cause: Trust, *, person: str = "") -> Rendered:

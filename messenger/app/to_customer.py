@@ -78,8 +78,10 @@ async def tell_customer(hands: Hands, effect: fx.TellCustomer, txn: str) -> Outc
 def _told(hands: Hands, text: str, chat: Chat, fields: dict[str, str]) -> render.Rendered:
     if text == "C1":
         return render.greeting([texts(language) for language in hands.organisation.languages], hands.organisation.name)
-    known: dict[str, Field] = {"org": hands.organisation.name, **fields}
-    return render.notice(texts(hands.language_of(chat)), text, clock=None, **known)
+    words = texts(hands.language_of(chat))
+    limit = render.say_size(words, hands.max_file_bytes)
+    known: dict[str, Field] = {"org": hands.organisation.name, "limit": limit, **fields}
+    return render.notice(words, text, clock=None, **known)
 
 
 async def _send(hands: Hands, chat: Chat, text: render.Rendered, txn: str) -> Sequence[str]:

@@ -89,7 +89,7 @@ async def _relay_file(
     ref = message.content.media[0]
     checked = await fetch_checked(hands.files, ref, Policy(max_bytes=hands.max_file_bytes))
     if isinstance(checked, Refused):
-        text = render.held_back(words, case.chat.name, ref.filename, checked.code)
+        text = render.held_back(words, case.chat.name, ref.filename, checked.code, limit=hands.max_file_bytes)
         event = await hands.post(case, Said(plain=text.plain, html=text.html, mentions=mentions), txn)
         return Outcome(traces=[hands.copy(case, message, event)], items=[ended(effect_of(message), txn, checked.code)])
     text = render.attachment_caption(
@@ -114,7 +114,8 @@ async def post_notice(hands: Hands, effect: fx.PostNotice, txn: str) -> Outcome:
     if effect.text in ("S33", "S33.all"):
         text = render.help_text(words, COMMANDS, every=effect.text == "S33.all")
     else:
-        text = render.notice(words, effect.text, clock=clock_of(case), **fields)
+        limit = render.say_size(words, hands.max_file_bytes)
+        text = render.notice(words, effect.text, clock=clock_of(case), **{"limit": limit, **fields})
     said = Said(
         plain=text.plain,
         html=text.html,

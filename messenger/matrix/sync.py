@@ -217,24 +217,42 @@ class SyncLoop:
         )
 
     async def _filled(self, room: RoomBatch, since: str) -> RoomBatch:
+        known = await self._store.room(room.room_id)
+        # What was said in a room between our invitation and our joining stands before our token.
+        until = since if known is not None and known.membership == "join" else None
         older: list[Mapping[str, Any]] = []
         start, pages = room.prev_batch, 0
         while start and pages < GAP_PAGES:
-            page = as_dict(
-                await self._http.call(
-                    "GET",
-                    f"{CLIENT}/rooms/{path(room.room_id)}/messages",
-                    query={"dir": "b", "limit": str(GAP_PAGE), "from": start, "to": since},
-                )
-            )
-            fp("gap_page")
-            chunk, end = events(page.get("chunk")), page.get("end")
+            chunk, start = await self._page(room.room_id, start, until)
             older += chunk
-            start, pages = (end if as_list(page.get("chunk")) and isinstance(end, str) else ""), pages + 1
-        if start:
-            log.error("a gap is too long to be filled", extra={"room_id": room.room_id, "count": len(older)})
+            pages += 1
+            if until is None and any(self._invites_us(event) for event in chunk):
+                break
+        else:
+            if start:
+                log.error("a gap is too long to be filled", extra={"room_id": room.room_id, "count": len(older)})
         older.reverse()
+        if until is None:
+            older = self._since_invited(older)
         return replace(room, state=[*state_events(older), *room.state], timeline=[*older, *room.timeline])
+
+    async def _page(self, room_id: str, start: str, until: str | None) -> tuple[list[Mapping[str, Any]], str]:
+        """Events, newest first, and where the next page begins; "" at the end."""
+        query = {"dir": "b", "limit": str(GAP_PAGE), "from": start} | ({"to": until} if until else {})
+        answer = await self._http.call("GET", f"{CLIENT}/rooms/{path(room_id)}/messages", query=query)
+        page = as_dict(answer)
+        fp("gap_page")
+        end = page.get("end")
+        return list(events(page.get("chunk"))), end if as_list(page.get("chunk")) and isinstance(end, str) else ""
+
+    def _since_invited(self, timeline: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Oldest first; what others said before they let us in is not for us."""
+        invited = [index for index, event in enumerate(timeline) if self._invites_us(event)]
+        return timeline[invited[-1] :] if invited else timeline
+
+    def _invites_us(self, event: Mapping[str, Any]) -> bool:
+        is_ours = event["type"] == "m.room.member" and event.get("state_key") == self._account
+        return is_ours and event["content"].get("membership") == "invite"
 
 
 def _crypto(batch: SyncBatch) -> SyncCrypto:

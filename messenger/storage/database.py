@@ -15,14 +15,16 @@ IDLE_IN_TRANSACTION_MS = 10_000
 _AWAY = ("08", "57P", "53300")
 
 
-def connect(url: str, *, pool_size: int = 10, application: str = "stellwerk") -> AsyncEngine:
+def connect(url: str, *, pool_size: int = 20, application: str = "stellwerk") -> AsyncEngine:
     """`url` is `postgresql+asyncpg://…`; a plain `postgresql://…` is understood too."""
     url = url.replace("postgresql://", "postgresql+asyncpg://", 1)
     settings = {"application_name": application, "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MS)}
     return create_async_engine(
         url,
         pool_size=pool_size,
-        max_overflow=10,
+        # A connection beyond the pool would be opened and thrown away at every turn: far dearer than waiting for one.
+        max_overflow=0,
+        pool_use_lifo=True,
         pool_pre_ping=False,
         hide_parameters=True,
         connect_args={"server_settings": settings, "timeout": 10},

@@ -13,29 +13,19 @@ from messenger.app.items import Unreadable
 from messenger.app.ports import InboxRow, NewItem
 from messenger.storage.codec import dump, load_item
 from messenger.storage.data_keys import QUEUE_SCOPE, DataKeys
+from messenger.storage.lanes import Round, walk
 from messenger.storage.models.queues import inbox
 
-_earlier = inbox.alias("earlier")
 # A row that waits for its key keeps its lane for a while (until `next_at`), then the lane goes on without it.
-_is_blocked = (
-    sa.exists()
-    .where(
-        _earlier.c.lane == inbox.c.lane,
-        _earlier.c.id < inbox.c.id,
-        sa.or_(
-            _earlier.c.state == "new", sa.and_(_earlier.c.state == "waiting_key", _earlier.c.next_at > sa.func.now())
-        ),
-    )
-    .correlate(inbox)
-)
-_CLAIM = (
-    sa.select(
-        inbox.c.id, inbox.c.source, inbox.c.source_id, inbox.c.lane, inbox.c.attempts, inbox.c.kind, inbox.c.enc_body
-    )
-    .where(inbox.c.state == "new", inbox.c.next_at <= sa.func.now(), ~_is_blocked)
-    .order_by(inbox.c.id)
-    .limit(1)
-    .with_for_update(skip_locked=True)
+_KEEPS_LANE = "state IN ('new', 'waiting_key') AND (state = 'new' OR next_at > now())"
+_CLAIM = sa.text(
+    walk("inbox", _KEEPS_LANE)  # noqa: S608 - fixed texts of ours
+    + """
+SELECT head.* FROM walk CROSS JOIN LATERAL (
+  SELECT id, source, source_id, lane, attempts, kind, enc_body FROM inbox
+  WHERE inbox.id = walk.id AND state = 'new' AND next_at <= now()
+  FOR UPDATE SKIP LOCKED
+) AS head LIMIT 1"""
 )
 _SETTLE = inbox.update().where(inbox.c.id == sa.bindparam("row")).values(state=sa.bindparam("ended"))
 _FINAL = {"quarantine": "quarantine", "undecryptable": "undecryptable"}
@@ -46,13 +36,14 @@ def inbox_place(source: str, source_id: str) -> str:
 
 
 class SqlInbox:
-    def __init__(self, connection: AsyncConnection, keys: DataKeys) -> None:
-        self._connection, self._keys = connection, keys
+    def __init__(self, connection: AsyncConnection, keys: DataKeys, round: Round) -> None:
+        self._connection, self._keys, self._round = connection, keys, round
 
     async def claim(self) -> InboxRow | None:
-        row = (await self._connection.execute(_CLAIM)).first()
+        row = (await self._connection.execute(_CLAIM, {"after": self._round.after})).first()
         if row is None:
             return None
+        self._round.served([row.lane])
         body = await self._keys.open(row.enc_body, where=inbox_place(row.source, row.source_id))
         return InboxRow(
             id=row.id,

@@ -16,6 +16,7 @@ from messenger.app.effects import EditCard, Effect, OfConversation, ShowFate
 from messenger.app.ports import OutboxRow
 from messenger.storage.codec import dump, load_effect
 from messenger.storage.data_keys import QUEUE_SCOPE, DataKeys
+from messenger.storage.lanes import Round, walk
 from messenger.storage.models.conversations import conversation
 from messenger.storage.models.queues import outbox
 
@@ -92,55 +93,55 @@ class SqlOutbox:
                 row["next_at"] = max(self._now, not_before[effect.conversation])
 
 
-_earlier = outbox.alias("earlier")
-_is_blocked = (
-    sa.exists()
-    .where(_earlier.c.lane == outbox.c.lane, _earlier.c.id < outbox.c.id, _earlier.c.state.in_(_OPEN))
-    .correlate(outbox)
+_CLAIM = sa.text(
+    walk("outbox", f"state IN {_OPEN}")
+    + f""", due AS (
+  SELECT head.id FROM walk CROSS JOIN LATERAL (
+    SELECT id FROM outbox
+    WHERE outbox.id = walk.id AND desk = :desk AND next_at <= now()
+      AND (state = 'new' OR state = 'claimed' AND claimed_until < now())
+    FOR UPDATE SKIP LOCKED
+  ) AS head LIMIT :most
 )
-_due = (
-    sa.select(outbox.c.id)
-    .where(
-        outbox.c.state.in_(("new", "claimed")),
-        outbox.c.desk == sa.bindparam("for_desk"),
-        outbox.c.next_at <= sa.func.now(),
-        sa.or_(outbox.c.state == "new", outbox.c.claimed_until < sa.func.now()),
-        ~_is_blocked,
-    )
-    .order_by(outbox.c.id)
-    .limit(sa.bindparam("most"))
-    .with_for_update(skip_locked=True)
-).cte("due")
-_CLAIM = (
-    outbox.update()
-    .where(outbox.c.id == _due.c.id)
-    .values(
-        state="claimed",
-        claim_token=sa.bindparam("token"),
-        claimed_until=sa.func.now() + CLAIM_FOR,
-        attempts=outbox.c.attempts + 1,
-        first_try_at=sa.func.coalesce(outbox.c.first_try_at, sa.func.now()),
-        device_id=sa.func.coalesce(outbox.c.device_id, sa.bindparam("device")),
-    )
-    .returning(
-        outbox.c.id,
-        outbox.c.txn,
-        outbox.c.attempts,
-        outbox.c.made_at,
-        outbox.c.first_try_at,
-        outbox.c.device_id,
-        outbox.c.kind,
-        outbox.c.enc_body,
-    )
+UPDATE outbox SET state = 'claimed', claim_token = :token,
+  claimed_until = now() + interval '{CLAIM_FOR.total_seconds()} s', attempts = attempts + 1,
+  first_try_at = coalesce(first_try_at, now()), device_id = coalesce(device_id, :device)
+FROM due WHERE outbox.id = due.id
+RETURNING outbox.id, lane, txn, attempts, made_at, first_try_at, device_id, kind, enc_body"""  # noqa: S608 - fixed texts of ours
 )
+_SETTLE = sa.text("""
+UPDATE outbox SET state = ended.state, code = ended.code, claimed_until = NULL
+FROM unnest(CAST(:ids AS bigint[]), CAST(:tokens AS uuid[]), CAST(:states AS text[]), CAST(:codes AS text[]))
+  AS ended(id, token, state, code)
+WHERE outbox.id = ended.id AND claim_token = ended.token AND outbox.state = 'claimed'
+RETURNING outbox.id""")
 
 
-async def claim(connection: AsyncConnection, keys: DataKeys, *, desk: str, device: str, most: int) -> list[OutboxRow]:
+async def claim(
+    connection: AsyncConnection, keys: DataKeys, round: Round, *, desk: str, device: str, most: int
+) -> list[OutboxRow]:
     """Claims the head rows of up to `most` lanes; the caller commits."""
     token = uuid4()
-    claimed = {"for_desk": desk, "device": device, "token": token, "most": most}
+    claimed = {"after": round.after, "desk": desk, "device": device, "token": token, "most": most}
     found = (await connection.execute(_CLAIM, claimed)).all()
+    round.served([row.lane for row in found])
     return [await _opened(keys, row, token) for row in sorted(found, key=lambda row: row.id)]
+
+
+async def settle(connection: AsyncConnection, endings: Sequence[tuple[OutboxRow, str, str]]) -> frozenset[int]:
+    """Rows with their final states and codes. Returns the ids of those whose claim we still held; the others are
+    settled by whoever holds them now."""
+    rows, states, codes = zip(*endings, strict=True)
+    found = await connection.scalars(
+        _SETTLE,
+        {
+            "ids": [row.id for row in rows],
+            "tokens": [row.token for row in rows],
+            "states": list(states),
+            "codes": [code or None for code in codes],
+        },
+    )
+    return frozenset(found)
 
 
 async def _opened(keys: DataKeys, row: Any, token: UUID) -> OutboxRow:

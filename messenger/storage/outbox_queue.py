@@ -19,6 +19,7 @@ from messenger.storage import outbox as rows
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.database import transaction
 from messenger.storage.inbox import add_rows, sealed_row
+from messenger.storage.lanes import Round
 from messenger.storage.leases import Lease, fence
 from messenger.storage.messages import add_traces, remove_traces
 from messenger.storage.models.conversations import conversation
@@ -46,11 +47,14 @@ class SqlOutboxQueue:
 
     def __init__(self, engine: AsyncEngine, keys: DataKeys, *, desk: str, device: str, lease: Lease) -> None:
         self._engine, self._keys, self._desk, self._device, self._lease = engine, keys, desk, device, lease
+        self._round = Round()
         self._ended: asyncio.Queue[tuple[Ending, asyncio.Future[None]]] = asyncio.Queue()
 
     async def claim(self, most: int) -> Sequence[OutboxRow]:
         async with self._fenced() as connection:
-            claimed = await rows.claim(connection, self._keys, desk=self._desk, device=self._device, most=most)
+            claimed = await rows.claim(
+                connection, self._keys, self._round, desk=self._desk, device=self._device, most=most
+            )
         if claimed:
             fp("outbox_claimed")
         return claimed
@@ -103,7 +107,8 @@ class SqlOutboxQueue:
 
     async def _write(self, endings: Sequence[Ending]) -> None:
         async with self._fenced() as connection:
-            held = [ending for ending in endings if await self._is_over(connection, ending)]
+            over = await rows.settle(connection, [(ending.row, ending.state, ending.code) for ending in endings])
+            held = [ending for ending in endings if ending.row.id in over]
             await self._leave_behind(connection, [ending.outcome for ending in held])
             buried = [
                 {"queue": "outbox", "row_id": ending.row.id, "reason": ending.code}
@@ -114,11 +119,6 @@ class SqlOutboxQueue:
                 await connection.execute(dead_letter.insert(), buried)
             fp("sent_marked")
         fp("send_committed")
-
-    async def _is_over(self, connection: AsyncConnection, ending: Ending) -> bool:
-        """False: the claim was lost, and who holds it now settles the row."""
-        over = rows.mine(ending.row).values(state=ending.state, code=ending.code or None, claimed_until=None)
-        return bool((await connection.execute(over)).rowcount)
 
     async def _leave_behind(self, connection: AsyncConnection, outcomes: Sequence[Outcome]) -> None:
         await remove_traces(connection, [trace for outcome in outcomes for trace in outcome.gone])

@@ -13,6 +13,7 @@ from messenger.storage.conversations import SqlConversations
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.database import transaction
 from messenger.storage.inbox import SqlInbox
+from messenger.storage.lanes import Round
 from messenger.storage.messages import SqlMessages
 from messenger.storage.outbox import SqlOutbox
 from messenger.storage.people import SqlPeople
@@ -20,10 +21,10 @@ from messenger.storage.people import SqlPeople
 
 class SqlUnit:
     def __init__(
-        self, connection: AsyncConnection, keys: DataKeys, *, namespace: UUID, desk: str, now: datetime
+        self, connection: AsyncConnection, keys: DataKeys, *, namespace: UUID, desk: str, now: datetime, round: Round
     ) -> None:
         self.now, self._namespace = now, namespace
-        self.inbox = SqlInbox(connection, keys)
+        self.inbox = SqlInbox(connection, keys, round)
         self.outbox = SqlOutbox(connection, keys, desk=desk, namespace=namespace, now=now)
         self.conversations = SqlConversations(connection, keys)
         self.messages = SqlMessages(connection, keys)
@@ -47,8 +48,11 @@ class SqlUnits:
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._engine, self._keys, self._namespace, self._desk, self._clock = engine, keys, namespace, desk, clock
+        self._round = Round()
 
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator[SqlUnit]:
         async with transaction(self._engine) as connection:
-            yield SqlUnit(connection, self._keys, namespace=self._namespace, desk=self._desk, now=self._clock())
+            yield SqlUnit(
+                connection, self._keys, namespace=self._namespace, desk=self._desk, now=self._clock(), round=self._round
+            )

@@ -88,6 +88,12 @@ class House:
             raise AssertionError(f"crash point {failpoint} was not reached") from None
         assert code == KILLED, f"ended with {code} instead of dying at {failpoint}: {self.product.log_text()[-2000:]}"
 
+    async def dies_in_time(self, seconds: float) -> None:
+        """Starts the product and kills it so long after the start: perhaps before it was ready."""
+        await self.product.start(wait=False)
+        await asyncio.sleep(seconds)
+        self.product.kill()
+
     async def crash_homeserver(self) -> None:
         self.synapse.kill9()
         await self.synapse.start()
@@ -140,13 +146,16 @@ class House:
         return found
 
     async def has_read_everything_sent(self) -> bool:
-        return await self.known_events() == self.office.ledger.count
+        """Is every acknowledged event in our inbox?"""
+        ids = [*self.office.ledger.events.values(), *self.office.claims]
+        return await self._known(ids) == len(ids)
 
-    async def known_events(self) -> int:
-        """How many of the acknowledged events have reached our inbox."""
-        ids = list(self.office.ledger.events.values())
+    async def has_read(self, token: str) -> bool:
+        return await self._known([self.office.ledger.events[token]]) == 1
+
+    async def _known(self, ids: Sequence[str]) -> int:
         async with self.engine.connect() as connection:
-            ours = inbox.c.source_id == sa.any_(sa.literal(ids, sa.ARRAY(sa.Text)))
+            ours = inbox.c.source_id == sa.any_(sa.literal(list(ids), sa.ARRAY(sa.Text)))
             return int(await connection.scalar(sa.select(sa.func.count()).select_from(inbox).where(ours)) or 0)
 
     async def _is_done(self) -> bool:

@@ -18,6 +18,7 @@ from messenger.channels.errors import Temporary
 from messenger.cli import main
 from messenger.matrix import sync
 from messenger.matrix.crypto.sharing import RoomKeys, RoomPlan
+from messenger.matrix.crypto.todevice import ToDevice
 from messenger.observability.failpoints import fp
 from messenger.storage.desk_store import SqlDeskUnit
 from messenger.workers.outbox import OutboxWorker
@@ -148,8 +149,10 @@ MUTANTS: dict[str, Callable[[], None]] = {
 
 
 def _observe() -> None:
-    """Crash point `relayed`: a customer's message has been posted, and nobody has noted it yet. With STELLWERK_STUMBLE
-    the first one meets an error that passes."""
+    """Crash points of more certain aim. `relayed`: a customer's message has been posted, and nobody has noted it yet.
+    `keys_ready`: a room key is about to go to somebody. With STELLWERK_STUMBLE the first relay meets an error that
+    passes."""
+    _observe_keys()
     proper, may_stumble = OutboxWorker._deliver, ["STELLWERK_STUMBLE" in os.environ]
 
     async def deliver(self: OutboxWorker, row: OutboxRow) -> Any:
@@ -163,6 +166,17 @@ def _observe() -> None:
         return outcome
 
     OutboxWorker._deliver = deliver  # type: ignore[method-assign]
+
+
+def _observe_keys() -> None:
+    proper = ToDevice.put_all
+
+    async def put_all(self: ToDevice, event_type: str, parts: Sequence[Any], *, about: str) -> Any:
+        if parts and event_type == "m.room.encrypted":
+            fp("keys_ready")
+        return await proper(self, event_type, parts, about=about)
+
+    ToDevice.put_all = put_all  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ class Office:
 
     def __init__(self, people: People, desk: str, room: str, agents: Sequence[Person]) -> None:
         self.people, self.desk, self.room, self.agents = people, desk, room, agents
-        self.ledger, self.matters = Ledger(), list[Matter]()
+        self.ledger, self.matters, self.claims = Ledger(), list[Matter](), list[str]()
         self._talking: list[asyncio.Task[None]] = []
         self._numbers = 0
         self._is_open = False
@@ -101,20 +101,22 @@ class Office:
     # People come
 
     async def open(self, *, early: int = 0) -> Matter:
-        """A new customer's chat and first message; an agent claims it. `early`: so many messages before the desk is there."""
+        """A new customer's chat and first message; an agent claims it. `early`: so many messages before the desk is
+        there."""
         self._numbers += 1
         number = self._numbers
         customer = await self.people.person(f"customer{number}", displayname=f"Customer {number}")
         chat = await customer.start_direct_chat(self.desk, wait_until_joined=False)
         agent = self.agents[number % len(self.agents)]
         asks = self._lane(f"c{number}", customer, chat, None, Arrivals(agent, self.room, self.desk))
+        await eventually(lambda: self.desk in customer.rooms[chat].members, what="the invitation is out")
         await self.burst(asks, early)
         await customer.wait_for_members(chat, [self.desk], timeout_s=PATIENCE_S)
         if not early:
             await asks.write()
         card = await self._card_with(agent, f"c{number}-0000")
         asks.arrivals.thread = card
-        await agent.react(self.room, card, "👀")
+        self.claims.append(await agent.react(self.room, card, "👀"))
         answers = self._lane(f"a{number}", agent, self.room, card, Arrivals(customer, chat, self.desk))
         matter = Matter(customer=customer, chat=chat, card=card, agent=agent, asks=asks, answers=answers)
         self.matters.append(matter)
@@ -135,10 +137,10 @@ class Office:
     async def _card_with(self, agent: Person, token: str) -> str:
         def card() -> str | None:
             for event in list(agent.rooms[self.room].events.values()):
-                is_root = event["sender"] == self.desk and "m.relates_to" not in event["content"]
-                if is_root and event["type"] == "m.room.encrypted":
-                    if token in seen(agent.device, self.room, event).body:
-                        return str(event["event_id"])
+                is_sealed = event["sender"] == self.desk and event["type"] == "m.room.encrypted"
+                is_root = is_sealed and "m.relates_to" not in event["content"]
+                if is_root and token in seen(agent.device, self.room, event).body:
+                    return str(event["event_id"])
             return None
 
         return await eventually(card, PATIENCE_S, what=f"a card for {token}")

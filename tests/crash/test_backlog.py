@@ -1,5 +1,5 @@
-"""What customers write while the product is down is there afterwards: all of it, in order, also where a timeline is too short
-for it."""
+"""What customers write while the product is down is there afterwards: all of it, in order, also where a timeline
+is too short for it."""
 
 import asyncio
 

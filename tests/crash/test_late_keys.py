@@ -27,7 +27,7 @@ async def _bodies(house: House) -> list[str]:
 async def test_a_message_whose_key_comes_soon_is_handled_in_its_place(small_house: House) -> None:
     office = await small_house.open_office(agents=1, customers=1)
     asks, key = office.matters[0].asks, SlowKey(office.matters[0], office.desk)
-    late = await asks.write()
+    await asks.write()
     office.matters[0].customer.device.rotate(office.matters[0].chat)
     await asks.write()
     await eventually(small_house.has_read_everything_sent, what="the desk has seen both")
@@ -58,7 +58,7 @@ async def test_after_ten_seconds_the_lane_goes_on_behind_a_gap_marker(small_hous
     if restarted:
         await small_house.product.start()
     await small_house.drain()
-    first, second, third = await _bodies(small_house)
+    _first, second, third = await _bodies(small_house)
     assert (token_in(second), token_in(third)) == (next_one, late)
     assert "(late, written" in third and "(late, written" not in second
     await small_house.assert_books_balance()

@@ -1,5 +1,5 @@
-"""Two processes, one desk: one works, the other stands by. A process that lost its lease while it was stopped writes nothing
-when it wakes up."""
+"""Two processes, one desk: one works, the other stands by. A process that lost its lease while it was
+stopped writes nothing when it wakes up."""
 
 import os
 import shutil

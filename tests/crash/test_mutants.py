@@ -73,7 +73,8 @@ async def _a_key_comes_late(house: House, mutant: str) -> None:
     key = SlowKey(house.office.matters[0], house.office.desk)
     await _write(house)
     await house.product.start(program=_program(mutant))
-    await eventually(house.has_read_everything_sent, what="the desk has seen the message")
+    answer = await house.office.matters[0].answers.write()
+    await eventually(lambda: house.has_read(answer), what="the desk has seen what came before")
     await key.hand_over()
     await _write(house)
 
@@ -101,7 +102,7 @@ async def _restarted_between_two_texts(house: House, mutant: str) -> None:
 async def _before_a_newcomer_gets_the_key(house: House, mutant: str) -> None:
     known = len(house.office.matters)
     house.office.let_in()
-    await _dies(house, mutant, "keys_encrypted:1")
+    await _dies(house, mutant, "keys_ready:1")
     await house.product.start(program=_program(mutant))
     matter = await eventually(lambda: house.office.matters[known] if len(house.office.matters) > known else None, 60)
     await matter.answers.write()
@@ -130,6 +131,7 @@ async def _played(house: House, scenario: Scenario, mutant: str) -> None:
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 async def test_the_oracle_sees_what_is_broken(small_house: House, scenario: Scenario) -> None:
     await small_house.open_office(agents=1, customers=1)
+    await small_house.drain()
     small_house.product.kill()
     await _played(small_house, scenario, scenario.mutant)
     assert scenario.damage in (await small_house.judge()).kinds

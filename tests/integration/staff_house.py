@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
 from messenger.demo.synapse import Synapse
 from messenger.domain.replies import MARKERS, Fate
 from messenger.storage.database import connect
+from messenger.storage.models.queues import dead_letter, outbox
 from messenger.storage.models.rooms import mx_member
 from tests.support.databases import TestDatabases
 from tests.support.people import People, Person
@@ -60,6 +62,16 @@ class House:
 
         await eventually(has_left, what="the desk knows that the person left")
         await engine.dispose()
+
+    async def nothing_is_left(self) -> bool:
+        """Neither dead letters nor rows that wait."""
+        engine = connect(self.product.database_url)
+        waiting = sa.select(sa.func.count()).select_from(outbox).where(outbox.c.state.in_(("new", "claimed")))
+        dead = sa.select(sa.func.count()).select_from(dead_letter)
+        async with engine.begin() as connection:
+            counts = [await connection.scalar(query) for query in (waiting, dead)]
+        await engine.dispose()
+        return counts == [0, 0]
 
     async def asked(self, customer: Person, chat: str, text: str, *, owner: Person | None = None) -> "Thread":
         marked = f"{text} #{customer.user_id[1:8]}{time.monotonic_ns()}"
@@ -129,15 +141,20 @@ async def open_house(
     *,
     staff: Sequence[str] = tuple(STAFF),
     environment: Mapping[str, str] | None = None,
+    more_groups: Mapping[str, Mapping[str, object]] | None = None,
+    behind: Any = None,
     **group: object,
 ) -> AsyncIterator[House]:
+    """`behind`: what the program takes for its homeserver; people always talk to the real one."""
     name = await databases.fresh()
-    product = await Product.install(folder / "stellwerk", synapse, databases.server.uri(name))
+    product = await Product.install(folder / "stellwerk", behind or synapse, databases.server.uri(name))
     people = People(synapse)
     try:
         persons = {each: await people.person(each) for each in staff}
         members = [(person.user_id, *STAFF[each]) for each, person in persons.items()]
         await product.add_group(GROUP, members, default=True, **group)
+        for title, rules in (more_groups or {}).items():
+            await product.add_group(title, members, **rules)
         await product.start(environment=environment)
         room = await product.group_room(GROUP)
         for person in persons.values():

@@ -134,8 +134,8 @@ async def test_an_agents_caption_goes_with_the_file_and_a_note_keeps_it_inside(h
 
 
 REFUSED: list[tuple[str, bytes, dict[str, Any], str, str]] = [
-    ("big.pdf", b"%PDF-1.7\n" + bytes(LIMIT_MB * 1_000_000), {}, "too big", "too big"),
-    ("said.pdf", pdf(), {"info": {"size": 10**12}}, "too big", "too big"),
+    ("big.pdf", b"%PDF-1.7\n" + bytes(LIMIT_MB * 1_000_000), {}, "too big (limit 1 MB)", "too big (limit 1 MB)"),
+    ("said.pdf", pdf(), {"info": {"size": 10**12}}, "limit 1 MB", "limit 1 MB"),
     ("page.html", b"<html><script>alert(1)</script></html>", {}, "type is not allowed", "type is not allowed"),
     ("drawing.svg", b"<svg xmlns='http://www.w3.org/2000/svg' onload='x()'/>", {}, "type is not allowed", "type is"),
     ("photo.jpg", b"MZ\x90\0" + bytes(500), {"info": {"mimetype": "image/jpeg"}}, "type is not allowed", "type is"),
@@ -165,7 +165,7 @@ async def test_a_customers_refused_file_is_told_on_both_sides(
 @pytest.mark.parametrize(
     ("name", "data", "reason"),
     [
-        ("big.pdf", b"%PDF-1.7\n" + bytes(LIMIT_MB * 1_000_000), "too large"),
+        ("big.pdf", b"%PDF-1.7\n" + bytes(LIMIT_MB * 1_000_000), "too large (limit 1 MB)"),
         ("page.html", b"<html><script>alert(1)</script></html>", "does not take this kind of file"),
         ("tool.exe", b"MZ\x90\0" + bytes(500), "does not take this kind of file"),
     ],
