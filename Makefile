@@ -26,7 +26,7 @@ demo: $(READY)
 	@$(BIN)/stellwerk demo $(ARGS)
 
 test: $(READY)
-	@echo "→ Tests (servers are started and ended by the tests themselves)"
+	@echo "→ Tests on a real homeserver and database, which the tests start and end; the last line says how long it took"
 	@$(BIN)/pytest $(ARGS)
 
 test-long: $(READY)

@@ -11,6 +11,7 @@ import asyncio
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tests.support.waiting import eventually
 
 TICK_S = 0.005
 PATIENCE_S = 30.0
+WARM_MESSAGES = 4  # of each customer, before anything is measured
 
 
 @dataclass(slots=True)
@@ -46,6 +48,10 @@ class Flow:
     def ahead(self) -> int:
         return len(self.sent_at) - len(self.relayed_at)
 
+    def waits_ms(self, *, since: int) -> list[float]:
+        pairs = list(zip(self.sent_at, self.relayed_at, strict=True))
+        return [1000 * (came - went) for went, came in pairs[since:]]
+
 
 class Crowd:
     """All customers, and the agent who sees the team's room."""
@@ -65,7 +71,7 @@ class Crowd:
         await eventually(self.agent.join_invites, 60, what="the agent is invited")
         waiting = [self._customer(n) for n in range(self._count)]
         for flow in waiting:
-            await eventually(lambda flow=flow: self._has_joined(flow), 60, what="the desk joined")  # type: ignore[misc]
+            await eventually(partial(self._has_joined, flow), 60, what="the desk joined")
             flow.say()
         await eventually(lambda: self._match(waiting), 60, progress=lambda: len(self.flows), what="all have a thread")
         self._looked_at = len(self._timeline)
@@ -137,39 +143,39 @@ def _token(body: str) -> str:
 
 
 async def measure(messages: int, customers: int, ahead: int) -> report.Figures:
-    async with servers.folder() as folder, servers.postgres(folder) as postgres:
-        fake = FakeHomeserver(record=False)
-        await fake.start()
-        try:
-            async with servers.product(folder, servers.FakeAccounts(fake), postgres) as product:
-                crowd = Crowd(fake, product, customers)
-                await crowd.open()
-                await crowd.flood(customers * 4, 2)  # warm
-                meter = Meter({"stellwerk": product.pid, "postgres": servers.postgres_pid(postgres)})
-                meter.start()
-                own, before = own_cpu_seconds(), {flow.name: len(flow.sent_at) for flow in crowd.flows.values()}
-                seconds = await crowd.flood(messages, ahead)
-                used, own = meter.lap(), own_cpu_seconds() - own
-                waits = [
-                    1000 * (came - went)
-                    for flow in crowd.flows.values()
-                    for went, came in zip(flow.sent_at[before[flow.name] :], flow.relayed_at[before[flow.name] :])
-                ]
-                return {
-                    **report.surroundings(),
-                    "messages": messages,
-                    "customers": customers,
-                    "messages_per_s": round(messages / seconds, 1),
-                    "stellwerk_cpu_ms": round(1000 * used["stellwerk"] / messages, 2),
-                    "postgres_cpu_ms": round(1000 * used["postgres"] / messages, 2),
-                    "fake_and_crowd_cpu_ms": round(1000 * own / messages, 2),
-                    "stellwerk_cores": round(used["stellwerk"] / seconds, 2),
-                    "p50_ms": round(percentile(waits, 0.5)),
-                    "p95_ms": round(percentile(waits, 0.95)),
-                    **crowd.judge(),
-                }
-        finally:
-            await fake.stop()
+    figures, fake = report.surroundings(), FakeHomeserver(record=False)
+    await fake.start()
+    try:
+        async with (
+            servers.folder() as folder,
+            servers.postgres(folder) as postgres,
+            servers.product(folder, servers.FakeAccounts(fake), postgres) as product,
+        ):
+            crowd = Crowd(fake, product, customers)
+            await crowd.open()
+            await crowd.flood(customers * WARM_MESSAGES, 2)
+            meter = Meter({"stellwerk": product.pid, "postgres": servers.postgres_pid(postgres)})
+            figures |= {"messages": messages, "customers": customers, "ahead": ahead}
+            return figures | await _flood(crowd, meter, messages, ahead) | crowd.judge()
+    finally:
+        await fake.stop()
+
+
+async def _flood(crowd: Crowd, meter: Meter, messages: int, ahead: int) -> report.Figures:
+    meter.start()
+    own, flows = own_cpu_seconds(), list(crowd.flows.values())
+    seconds = await crowd.flood(messages, ahead)
+    used, own = meter.lap(), own_cpu_seconds() - own
+    waits = [wait for flow in flows for wait in flow.waits_ms(since=WARM_MESSAGES + 1)]
+    return {
+        "messages_per_s": round(messages / seconds, 1),
+        "stellwerk_cpu_ms": round(1000 * used["stellwerk"] / messages, 2),
+        "postgres_cpu_ms": round(1000 * used["postgres"] / messages, 2),
+        "fake_and_crowd_cpu_ms": round(1000 * own / messages, 2),
+        "stellwerk_cores": round(used["stellwerk"] / seconds, 2),
+        "p50_ms": round(percentile(waits, 0.5)),
+        "p95_ms": round(percentile(waits, 0.95)),
+    }
 
 
 def main() -> None:

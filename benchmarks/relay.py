@@ -1,11 +1,13 @@
-"""The whole way on a real Synapse: a customer's encrypted message until an agent can read it in the thread; beside it what the
-same Synapse accepts as plain sends, and what a bare matrix-nio relay without a database reaches, in the same run.
+"""The whole way on a real Synapse: a customer's encrypted message until an agent can read it in the thread; beside it
+what the same Synapse accepts as plain sends, and what a bare matrix-nio relay without a database reaches, in the same
+run.
 
     python benchmarks/relay.py [--parts idle,flood,down] [--customers 10] [--seconds 25] [--without-bare]
 
-The throughput is a RATIO: relayed messages a second, divided by the plain sends a second (20 closed-loop senders in 20 rooms)
-measured before and after. A relayed message is two sends, so the ceiling is 0.50. A run whose two comparisons differ by more
-than a quarter says so and counts for nothing."""
+The throughput is a RATIO: relayed messages a second, divided by the plain sends a second (20 closed-loop senders in 20
+rooms) measured before and after. A relayed message is two sends, so the ceiling is 0.50. A run whose two comparisons
+differ by more than a quarter, or in which Synapse got another share of the machine, says so and counts for nothing; so
+does a ratio above the ceiling."""
 
 import argparse
 import asyncio
@@ -33,6 +35,7 @@ from tests.support.waiting import eventually, settled
 PLAIN_SENDERS, PLAIN_SECONDS = 20, 8.0
 IDLE_MESSAGES = 40
 BARE_SECONDS = 12.0
+CEILING, STEADY = 0.5, 0.25
 
 
 @dataclass(slots=True)
@@ -46,11 +49,20 @@ class Side:
     pid: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A comparison: sends a second, Synapse's CPU for one of them, and how many cores Synapse got meanwhile."""
+
+    per_s: float
+    cpu_ms: float
+    cores: float
+
+
 @dataclass(slots=True)
 class Bench:
     town: Town
     agent: Watcher
-    plain: Sequence[Any]
+    plain_lanes: Sequence[Any]
     stellwerk: Side
     bare: Side | None
     product: Product
@@ -60,9 +72,13 @@ class Bench:
     def url(self) -> str:
         return self.town.synapse.url
 
-    async def plain_rate(self) -> float:
-        account = await send_load(self.url, self.plain, PLAIN_SECONDS)
-        return float(sum(account["sent"]) / account["seconds"])
+    async def plain(self) -> "Plain":
+        """What the homeserver accepts when nobody relays."""
+        meter = Meter({"synapse": self.town.synapse.pid})
+        meter.start()
+        account = await send_load(self.url, self.plain_lanes, PLAIN_SECONDS)
+        count, used = sum(account["sent"]), meter.lap()["synapse"]
+        return Plain(count / account["seconds"], 1000 * used / count, used / account["seconds"])
 
     # One at a time
 
@@ -111,6 +127,7 @@ class Bench:
             f"{side.name}_relayed": count,
             f"{side.name}_per_s": round(count / took, 2),
             f"{side.name}_behind_s": round(took - account["seconds"], 1),
+            f"{side.name}_synapse_cores": round(used["synapse"] / took, 2),
             **{f"{side.name}_{name}_cpu_ms": round(1000 * value / count, 2) for name, value in used.items()},
             **{f"{side.name}_{name}": value for name, value in town.verdict(side.chats, found).items()},
         }
@@ -247,18 +264,36 @@ async def measure(parts: Sequence[str], customers: int, seconds: float, *, with_
 
 
 async def _floods(run: Bench, seconds: float) -> report.Figures:
-    before = await run.plain_rate()
+    before = await run.plain()
     figures = await run.flood(run.stellwerk, seconds)
-    after = await run.plain_rate()
-    rate = statistics.mean((before, after))
-    figures |= {"plain_before_per_s": round(before, 1), "plain_after_per_s": round(after, 1)}
-    figures["counts"] = "yes" if abs(before - after) <= 0.25 * max(before, after) else "NO: the machine was not steady"
-    figures["stellwerk_ratio"] = round(float(figures["stellwerk_per_s"]) / rate, 3)
+    after = await run.plain()
+    figures |= _compare("stellwerk", figures, before, after)
     if run.bare:
         figures |= await run.flood(run.bare, BARE_SECONDS)
-        last = await run.plain_rate()
-        figures["bare_ratio"] = round(float(figures["bare_per_s"]) / statistics.mean((after, last)), 3)
+        figures |= _compare("bare", figures, after, await run.plain())
     return figures
+
+
+def _compare(name: str, figures: report.Figures, before: Plain, after: Plain) -> report.Figures:
+    ratio = float(figures[f"{name}_per_s"]) / statistics.mean((before.per_s, after.per_s))
+    return {
+        f"{name}_plain_per_s": f"{before.per_s:.1f} before, {after.per_s:.1f} after",
+        f"{name}_plain_synapse_cores": f"{before.cores:.2f} before, {after.cores:.2f} after",
+        f"{name}_plain_synapse_cpu_ms": round(statistics.mean((before.cpu_ms, after.cpu_ms)), 2),
+        f"{name}_ratio": round(ratio, 3),
+        f"{name}_ratio_counts": _objection(ratio, before, after, float(figures[f"{name}_synapse_cores"])) or "yes",
+    }
+
+
+def _objection(ratio: float, before: Plain, after: Plain, cores: float) -> str:
+    """Why the ratio says nothing: the machine was not the same in all phases."""
+    if abs(before.per_s - after.per_s) > STEADY * max(before.per_s, after.per_s):
+        return "NO: the comparisons differ"
+    if ratio > CEILING:
+        return "NO: above the ceiling, so the comparison was disturbed"
+    if abs(cores - statistics.mean((before.cores, after.cores))) > STEADY * max(cores, before.cores, after.cores):
+        return "NO: Synapse did not get the same share of the machine"
+    return ""
 
 
 def main() -> None:

@@ -1,5 +1,5 @@
-"""The yardstick: a relay with matrix-nio alone. No database, no exactly-once, no conversations: every text of every other
-room goes into one room. Order is kept within a room, rooms go side by side.
+"""The yardstick: a relay with matrix-nio alone. No database, no exactly-once, no conversations: every text of every
+other room goes into one room. Order is kept within a room, rooms go side by side.
 
     bare_relay.py URL USER PASSWORD TARGET_ROOM STORE_FOLDER READY_FILE"""
 

@@ -1,5 +1,5 @@
-"""The load generator, a process of its own so that it costs the measured ones nothing: it sends contents that were encrypted
-ahead of time. Its plan comes on stdin, its account goes to stdout, both as JSON.
+"""The load generator, a process of its own so that it costs the measured ones nothing: it sends contents that were
+encrypted ahead of time. Its plan comes on stdin, its account goes to stdout, both as JSON.
 
 Each lane is a closed loop: the next event goes when the last was acknowledged. The lanes stop after `seconds`."""
 

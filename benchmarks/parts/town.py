@@ -1,5 +1,6 @@
-"""The people of a run on a real Synapse: customers who write, an agent who reads, plain senders for comparison. They are set
-up with ordinary clients; while something is measured, only tokens and ready-made ciphertexts of them are used."""
+"""The people of a run on a real Synapse: customers who write, an agent who reads, plain senders for comparison. They
+are set up with ordinary clients; while something is measured, only tokens and ready-made ciphertexts of them are
+used."""
 
 import asyncio
 import contextlib
@@ -94,8 +95,8 @@ def token_of(seen: Seen) -> str:
 
 
 async def arrived(agent: Watcher, room: str, bot: str) -> list[tuple[str, int]]:
-    """Everything that the bot relayed into the room, opened, with the homeserver's time of it in milliseconds. Cards and their
-    edits, which quote the first words, are no relays."""
+    """Everything that the bot relayed into the room, opened, with the homeserver's time of it in milliseconds. Cards
+    and their edits, which quote the first words, are no relays."""
 
     async def read() -> list[Seen] | None:
         seen = [each for each in await agent.read_back(room) if each.sender == bot and not each.replaces]

@@ -23,7 +23,6 @@ from messenger.domain.ids import ConversationId, MessageId, number_for
 from messenger.domain.routing.rules import Arrival, route
 
 CUSTOMER = "customer"
-EDIT_TRIES = 3  # the message stands before its edit in the same lane: it is hardly ever on its way still
 CHAT_TRIES = 3_000  # about a day: we are in the room, so what makes it a chat is on its way or waits for the homeserver
 
 
@@ -40,31 +39,39 @@ async def chat_ready(turn: Turn, item: ChatReady) -> None:
         turn.effects.append(TellCustomer(chat=chat.id, text="C1"))
 
 
-async def customer_wrote(turn: Turn, item: InboundMessage) -> None:
+async def customer_wrote(turn: Turn, item: InboundMessage, *, is_edited: bool = False) -> None:
     chat = await _chat_of(turn, item.account, item.hints)
-    message = _stored(turn, item, chat)
+    message = replace(_stored(turn, item, chat), is_edited=is_edited)
     if chat.conversation is None:
         return await _open(turn, item, chat, message)
     await _receive(turn, chat.conversation, message, _origin(item, message))
 
 
 async def customer_edited(turn: Turn, item: MessageEdited) -> None:
-    """Shown as a message of its own that says so: what the team has read already is not changed behind its back."""
+    """Shown as a message of its own that says so: what the team has read already is not changed behind its back. So is
+    the edit of something that was never shown: it could not be read, or is not a message for us."""
     trace = await turn.unit.messages.find_trace(item.account, item.target)
     if trace is None or trace.message is None or trace.conversation is None:
-        raise NotYet("edited message", tries=EDIT_TRIES)
+        return await customer_wrote(turn, _edit_as_message(item), is_edited=True)
     first = await turn.unit.messages.get(trace.message)
     if trace.kind != "origin" or not await _is_author(turn, item.sender, first):
-        return
+        return None
     id = MessageId(turn.unit.new_id("message", item.account, item.source_id))
-    message = replace(first, id=id, content=item.content, at=item.at, is_edited=True)
+    # The edit may come from another device than the message: what is said of the first does not hold for it.
+    is_unverified = item.assurance < Assurance.AUTHENTICATED or bool(first.speaker)
+    message = replace(
+        first, id=id, content=item.content, at=item.at, is_edited=True, is_late=False, is_unverified=is_unverified
+    )
     origin = replace(trace, remote_id=item.source_id, kind="origin", message=id)
     await _receive(turn, trace.conversation, message, origin)
 
 
 async def customer_deleted(turn: Turn, item: MessageDeleted) -> None:
     trace = await turn.unit.messages.find_trace(item.account, item.target)
-    if trace is not None and trace.kind == "origin" and trace.conversation is not None:
+    if trace is None or trace.kind != "origin" or trace.message is None or trace.conversation is None:
+        return
+    # Others may have the right to delete in the customer's room; that is not the customer's doing.
+    if await _is_author(turn, item.sender, await turn.unit.messages.get(trace.message)):
         fields = {"at": item.at.isoformat()}
         turn.effects.append(PostNotice(conversation=trace.conversation, text="S4.deleted", fields=fields))
 
@@ -128,7 +135,8 @@ async def _chat_of(turn: Turn, account: str, hints: Sequence[str]) -> Chat:
 
 
 async def _is_author(turn: Turn, person: Handle, message: StoredMessage) -> bool:
-    """Only who wrote a message may change it (client-server API, "Validity of replacement events")."""
+    """Only who wrote a message may change it (client-server API, "Validity of replacement events") or take it
+    back."""
     if message.author is not None:
         return False
     case = await turn.unit.conversations.case(message.conversation)
@@ -151,6 +159,19 @@ def _as_message(item: Unsupported, sender: Handle) -> InboundMessage:
         content=Content(text=f"[{item.what}]"),
         remote_ids=(RemoteId(item.source_id),),
         hints=item.hints,
+    )
+
+
+def _edit_as_message(item: MessageEdited) -> InboundMessage:
+    return InboundMessage(
+        account=item.account,
+        source_id=item.source_id,
+        at=item.at,
+        sender=item.sender,
+        content=item.content,
+        remote_ids=(RemoteId(item.source_id),),
+        hints=item.hints,
+        assurance=item.assurance,
     )
 
 

@@ -2,11 +2,12 @@
 and say what to remember. Everything here may run twice for one row: each call outside bears the row's transaction
 id."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from messenger.app import effects as fx
 from messenger.app import to_customer, to_rooms, to_thread
 from messenger.app.effects import Effect
+from messenger.app.files import Impatient
 from messenger.app.hands import Hands
 from messenger.app.outcome import NOTHING, Outcome
 
@@ -14,6 +15,10 @@ from messenger.app.outcome import NOTHING, Outcome
 @dataclass(frozen=True, slots=True)
 class Deliverer:
     hands: Hands
+
+    def without_patience(self) -> "Deliverer":
+        """For rows that have waited long for a file."""
+        return Deliverer(replace(self.hands, files=Impatient(self.hands.files)))
 
     async def deliver(self, effect: Effect, txn: str) -> Outcome:
         """Raises ChannelError; the worker decides what becomes of the row."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from messenger.app.attachments import is_plausible, picture, sniff
-from messenger.app.ports import File, FileSource
+from messenger.app.ports import File, FileAway, FileSource
 from messenger.channels.errors import Rejected
 from messenger.channels.messages import MediaRef
 from messenger.domain.attachment import DEFAULT_POLICY, Accepted, Kind, Policy, Refused, judge
@@ -15,6 +15,19 @@ _TYPES: dict[Kind, str] = {"image": "m.image", "document": "m.file", "audio": "m
 class Checked:
     file: File
     kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Impatient:
+    """A file source that has been waited for long enough: what is still away counts as unreadable."""
+
+    source: FileSource
+
+    async def fetch(self, ref: MediaRef, *, max_bytes: int) -> bytes:
+        try:
+            return await self.source.fetch(ref, max_bytes=max_bytes)
+        except FileAway as error:
+            raise Rejected("bad_media", raw_code=error.raw_code) from error
 
 
 async def fetch_checked(source: FileSource, ref: MediaRef, policy: Policy = DEFAULT_POLICY) -> Checked | Refused:

@@ -12,6 +12,7 @@ from uuid import UUID
 from messenger.app.effects import Effect
 from messenger.app.items import ChatReady, ChatRefused, Item, Unreadable
 from messenger.channels.contract import Bridge
+from messenger.channels.errors import Temporary
 from messenger.channels.messages import Content, Handle, MediaRef, OutboundMessage, Sent
 from messenger.domain.conversation import Conversation
 from messenger.domain.events import Recorded
@@ -334,7 +335,14 @@ class CustomerChannel(Bridge, Protocol):
     async def send_file(self, message: OutboundMessage, file: File) -> Sent: ...
 
 
+class FileAway(Temporary):
+    """Whoever keeps the file does not hand it to our side, which is there itself. It may come back or never."""
+
+    def __init__(self) -> None:
+        super().__init__("unreachable", raw_code="file away")
+
+
 class FileSource(Protocol):
     async def fetch(self, ref: MediaRef, *, max_bytes: int) -> bytes:
-        """Raises Rejected (`too_large`, `bad_media`) or Temporary."""
+        """Raises Rejected (`too_large`, `bad_media`), FileAway or another Temporary."""
         ...

@@ -19,12 +19,16 @@ APPROVE_KEY = "📤"
 _LEFT_OUT = {"m.unverified": "S31.not_signed", "m.no_olm": "S31.no_keys"}
 # A claim and its taking back may be handled side by side; most redactions concern team chat, so the wait is short.
 REDACTION_TRIES = 10
+# A card is seen before we have noted it, and a crash may lie between; a thread of team chat is never noted.
+CARD_TRIES = 10
 # Emoji differ by variation selectors, skin tones and genders (joined signs) between keyboards; the meaning is the same.
 _IGNORED_IN_KEYS = dict.fromkeys([0x200D, 0x2640, 0x2642, 0xFE0E, 0xFE0F, *range(0x1F3FB, 0x1F400)])
 
 
 async def staff_said(turn: Turn, item: StaffSaid) -> None:
     trace = await turn.unit.messages.find_trace(item.account, item.thread) if item.thread else None
+    if trace is None and item.thread:
+        raise NotYet("card", tries=CARD_TRIES)
     if trace is None or trace.kind != "card" or trace.conversation is None:
         return await _outside_of_places(turn, item)
     conversation, seat = await _conversation_and_seat(turn, trace.conversation, item.sender)

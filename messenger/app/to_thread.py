@@ -60,11 +60,24 @@ async def relay_to_thread(hands: Hands, effect: fx.RelayToThread, txn: str) -> O
     mentions = [case.owner.address] if case.owner else []
     if message.content.media:
         return await _relay_file(hands, case, message, words, profile, mentions, txn)
-    events = []
+    events = await _relay_words(hands, case, message, words, profile, mentions, txn)
+    return Outcome(traces=[hands.copy(case, message, event) for event in events])
+
+
+async def _relay_words(
+    hands: Hands,
+    case: Case,
+    message: StoredMessage,
+    words: Texts,
+    profile: tuple[str, str],
+    mentions: Sequence[str],
+    txn: str,
+) -> list[str]:
+    events: list[str] = []
     for n, part in enumerate(parts_of(message.content)):
         text = render.customer_message(
             words,
-            name,
+            message.speaker or case.chat.name,
             part.text,
             safe_html(part.html),
             unverified=message.is_unverified,
@@ -74,7 +87,7 @@ async def relay_to_thread(hands: Hands, effect: fx.RelayToThread, txn: str) -> O
         )
         said = fitted(Said(plain=text.plain, html=text.html, mentions=mentions if n == 0 else (), profile=profile))
         events.append(await hands.post(case, said, part_txn(txn, n)))
-    return Outcome(traces=[hands.copy(case, message, event) for event in events])
+    return events
 
 
 async def _relay_file(
@@ -89,9 +102,15 @@ async def _relay_file(
     ref = message.content.media[0]
     checked = await fetch_checked(hands.files, ref, Policy(max_bytes=hands.max_file_bytes))
     if isinstance(checked, Refused):
-        text = render.held_back(words, case.chat.name, ref.filename, checked.code, limit=hands.max_file_bytes)
-        event = await hands.post(case, Said(plain=text.plain, html=text.html, mentions=mentions), txn)
-        return Outcome(traces=[hands.copy(case, message, event)], items=[ended(effect_of(message), txn, checked.code)])
+        # The words that came with the file are shown although it is not.
+        has_words = bool(message.content.text)
+        said = await _relay_words(hands, case, message, words, profile, mentions, txn) if has_words else []
+        sender = message.speaker or case.chat.name
+        text = render.held_back(words, sender, ref.filename, checked.code, limit=hands.max_file_bytes)
+        gap = Said(plain=text.plain, html=text.html, mentions=mentions)
+        events = [*said, await hands.post(case, gap, part_txn(txn, len(said)))]
+        traces = [hands.copy(case, message, event) for event in events]
+        return Outcome(traces=traces, items=[ended(effect_of(message), txn, checked.code)])
     text = render.attachment_caption(
         words,
         message.speaker or case.chat.name,
@@ -101,8 +120,8 @@ async def _relay_file(
         caption=message.content.text,
         unverified=message.is_unverified,
     )
-    said = Said(plain=text.plain, html=text.html, mentions=mentions, profile=profile, file=checked.file)
-    return Outcome(traces=[hands.copy(case, message, await hands.post(case, said, txn))])
+    file = Said(plain=text.plain, html=text.html, mentions=mentions, profile=profile, file=checked.file)
+    return Outcome(traces=[hands.copy(case, message, await hands.post(case, file, txn))])
 
 
 async def post_notice(hands: Hands, effect: fx.PostNotice, txn: str) -> Outcome:

@@ -134,11 +134,13 @@ class InboundMessage(Received):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageEdited(Received):
     """The sender replaced an earlier message; `content` is the whole new content. An unknown target becomes a
-    message."""
+    message: `hints` name its conversation, as in `InboundMessage`."""
 
     sender: Handle
     target: RemoteId
     content: Content
+    hints: Sequence[str] = ()
+    assurance: Assurance = Assurance.CLAIMED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,9 @@ import typer
 
 from messenger.cli import output
 from messenger.cli.admin import ask
-from messenger.cli.options import AsJson
+from messenger.cli.options import AsJson, StaffId
 from messenger.cli.state import Failed
+from messenger.domain.people import DevicePolicy, ReplyMode
 
 ROLES = ("agent", "clerk", "lead")
 
@@ -20,7 +21,6 @@ app.add_typer(rule, name="rule")
 GroupName = Annotated[str, typer.Argument(metavar="GROUP", help="Name of the group.")]
 Languages = Annotated[list[str] | None, typer.Option("--language", "-l", help="This language goes here.")]
 Keywords = Annotated[list[str] | None, typer.Option("--keyword", "-k", help="This word goes here.")]
-UserId = Annotated[str, typer.Argument(metavar="USER_ID", help="For example @anna:example.org.")]
 
 
 @app.command("add")
@@ -30,10 +30,17 @@ def add(
     default: Annotated[bool, typer.Option("--default", help="Everything that no rule places goes here.")] = False,
     languages: Languages = None,
     keywords: Keywords = None,
+    reply_mode: Annotated[
+        ReplyMode, typer.Option(help="Whose plain messages in a thread reach the customer; explicit: only !r does.")
+    ] = ReplyMode.OWNER,
+    device_policy: Annotated[
+        DevicePolicy, typer.Option(help="Which devices of the staff get the keys of the group's room.")
+    ] = DevicePolicy.CROSS_SIGNED_TOFU,
 ) -> None:
     """Makes a group. The desk makes its room at once if it runs, otherwise at its next start."""
     rules = {"languages": tuple(languages or ()), "keywords": tuple(keywords or ())}
-    ask(ctx, lambda admin: admin.add_group(name, default=default, **rules))
+    settings = {"reply_mode": reply_mode.value, "device_policy": device_policy.value}
+    ask(ctx, lambda admin: admin.add_group(name, default=default, **rules, **settings))
     output.say(f"Group {name} added. Add people: stellwerk group member add {_quoted(name)} @name:server --role agent")
 
 
@@ -49,7 +56,7 @@ def list_groups(ctx: typer.Context, as_json: AsJson = False) -> None:
 def member_add(
     ctx: typer.Context,
     group: GroupName,
-    user_id: UserId,
+    user_id: StaffId,
     role: Annotated[str, typer.Option("--role", "-r", help="agent, clerk (reads and notes) or lead.")] = "agent",
 ) -> None:
     """Puts a person into a group. The desk invites them to the group's room and hands them its earlier messages."""
@@ -60,7 +67,7 @@ def member_add(
 
 
 @member.command("remove")
-def member_remove(ctx: typer.Context, group: GroupName, user_id: UserId) -> None:
+def member_remove(ctx: typer.Context, group: GroupName, user_id: StaffId) -> None:
     """Takes a person out of a group and its room. They cannot read what is written from then on."""
     ask(ctx, lambda admin: admin.remove_member(group, user_id))
     output.say(f"{user_id} is no longer in {group}.")

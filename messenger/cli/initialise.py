@@ -40,6 +40,8 @@ def init(
     file = state_of(ctx).file.absolute()
     if file.exists():
         raise Failed(f"{file} exists already and was not touched. Edit it, or name another with --config")
+    if password_file is not None and not password_file.is_file():
+        raise Failed(f"there is no file {password_file}: write the account's password into it first")
     kept = password_file or file.parent / "desk.password"
     if password_file is None and not kept.exists():
         _write_new(kept, typer.prompt("Password of the account", hide_input=True) + "\n")

@@ -1,8 +1,20 @@
-"""Options that several verbs share."""
+"""Options and arguments that several verbs share."""
 
+import re
 from typing import Annotated
 
 import typer
 
-AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
+# Matrix spec v1.16, appendix "User identifiers": @, a local part without a colon, the server's name.
+_USER_ID = re.compile(r"@[^:\s]+:\S+")
+
+
+def _is_user_id(value: str) -> str:
+    if not _USER_ID.fullmatch(value):
+        raise typer.BadParameter(f"{value!r} is no Matrix user id like @anna:example.org")
+    return value
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs.")]
 DeskName = Annotated[str | None, typer.Option("--desk", help="User id of the desk; without it the first one.")]
+StaffId = Annotated[str, typer.Argument(metavar="USER_ID", help="For example @anna:example.org.", callback=_is_user_id)]

@@ -21,7 +21,7 @@ def serve(
     ctx: typer.Context,
     ready_file: Annotated[Path | None, typer.Option("--ready-file", help="Written when the service is ready.")] = None,
 ) -> None:
-    """Runs the service. Several processes may share one external database."""
+    """Runs the service. A second process on the same external database waits as its standby."""
     settings = settings_of(ctx)
     configure_logging(level=settings.log.level, style=settings.log.format)
     run(_serve(settings, ready_file))

@@ -12,6 +12,8 @@ def words_of(error: Exception) -> str:
     match error:
         case Unreachable():
             return f"the homeserver does not answer ({error}): `stellwerk doctor` looks closer"
+        case MatrixError(status=403):
+            return f"the homeserver refuses ({error}): at a first start the desk's user id or password is wrong"
         case MatrixError():
             return f"the homeserver refuses ({error}): `stellwerk doctor` looks closer"
         case _ if type(error).__module__.startswith("messenger."):

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
 from messenger.config.errors import ConfigError
+from messenger.i18n import LANGUAGES
 
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 ServerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:\[\]-]+$", to_lower=True)]
@@ -186,7 +187,9 @@ class I18n(Section):
     )
 
     @model_validator(mode="after")
-    def _default_is_spoken(self) -> Self:
+    def _texts_exist(self) -> Self:
+        if unknown := set(self.languages) - set(LANGUAGES):
+            raise ValueError(f"no texts exist in {', '.join(sorted(unknown))}; there are {', '.join(LANGUAGES)}")
         if self.default not in self.languages:
             raise ValueError(f"`default` ({self.default}) must be one of `languages` ({', '.join(self.languages)})")
         return self

@@ -1,5 +1,6 @@
 """What the demonstration tells when it stands: addresses, logins, and what to try first."""
 
+import os
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -36,7 +37,9 @@ TRY = """\
 3. In another window (a private one, or another client) sign in as the customer {customer}.
    Start a chat with {desk} and write something, for example "{text}".
 4. The agent sees a card in {group}: react with 👀, then answer in its thread.
-   What starts with // stays inside. The marks: 🔒 stays inside, 📨 sent, ✅ delivered."""
+   What starts with // stays inside. The marks: 🔒 stays inside, 📨 on its way, ✅ delivered.
+5. {more}"""
+MORE = "Without a graphical client: end this, then `{command}` plays a conversation and prints what each side saw."
 
 
 def describe(console: Console, installation: Installation, *, seconds: float, is_first: bool) -> None:
@@ -52,17 +55,27 @@ def describe(console: Console, installation: Installation, *, seconds: float, is
     console.print("\n[bold]Try it[/]")
     text = "Guten Tag, ich brauche ein neues Rezept."
     words = TRY.format(url=installation.url, agent=agent.user, customer=customer.user, desk=installation.desk,
-                       text=text, group="Prescriptions")  # fmt: skip
+                       text=text, group="Prescriptions", more=MORE.format(command=command("--story")))  # fmt: skip
     console.print(words, markup=False, soft_wrap=True)
     folder = installation.folder
     console.print(f"\nData         {folder.path}", soft_wrap=True)
     console.print(f"Logs         {folder.stellwerk_log}\n             {installation.homeserver.log}", soft_wrap=True)
-    console.print("Ctrl-C ends it. `stellwerk demo` continues, `stellwerk demo --reset` starts afresh.", soft_wrap=True)
+    words = f"Ctrl-C ends it. `{command()}` continues, `{command('--reset')}` starts afresh."
+    console.print(words, soft_wrap=True)
+
+
+def command(option: str = "") -> str:
+    """What to type for another start: as it was typed for this one, which the person has on their screen."""
+    if "MAKELEVEL" in os.environ:
+        return f"make demo ARGS={option}" if option else "make demo"
+    return f"stellwerk demo {option}".strip()
 
 
 def _logins(installation: Installation) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("user name", "password", "who", "language", "groups"):
+    for heading in ("user name", "password"):
+        table.add_column(heading, no_wrap=True, overflow="ignore")  # to be copied
+    for heading in ("who", "language", "groups"):
         table.add_column(heading)
     for person in installation.people:
         who = f"{person.name} ({person.kind})"

@@ -17,7 +17,7 @@ from messenger.config import Settings
 from messenger.demo.cast import DESK, GROUPS, Group, Person
 from messenger.demo.child import Child
 from messenger.demo.folder import DemoFolder, open_folder, people_of
-from messenger.demo.greeting import Installation, describe
+from messenger.demo.greeting import Installation, command, describe
 from messenger.demo.steps import Steps
 from messenger.demo.story import play
 from messenger.demo.synapse import Synapse
@@ -48,7 +48,8 @@ async def run_demo(options: Options) -> int:
     try:
         return await _run(options, console)
     except asyncio.CancelledError:
-        console.print(f"\nEnded. The data stay in {options.folder.absolute()}; `stellwerk demo` continues with them.")
+        console.print(f"\nEnded. The data stay in {options.folder.absolute()}; `{command()}` continues with them.",
+                      soft_wrap=True)  # fmt: skip
         return 1 if options.story else 0
 
 

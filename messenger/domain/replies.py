@@ -103,13 +103,18 @@ def rule(said: Said, standing: Standing) -> Ruling:
         return Ruling(Verdict.KEEP, "not_owner" if standing.has_owner else "no_owner")
     if said.mentions_staff:
         return Ruling(Verdict.HOLD, "mentions_staff")
-    if _begins_as_command(said.text) or any(is_note(line) for line in said.text.splitlines()[1:]):
+    if _begins_as_command(said.text) or any(map(_is_note_inside, said.text.splitlines())):
         return Ruling(Verdict.HOLD, "note_inside")
     return Ruling(Verdict.SEND, "answer")
 
 
 def is_note(text: str) -> bool:
     return _beginning(text).startswith(NOTE_PREFIXES)
+
+
+def _is_note_inside(line: str) -> bool:
+    """Quotation marks do not turn a note into an answer: clients quote with `>` before each line."""
+    return is_note(line.lstrip("> "))
 
 
 def is_command(said: Said) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+MOST_KEYS = 1_000_000  # a count beyond it is nonsense
 MAX_ID = 255  # Matrix spec, "Appendices", identifiers
 
 
@@ -62,13 +63,13 @@ def parse(answer: Any) -> SyncBatch | None:
         to_device=as_list(as_dict(body.get("to_device")).get("events")),
         changed=[user for user in as_list(lists.get("changed")) if is_user_id(user)],
         gone=[user for user in as_list(lists.get("left")) if is_user_id(user)],
-        one_time_keys=keys if isinstance(keys, int) else None,
+        one_time_keys=keys if type(keys) is int and 0 <= keys <= MOST_KEYS else None,
     )
 
 
 def events(values: Any) -> list[Mapping[str, Any]]:
     """The well-formed events of a list."""
-    return [event for event in as_list(values) if is_event(event)]
+    return [_tamed(event) for event in as_list(values) if is_event(event)]
 
 
 def state_events(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -120,6 +121,14 @@ def as_event_id(value: Any) -> str:
 def server_of(user_id: str) -> str:
     """The server part of a user id. (Room ids of version 12 have none; never ask them.)"""
     return user_id.partition(":")[2]
+
+
+def _tamed(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`sender_key` of an encrypted event is deprecated and may be missing (spec v1.3); so is one that is no text."""
+    content = event["content"]
+    if event["type"] != "m.room.encrypted" or isinstance(content.get("sender_key", ""), str):
+        return event
+    return {**event, "content": {name: value for name, value in content.items() if name != "sender_key"}}
 
 
 def _room(room_id: str, room: dict[str, Any]) -> RoomBatch:

@@ -188,7 +188,12 @@ class _OfChat(_Converter):
         if self.relation.get("rel_type") == "m.replace":
             new = as_dict(content.get("m.new_content"))
             return MessageEdited(
-                **self._received(), sender=self._sender(), target=RemoteId(self.target()), content=message_content(new)
+                **self._received(),
+                sender=self._sender(),
+                target=RemoteId(self.target()),
+                content=message_content(new),
+                hints=(self.room.room_id,),
+                assurance=_assurance(opened),
             )
         kind = as_text(content.get("msgtype"))
         if type != "m.room.message" or kind not in TEXTS | FILES:
@@ -203,7 +208,7 @@ class _OfChat(_Converter):
             remote_ids=(RemoteId(self.event["event_id"]),),
             reply_to=RemoteId(self.reply_to) if self.reply_to else None,
             signals=self.signals,
-            assurance=Assurance.AUTHENTICATED if opened.owner_signed else Assurance.CHANNEL,
+            assurance=_assurance(opened),
         )
 
     def _sender(self) -> Handle:
@@ -234,6 +239,10 @@ def without_quotation(body: str) -> str:
     lines = body.split("\n")
     own = next((n for n, line in enumerate(lines) if not line.startswith(">")), len(lines))
     return "\n".join(lines[own:]).removeprefix("\n")
+
+
+def _assurance(opened: Decrypted) -> Assurance:
+    return Assurance.AUTHENTICATED if opened.owner_signed else Assurance.CHANNEL
 
 
 def _media(content: Mapping[str, Any], name: str) -> MediaRef:

@@ -25,6 +25,10 @@ class Unreachable(Exception):
     """No complete answer came: connection refused, cut or timed out. What was asked may or may not have happened."""
 
 
+class AnswerTooLarge(ValueError):
+    """The answer has more bytes than we are willing to hold."""
+
+
 def path(*segments: str) -> str:
     """Joins URL path segments, each percent-encoded as a whole (event ids hold `$`, `/` and `+`)."""
     return "/".join(quote(segment, safe="") for segment in segments)
@@ -46,8 +50,8 @@ class HomeserverClient:
         timeout_s: float | None = None,
         query: Mapping[str, str] | None = None,
     ) -> Any:
-        """`url` is a path below the homeserver. Returns the decoded JSON of a 200. Raises MatrixError or
-        Unreachable."""
+        """`url` is a path below the homeserver. Returns the decoded JSON of a 200. Raises MatrixError, Unreachable or
+        AnswerTooLarge."""
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         status, raw = await self._exchange(method, url, data, "application/json", timeout_s, query, MAX_JSON_BYTES)
         return _decoded(status, raw)
@@ -60,7 +64,8 @@ class HomeserverClient:
         return str(_decoded(status, raw)["content_uri"])
 
     async def download(self, mxc: str, *, max_bytes: int) -> bytes:
-        """Authenticated media (spec v1.11). Raises ValueError for a bad address or a body over `max_bytes`."""
+        """Authenticated media (spec v1.11). Raises AnswerTooLarge for a body over `max_bytes`, ValueError for a bad
+        address."""
         server, _, media_id = mxc.removeprefix("mxc://").partition("/")
         if not mxc.startswith("mxc://") or not server or not media_id:
             raise ValueError("not an mxc:// address")
@@ -106,7 +111,7 @@ async def _read_at_most(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes
     async for chunk in answer.content.iter_any():
         size += len(chunk)
         if size > max_bytes:
-            raise ValueError(f"answer is larger than {max_bytes} bytes")
+            raise AnswerTooLarge(f"answer is larger than {max_bytes} bytes")
         parts.append(chunk)
     return b"".join(parts)
 

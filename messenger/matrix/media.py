@@ -11,11 +11,11 @@ from typing import Any
 from nio.crypto.attachments import decrypt_attachment, encrypt_attachment
 from nio.exceptions import EncryptionError
 
-from messenger.app.ports import File
+from messenger.app.ports import File, FileAway
 from messenger.channels.errors import Rejected
 from messenger.channels.messages import MediaRef
 from messenger.matrix.batch import as_dict, as_text
-from messenger.matrix.http import HomeserverClient, MatrixError, Unreachable
+from messenger.matrix.http import AnswerTooLarge, HomeserverClient, MatrixError, Unreachable
 from messenger.matrix.sender import as_channel_error
 from messenger.observability.failpoints import fp
 
@@ -30,10 +30,12 @@ class MatrixMedia:
         file = _file(ref)
         try:
             sealed = await self._http.download(as_text(file.get("url")), max_bytes=max_bytes + 64)
+        except AnswerTooLarge as error:
+            raise Rejected("too_large") from error
         except ValueError as error:
-            raise Rejected("too_large" if "larger" in str(error) else "bad_media") from error
+            raise Rejected("bad_media", raw_code="no address") from error
         except (MatrixError, Unreachable) as error:
-            raise as_channel_error(error) from error
+            raise (FileAway() if _is_elsewhere(error) else as_channel_error(error)) from error
         fp("downloaded")
         return await asyncio.to_thread(_opened, sealed, file)
 
@@ -59,6 +61,12 @@ class MatrixMedia:
         if caption and html:
             content |= {"format": "org.matrix.custom.html", "formatted_body": html}
         return content
+
+
+def _is_elsewhere(error: MatrixError | Unreachable) -> bool:
+    """Our homeserver answers, in its own words, that another one does not give it the file. (A proxy in front of a
+    homeserver that is down has the same status, but no Matrix error in the body.)"""
+    return isinstance(error, MatrixError) and error.status in (502, 504) and bool(error.body)
 
 
 def _file(ref: MediaRef) -> Mapping[str, Any]:

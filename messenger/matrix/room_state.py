@@ -17,7 +17,9 @@ def apply(room: RoomState, events: Iterable[Mapping[str, Any]], *, own: str) -> 
     """Returns the room after these state events, oldest first, and the memberships that they set."""
     members: dict[str, str] = {}
     for event in events:
-        content, key = as_dict(event["content"]), event["state_key"]
+        content, key = as_dict(event["content"]), event.get("state_key")
+        if not isinstance(key, str):
+            continue
         match event["type"]:
             case "m.room.encryption" if key == "":
                 room = _encrypted(room, content)

@@ -17,22 +17,14 @@ from messenger.channels.messages import Handle
 from messenger.matrix import convert, room_state
 from messenger.matrix.batch import RoomBatch, SyncBatch, as_dict, as_list, events, parse, server_of, state_events
 from messenger.matrix.engine import CryptoEngine, Decrypted, SyncCrypto
-from messenger.matrix.http import CLIENT, HomeserverClient, path
+from messenger.matrix.http import CLIENT, AnswerTooLarge, HomeserverClient, MatrixError, path
 from messenger.observability.failpoints import fp
 from messenger.observability.time import utc_now
 
 log = logging.getLogger(__name__)
 
-FILTER = {
-    "presence": {"types": []},
-    "account_data": {"types": []},
-    "room": {
-        "timeline": {"limit": 50},
-        "state": {"lazy_load_members": True},
-        "ephemeral": {"types": []},
-        "account_data": {"types": []},
-    },
-}
+_NOTHING: dict[str, Any] = {"types": []}
+MOST_EVENTS = 50  # of one room in one answer
 LONG_POLL_MS = 30_000
 GAP_PAGE = 100
 GAP_PAGES = 1_000  # 100,000 events of one room; more is a flood, and said so
@@ -81,30 +73,38 @@ class SyncLoop:
     ) -> None:
         self._http, self._engine, self._store, self._invites = http, engine, store, invites
         self._on_rooms, self._on_batch = on_rooms, on_batch
-        self._account, self._filter = store.account, json.dumps(FILTER, separators=(",", ":"))
+        self._account, self._most_events = store.account, MOST_EVENTS
         self._since: str | None = None
-        self._failures, self._has_started = 0, False
+        self._has_started = False
 
     async def once(self, *, timeout_ms: int = LONG_POLL_MS) -> int:
         """One batch. Returns the number of room events in it. Raises when it could not be committed; it comes again."""
         if not self._has_started:
             await self._start()
         since = self._since
-        answer = await self._http.call(
-            "GET",
-            f"{CLIENT}/sync",
-            timeout_s=timeout_ms / 1000 + 30,
-            query=_query(self._filter, timeout_ms if since else 0, since),
-        )
+        batch = await self._fill_gaps(await self._ask(since, timeout_ms), since)
+        await self._commit(batch, since)
+        self._since, self._most_events = batch.next_batch, MOST_EVENTS
+        await self._engine.settle()
+        return sum(len(room.timeline) for room in batch.rooms)
+
+    async def _ask(self, since: str | None, timeout_ms: int) -> SyncBatch:
+        """What is too much for one answer comes in shorter timelines; the gaps are filled page by page."""
+        try:
+            answer = await self._http.call(
+                "GET",
+                f"{CLIENT}/sync",
+                timeout_s=timeout_ms / 1000 + 30,
+                query=_query(self._most_events, timeout_ms if since else 0, since),
+            )
+        except AnswerTooLarge:
+            self._most_events = max(1, self._most_events // 7)
+            raise
         fp("sync_received")
         batch = parse(answer)
         if batch is None:
             raise ValueError("a sync answer without a token")
-        batch = await self._fill_gaps(batch, since)
-        await self._commit(batch, since)
-        self._since, self._failures = batch.next_batch, 0
-        await self._engine.settle()
-        return sum(len(room.timeline) for room in batch.rooms)
+        return batch
 
     async def _start(self) -> None:
         """Rows that wait for a key which is there already: a process ended between the two."""
@@ -126,7 +126,6 @@ class SyncLoop:
                 await self._engine.flush(unit)
                 await unit.set_cursor(batch.next_batch)
         except BaseException:
-            self._failures += 1
             await self._engine.reload()
             raise
         fp("ingest_committed")
@@ -223,7 +222,7 @@ class SyncLoop:
         older: list[Mapping[str, Any]] = []
         start, pages = room.prev_batch, 0
         while start and pages < GAP_PAGES:
-            chunk, start = await self._page(room.room_id, start, until)
+            chunk, start = await self._page_if_allowed(room.room_id, start, until)
             older += chunk
             pages += 1
             if until is None and any(self._invites_us(event) for event in chunk):
@@ -235,6 +234,18 @@ class SyncLoop:
         if until is None:
             older = self._since_invited(older)
         return replace(room, state=[*state_events(older), *room.state], timeline=[*older, *room.timeline])
+
+    async def _page_if_allowed(
+        self, room_id: str, start: str, until: str | None
+    ) -> tuple[list[Mapping[str, Any]], str]:
+        """A room that the homeserver keeps from us (we were thrown out, it was deleted) must not stop the others."""
+        try:
+            return await self._page(room_id, start, until)
+        except MatrixError as error:
+            if error.status not in (403, 404):
+                raise
+            log.error("a gap cannot be filled: refused", extra={"room_id": room_id, "errcode": error.errcode})
+            return [], ""
 
     async def _page(self, room_id: str, start: str, until: str | None) -> tuple[list[Mapping[str, Any]], str]:
         """Events, newest first, and where the next page begins; "" at the end."""
@@ -268,5 +279,12 @@ def _crypto(batch: SyncBatch) -> SyncCrypto:
     )
 
 
-def _query(filter: str, timeout_ms: int, since: str | None) -> dict[str, str]:
+def _query(most_events: int, timeout_ms: int, since: str | None) -> dict[str, str]:
+    room = {
+        "timeline": {"limit": most_events},
+        "state": {"lazy_load_members": True},
+        "ephemeral": _NOTHING,
+        "account_data": _NOTHING,
+    }
+    filter = json.dumps({"presence": _NOTHING, "account_data": _NOTHING, "room": room}, separators=(",", ":"))
     return {"filter": filter, "timeout": str(timeout_ms)} | ({"since": since} if since else {})

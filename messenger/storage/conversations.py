@@ -1,5 +1,6 @@
 """Conversations: the locked state, the log beside it, and the case with everything around it."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -43,6 +44,21 @@ _CASE = (
     .outerjoin(staff, staff.c.id == conversation.c.owner_id)
     .where(conversation.c.id == sa.bindparam("which"))
 )
+
+# State and log in one statement; the rows of the log are numbered in their order.
+_CHANGE = sa.text("""
+WITH changed AS (
+  UPDATE conversation SET version = :version, state = :state, language = :language, group_id = :group_id,
+    owner_id = :owner_id, claimed_at = :claimed_at, waiting_since = :waiting_since
+  WHERE id = CAST(:id AS uuid) AND version = :before RETURNING id
+), logged AS (
+  INSERT INTO event_log (conversation_id, version, type, actor, ids, at)
+  SELECT CAST(:id AS uuid), entry.version, entry.type, entry.actor, CAST(entry.ids AS jsonb), entry.at
+  FROM unnest(CAST(:versions AS int[]), CAST(:types AS text[]), CAST(:actors AS text[]), CAST(:idss AS text[]),
+    CAST(:ats AS timestamptz[])) AS entry(version, type, actor, ids, at)
+  ORDER BY entry.version
+)
+SELECT count(*) FROM changed""")
 
 
 class UnknownConversation(LookupError):
@@ -92,13 +108,11 @@ class SqlConversations:
     async def record(self, before: Conversation | None, events: Sequence[Recorded], after: Conversation) -> None:
         if before is None:
             await self._insert(after)
+            await self._connection.execute(event_log.insert(), [_log_row(entry) for entry in events])
         else:
-            changed = conversation.update().where(
-                conversation.c.id == after.id, conversation.c.version == before.version
-            )
-            result = await self._connection.execute(changed.values(**_columns(after)))
-            assert result.rowcount == 1, "the conversation was locked, so its version cannot have moved"
-        await self._connection.execute(event_log.insert(), [_log_row(entry) for entry in events])
+            changes = {"id": after.id, "before": before.version, **_columns(after), **_log_columns(events)}
+            changed = await self._connection.scalar(_CHANGE, changes)
+            assert changed == 1, "the conversation was locked, so its version cannot have moved"
 
     async def case(self, id: ConversationId) -> Case:
         row = (await self._connection.execute(_CASE, {"which": id})).first()
@@ -150,6 +164,12 @@ def _log_row(entry: Recorded) -> dict[str, Any]:
         "ids": event_ids(entry.event),
         "at": entry.at,
     }
+
+
+def _log_columns(events: Sequence[Recorded]) -> dict[str, list[Any]]:
+    rows = [_log_row(entry) for entry in events]
+    columns = {f"{name}s": [row[name] for row in rows] for name in ("version", "type", "actor", "at")}
+    return columns | {"idss": [json.dumps(row["ids"]) for row in rows]}
 
 
 def _recorded(row: Any) -> Recorded:

@@ -21,7 +21,7 @@ from messenger.storage.database import transaction
 from messenger.storage.encryption import Key
 from messenger.storage.inbox import add_rows, sealed_row
 from messenger.storage.leases import Lease, fence
-from messenger.storage.models.queues import cursor, dead_letter, inbox, megolm_seen, timer
+from messenger.storage.models.queues import cursor, dead_letter, inbox, timer
 
 # So long does a lane stand still for a missing key; then it goes on behind a visible gap.
 KEY_PATIENCE = timedelta(seconds=10)
@@ -55,6 +55,15 @@ _PARKED = (
     )
     .order_by(inbox.c.id)
 )
+
+
+# Says under which id each ciphertext was taken first.
+_SEEN = sa.text("""
+INSERT INTO megolm_seen AS seen (account, room_id, sender_key, session_id, idx, event_id)
+SELECT CAST(:account AS text), new.* FROM unnest(CAST(:rooms AS text[]), CAST(:senders AS text[]),
+  CAST(:sessions AS text[]), CAST(:indices AS bigint[]), CAST(:events AS text[])) AS new
+ON CONFLICT (account, room_id, sender_key, session_id, idx) DO UPDATE SET event_id = seen.event_id
+RETURNING room_id, sender_key, session_id, idx, event_id""")
 
 
 class SqlDeskUnit:
@@ -136,16 +145,14 @@ class SqlDeskUnit:
 
     async def _row(self, arrival: Arrival) -> dict[str, Any]:
         new = NewItem(source=self._account, source_id=arrival.source_id, lane=arrival.lane, item=arrival.item)
-        row = await sealed_row(
-            self._keys, new, state="new", room_id=None, session_id=None, enc_raw=None, next_at=sa.func.now()
-        )
+        row = await sealed_row(self._keys, new)
         if arrival.session is None:
             return row
         key = await self._keys.of(QUEUE_SCOPE)
         raw = key.seal(json.dumps(arrival.raw).encode(), where=_raw_place(self._account, arrival.source_id))
         room, session = arrival.session
         kept = row | {"room_id": room, "session_id": session, "enc_raw": raw}
-        return kept | {"state": "waiting_key", "next_at": sa.func.now() + KEY_PATIENCE} if arrival.waits else kept
+        return kept | {"state": "waiting_key", "patience": KEY_PATIENCE} if arrival.waits else kept
 
     async def _watch(self, waiting: Sequence[Arrival]) -> None:
         """After a while of patience, the people at the place are told that something waits."""
@@ -171,22 +178,10 @@ class SqlDeskUnit:
                 replayed.add(arrival.source_id)
         if not first:
             return replayed
-        rows = [
-            {
-                "account": self._account,
-                "room_id": room,
-                "sender_key": sender,
-                "session_id": session,
-                "idx": index,
-                "event_id": event,
-            }
-            for (room, sender, session, index), event in sorted(first.items())
-        ]
-        seen = insert(megolm_seen).values(rows)
-        kept = seen.on_conflict_do_update(
-            index_elements=list(megolm_seen.primary_key), set_={"event_id": megolm_seen.c.event_id}
-        )
-        found = await self._connection.execute(kept.returning(megolm_seen))
+        ciphertexts, events = zip(*sorted(first.items()), strict=True)
+        columns = zip(("rooms", "senders", "sessions", "indices"), zip(*ciphertexts, strict=True), strict=True)
+        seen = {"account": self._account, "events": events, **dict(columns)}
+        found = await self._connection.execute(_SEEN, seen)
         taken = {(row.room_id, row.sender_key, row.session_id, row.idx): row.event_id for row in found}
         return replayed | {event for ciphertext, event in first.items() if taken[ciphertext] != event}
 

@@ -2,11 +2,10 @@
 that settles it; later rows of the lane wait."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from messenger.app.items import Unreadable
@@ -18,16 +17,44 @@ from messenger.storage.models.queues import inbox
 
 # A row that waits for its key keeps its lane for a while (until `next_at`), then the lane goes on without it.
 _KEEPS_LANE = "state IN ('new', 'waiting_key') AND (state = 'new' OR next_at > now())"
+# Of so many due heads the oldest goes first: with few lanes that is the order of arrival. More than there are workers.
+_LOOK_AT = 16
 _CLAIM = sa.text(
-    walk("inbox", _KEEPS_LANE)  # noqa: S608 - fixed texts of ours
-    + """
-SELECT head.* FROM walk CROSS JOIN LATERAL (
+    f"""{walk("inbox", _KEEPS_LANE)}
+SELECT head.* FROM (
+  SELECT id FROM (
+    SELECT due.id FROM walk CROSS JOIN LATERAL (
+      SELECT id FROM inbox WHERE inbox.id = walk.id AND state = 'new' AND next_at <= now()
+    ) AS due LIMIT {_LOOK_AT}
+  ) AS several ORDER BY id
+) AS oldest CROSS JOIN LATERAL (
   SELECT id, source, source_id, lane, attempts, kind, enc_body FROM inbox
-  WHERE inbox.id = walk.id AND state = 'new' AND next_at <= now()
+  WHERE inbox.id = oldest.id AND state = 'new' AND next_at <= now()
   FOR UPDATE SKIP LOCKED
-) AS head LIMIT 1"""
+) AS head LIMIT 1"""  # noqa: S608 - fixed texts of ours
 )
 _SETTLE = inbox.update().where(inbox.c.id == sa.bindparam("row")).values(state=sa.bindparam("ended"))
+# The type of each column of a new row, and what stands there if nothing is said.
+_NEW: dict[str, tuple[str, Any]] = {
+    "source": ("text", None),
+    "source_id": ("text", None),
+    "lane": ("text", None),
+    "kind": ("text", None),
+    "enc_body": ("bytea", None),
+    "state": ("text", "new"),
+    "room_id": ("text", None),
+    "session_id": ("text", None),
+    "enc_raw": ("bytea", None),
+    "patience": ("interval", timedelta(0)),
+}
+_COLUMNS = ", ".join(list(_NEW)[:-1])
+_ADD = sa.text(f"""
+INSERT INTO inbox ({_COLUMNS}, next_at)
+SELECT {_COLUMNS}, now() + patience
+FROM unnest({", ".join(f"CAST(:{name} AS {type}[])" for name, (type, _) in _NEW.items())})
+  WITH ORDINALITY AS new({", ".join(_NEW)}, place)
+ORDER BY place
+ON CONFLICT DO NOTHING""")  # noqa: S608 - fixed texts of ours
 _FINAL = {"quarantine": "quarantine", "undecryptable": "undecryptable"}
 
 
@@ -76,7 +103,9 @@ class SqlInbox:
         return item if isinstance(item, Unreadable) else None
 
 
-async def sealed_row(keys: DataKeys, item: NewItem, **more: Any) -> dict[str, Any]:
+async def sealed_row(keys: DataKeys, item: NewItem) -> dict[str, Any]:
+    """May be given another `state`, a `patience` before it is due, and the `room_id`, `session_id` and `enc_raw` of an
+    event that waits for its key."""
     key = await keys.of(QUEUE_SCOPE)
     return {
         "source": item.source,
@@ -84,7 +113,6 @@ async def sealed_row(keys: DataKeys, item: NewItem, **more: Any) -> dict[str, An
         "lane": item.lane,
         "kind": type(item.item).__name__,
         "enc_body": key.seal(dump(item.item), where=inbox_place(item.source, item.source_id)),
-        **more,
     }
 
 
@@ -92,5 +120,5 @@ async def add_rows(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) 
     """Inserts in the order given, so that ids rise in it. Returns how many were new."""
     if not rows:
         return 0
-    result = await connection.execute(insert(inbox).values(list(rows)).on_conflict_do_nothing())
-    return result.rowcount
+    columns = {name: [row.get(name, default) for row in rows] for name, (_, default) in _NEW.items()}
+    return (await connection.execute(_ADD, columns)).rowcount

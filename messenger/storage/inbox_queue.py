@@ -13,13 +13,18 @@ class SqlInboxQueue:
         self._engine = engine
 
     async def give_back(self, row: InboxRow, error: str, *, tries: int) -> None:
+        """Failures count apart from attempts: a row that has waited long for something has not failed yet."""
+        failed = inbox.c.failures + 1
+        # Another worker may have taken the row up and given it back in between: that was its failure, counted once.
+        unchanged = (inbox.c.id == row.id, inbox.c.state == "new", inbox.c.attempts == row.attempts)
+        again = inbox.update().where(*unchanged)
+        values = again.values(
+            attempts=inbox.c.attempts + 1,
+            failures=failed,
+            next_at=sa.func.now() + sa.func.make_interval(0, 0, 0, 0, 0, 0, sa.func.power(2.0, inbox.c.failures)),
+            state=sa.case((failed >= tries, "dead"), else_="new"),
+        )
         async with transaction(self._engine) as connection:
-            # Another worker may have taken the row up and given it back in between: that was its failure, counted once.
-            unchanged = (inbox.c.id == row.id, inbox.c.state == "new", inbox.c.attempts == row.attempts)
-            again = inbox.update().where(*unchanged)
-            if row.attempts + 1 < tries:
-                wait = sa.func.make_interval(0, 0, 0, 0, 0, 0, 2.0**row.attempts)
-                await connection.execute(again.values(attempts=inbox.c.attempts + 1, next_at=sa.func.now() + wait))
-                return
-            if (await connection.execute(again.values(state="dead"))).rowcount:
+            state = await connection.scalar(values.returning(inbox.c.state))
+            if state == "dead":
                 await connection.execute(dead_letter.insert().values(queue="inbox", row_id=row.id, reason=error))

@@ -15,8 +15,17 @@ from messenger.storage.data_keys import DataKeys, conversation_scope
 from messenger.storage.models.conversations import message, remote_message, told
 
 _UNVERIFIED, _LATE, _EDITED = 1, 2, 4
-_ADD_MESSAGE = insert(message).on_conflict_do_nothing()
 _ADD_TRACE = insert(remote_message).on_conflict_do_nothing()
+# Both in one statement: this is done for every message.
+_ADD_WITH_TRACE = sa.text("""
+WITH added AS (
+  INSERT INTO message (id, conversation_id, author_id, type, fate, flags, at, enc_body)
+  VALUES (:id, :conversation, :author, :type, :fate, :flags, :at, :enc_body)
+  ON CONFLICT DO NOTHING
+)
+INSERT INTO remote_message (account, remote_id, part, kind, room, conversation_id, message_id)
+VALUES (:account, :remote_id, :part, :kind, :room, :conversation_id, :message_id)
+ON CONFLICT DO NOTHING""")
 _GET = sa.select(message).where(message.c.id == sa.bindparam("which"))
 
 
@@ -68,11 +77,12 @@ class SqlMessages:
     async def add(self, new: StoredMessage, trace: Trace) -> None:
         key = await self._keys.of(conversation_scope(new.conversation))
         await self._connection.execute(
-            _ADD_MESSAGE,
+            _ADD_WITH_TRACE,
             {
+                **trace_row(trace),
                 "id": new.id,
-                "conversation_id": new.conversation,
-                "author_id": new.author,
+                "conversation": new.conversation,
+                "author": new.author,
                 "type": new.type,
                 "fate": new.fate.value if new.fate else None,
                 "flags": _UNVERIFIED * new.is_unverified + _LATE * new.is_late + _EDITED * new.is_edited,
@@ -83,7 +93,6 @@ class SqlMessages:
                 ),
             },
         )
-        await self.add_trace(trace)
 
     async def get(self, id: MessageId) -> StoredMessage:
         return await self._opened((await self._connection.execute(_GET, {"which": id})).one())

@@ -26,6 +26,9 @@ _OPEN = ("new", "claimed", "unknown")
 _WAITS = sa.text("state = 'new' AND merge_key IS NOT NULL")
 
 
+_INSERT = insert(outbox).on_conflict_do_nothing()
+
+
 def outbox_place(txn: str) -> str:
     return f"outbox|enc_body|{txn}"
 
@@ -62,7 +65,7 @@ class SqlOutbox:
 
     async def _insert(self, rows: Sequence[dict[str, Any]]) -> None:
         if rows:
-            await self._connection.execute(insert(outbox).values(rows).on_conflict_do_nothing())
+            await self._connection.execute(_INSERT, list(rows))
 
     async def _merge(self, rows: Sequence[dict[str, Any]]) -> None:
         """A row that waits already will do. It is locked until we commit: who sends it must see our state, not the
@@ -94,8 +97,7 @@ class SqlOutbox:
 
 
 _CLAIM = sa.text(
-    walk("outbox", f"state IN {_OPEN}")
-    + f""", due AS (
+    f"""{walk("outbox", f"state IN {_OPEN}")}, due AS (
   SELECT head.id FROM walk CROSS JOIN LATERAL (
     SELECT id FROM outbox
     WHERE outbox.id = walk.id AND desk = :desk AND next_at <= now()

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.app.outcome import Outcome
@@ -66,17 +65,12 @@ class SqlOutboxQueue:
         await done
 
     async def retry(self, row: OutboxRow, at: datetime, code: str) -> None:
-        """The row waits. If a newer row shows the same thing already, this one is over."""
+        """The row waits. It may have got through, so a newer state is not merged into it: under its transaction id the
+        homeserver would answer with what it was shown first. The newer state gets a row of its own behind this one."""
         async with self._fenced() as connection:
-            try:
-                async with connection.begin_nested():
-                    await connection.execute(
-                        rows.mine(row).values(state="new", next_at=at, code=code, claimed_until=None)
-                    )
-            except IntegrityError:
-                await connection.execute(
-                    rows.mine(row).values(state="cancelled", code="superseded", claimed_until=None)
-                )
+            await connection.execute(
+                rows.mine(row).values(state="new", next_at=at, code=code, claimed_until=None, merge_key=None)
+            )
 
     async def hurry(self) -> None:
         """The homeserver answers again."""

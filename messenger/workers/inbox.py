@@ -14,6 +14,7 @@ TRIES = 5
 class InboxWorker:
     def __init__(self, units: Units, queue: InboxQueue, *, wake: Wake, after: Wake) -> None:
         self._units, self._queue, self._wake, self._after = units, queue, wake, after
+        self._is_busy = False
 
     async def step(self) -> None:
         try:
@@ -28,6 +29,10 @@ class InboxWorker:
             await self._queue.give_back(failure.row, error, tries=TRIES)
             return
         if row is None:
+            self._is_busy = False
             await self._wake.wait()
-        else:
-            self._after.hint()
+            return
+        self._after.hint()
+        if self._is_busy:  # the second row in a row: there is enough for another worker
+            self._wake.hint()
+        self._is_busy = True

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from messenger.app.deliver import Deliverer
-from messenger.app.effects import SendToCustomer
+from messenger.app.effects import PostCard, RelayToThread, SendToCustomer
 from messenger.app.outcome import Outcome, ended
 from messenger.app.ports import OutboxRow, StorageAway
 from messenger.app.reconcile import already_sent
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 AT_ONCE = 32
 OWN_TRIES = 5
 GIVE_BACK_PAUSE_S = 1.0
+FILES_WAIT = timedelta(minutes=10)
 GIVE_UP_AFTER = timedelta(hours=24)
 # Synapse forgets transaction ids after 24 hours, and keeps them per device.
 REMEMBERED_FOR = timedelta(hours=20)
@@ -111,7 +112,13 @@ class OutboxWorker:
             known = await already_sent(self._deliverer.hands, row.effect, row.txn)
             if known is not None:
                 return known
-        return await self._deliverer.deliver(row.effect, row.txn)
+        return await self._deliverer_of(row).deliver(row.effect, row.txn)
+
+    def _deliverer_of(self, row: OutboxRow) -> Deliverer:
+        """A conversation does not stand still for a file that another server keeps: it goes on behind a word that the
+        file cannot be read."""
+        is_patient = utc_now() - row.first_try_at < FILES_WAIT
+        return self._deliverer if is_patient else self._deliverer.without_patience()
 
     def _is_doubtful(self, row: OutboxRow) -> bool:
         """May an earlier try have got through without the homeserver knowing our repeat?"""
@@ -141,7 +148,9 @@ class OutboxWorker:
 
     async def _fail(self, row: OutboxRow, code: str) -> None:
         log.warning("delivery refused", extra={"row_id": row.id, "kind": type(row.effect).__name__, "code": code})
-        await self._queue.end(row, state="failed", outcome=_ended_badly(row, code), code=code)
+        # What a customer wrote is never given up quietly: a person finds it among the dead letters.
+        state = "dead" if isinstance(row.effect, PostCard | RelayToThread) else "failed"
+        await self._queue.end(row, state=state, outcome=_ended_badly(row, code), code=code)
         self._after.hint()
 
     async def _again_or_bury(self, row: OutboxRow, reason: str) -> None:

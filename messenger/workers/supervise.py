@@ -39,15 +39,16 @@ async def for_ever(name: str, step: Callable[[], Awaitable[object]], *, pause_s:
 
 
 class Wake:
-    """A hint that there is something to do. Polling is the truth; a missed hint costs one poll."""
+    """A hint that there is something to do. One hint wakes one worker; with nobody waiting it is kept for the next.
+    Polling is the truth; a missed hint costs one poll."""
 
     def __init__(self, poll_s: float = 0.5) -> None:
-        self._event, self._poll_s = asyncio.Event(), poll_s
+        self._hints, self._poll_s = asyncio.Queue[None](maxsize=1), poll_s
 
     def hint(self) -> None:
-        self._event.set()
+        if not self._hints.full():
+            self._hints.put_nowait(None)
 
     async def wait(self) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._event.wait(), self._poll_s)
-        self._event.clear()
+            await asyncio.wait_for(self._hints.get(), self._poll_s)

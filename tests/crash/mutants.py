@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from messenger.app.effects import RelayToThread
+from messenger.app.effects import PostCard, RelayToThread
 from messenger.app.ports import OutboxRow
 from messenger.channels.errors import Temporary
 from messenger.cli import main
@@ -20,7 +20,9 @@ from messenger.matrix import sync
 from messenger.matrix.crypto.sharing import RoomKeys, RoomPlan
 from messenger.matrix.crypto.todevice import ToDevice
 from messenger.observability.failpoints import fp
+from messenger.storage import inbox, outbox
 from messenger.storage.desk_store import SqlDeskUnit
+from messenger.storage.lanes import walk
 from messenger.workers.outbox import OutboxWorker
 
 
@@ -71,13 +73,16 @@ def random_txn() -> None:
 
 
 def no_head_of_line() -> None:
-    """A later row of a lane does not wait for an earlier one."""
+    """Every row is the head of its lane."""
+    inbox._CLAIM = _without_lanes(inbox._CLAIM, "inbox", inbox._KEEPS_LANE)
+    outbox._CLAIM = _without_lanes(outbox._CLAIM, "outbox", f"state IN {outbox._OPEN}")
 
-    @sa.event.listens_for(sa.Engine, "before_cursor_execute", retval=True)
-    def claim_any(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> Any:
-        for table in ("inbox", "outbox"):
-            statement = statement.replace(f"earlier.id < {table}.id", "false")
-        return statement, parameters
+
+def _without_lanes(claim: sa.TextClause, table: str, keeps_lane: str) -> sa.TextClause:
+    new = f"SELECT lane, id FROM {table} WHERE state = 'new' AND CAST(:after AS text) IS NOT NULL ORDER BY id"
+    changed = claim.text.replace(walk(table, keeps_lane), f"WITH walk AS ({new})")
+    assert changed != claim.text, "claims are put together in another way now"
+    return sa.text(changed)
 
 
 def no_gap_fill() -> None:
@@ -149,7 +154,8 @@ MUTANTS: dict[str, Callable[[], None]] = {
 
 
 def _observe() -> None:
-    """Crash points of more certain aim. `relayed`: a customer's message has been posted, and nobody has noted it yet.
+    """Crash points of more certain aim. `relayed`: a customer's message has been posted, and nobody has noted it yet
+    (`card_posted`: a card).
     `keys_ready`: a room key is about to go to somebody. With STELLWERK_STUMBLE the first relay meets an error that
     passes."""
     _observe_keys()
@@ -161,8 +167,8 @@ def _observe() -> None:
             may_stumble[0] = False
             raise Temporary("unreachable")
         outcome = await proper(self, row)
-        if is_relay:
-            fp("relayed")
+        if is_relay or isinstance(row.effect, PostCard):
+            fp("relayed" if is_relay else "card_posted")
         return outcome
 
     OutboxWorker._deliver = deliver  # type: ignore[method-assign]

@@ -100,7 +100,7 @@ class Office:
 
     # People come
 
-    async def open(self, *, early: int = 0) -> Matter:
+    async def open(self, *, early: int = 0, claimed: bool = True) -> Matter:
         """A new customer's chat and first message; an agent claims it. `early`: so many messages before the desk is
         there."""
         self._numbers += 1
@@ -116,7 +116,8 @@ class Office:
             await asks.write()
         card = await self._card_with(agent, f"c{number}-0000")
         asks.arrivals.thread = card
-        self.claims.append(await agent.react(self.room, card, "👀"))
+        if claimed:
+            self.claims.append(await agent.react(self.room, card, "👀"))
         answers = self._lane(f"a{number}", agent, self.room, card, Arrivals(customer, chat, self.desk))
         matter = Matter(customer=customer, chat=chat, card=card, agent=agent, asks=asks, answers=answers)
         self.matters.append(matter)

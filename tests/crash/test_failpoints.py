@@ -1,13 +1,16 @@
 """Exactly once, in order, whatever dies: the real program is killed at every crash point in turn, its homeserver and
 its database in between, while customers and agents keep writing in encrypted rooms."""
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import pytest
 
+from messenger.domain.replies import MARKERS, Fate
 from tests.crash.house import House
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.crash
 
@@ -80,6 +83,18 @@ async def _a_server_crashes(house: House, crash: Callable[[], Awaitable[None]]) 
     await house.goes_on()
     assert house.product.is_running
     house.product.kill()
+
+
+async def test_a_note_under_a_card_that_the_desk_has_not_noted_yet_is_not_lost(small_house: House) -> None:
+    office = await small_house.open_office(agents=1, customers=1)
+    small_house.product.kill()
+    arriving = asyncio.create_task(office.open(claimed=False))
+    await small_house.dies_at("card_posted:1", program=OBSERVED)
+    matter = await arriving
+    note = await matter.agent.say(office.room, "// between us", thread=matter.card)
+    await small_house.product.start()
+    kept = (note, MARKERS[Fate.KEPT])
+    await eventually(lambda: kept in [(each.target, each.key) for each in matter.agent.reactions(office.room)], 60)
 
 
 @pytest.mark.long

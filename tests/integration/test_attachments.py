@@ -162,6 +162,15 @@ async def test_a_customers_refused_file_is_told_on_both_sides(
     assert not [each for each in house.ben.messages(house.room, thread=thread.card) if each.content.get("file")]
 
 
+async def test_what_a_customer_says_with_a_refused_file_is_relayed(house: House) -> None:
+    thread = await house.conversation()
+    words = "please call me, it is urgent"
+    await send_raw_file(thread.customer, thread.chat, b"MZ" + bytes(500), body=words, filename="tool.exe")
+    await thread.told(house.ben, words)
+    await thread.told(house.ben, "File tool.exe from")
+    await thread.received("We could not accept tool.exe")
+
+
 @pytest.mark.parametrize(
     ("name", "data", "reason"),
     [

@@ -20,7 +20,6 @@ from tests.support.waiting import eventually, settled
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def house(
     tmp_path_factory: pytest.TempPathFactory, synapse: Synapse, test_databases: TestDatabases
@@ -202,7 +201,7 @@ async def test_a_customers_edit_and_deletion_are_visible_and_nobody_edits_for_an
     received = await thread.received("Ben: See you.")
     await thread.customer.edit(thread.chat, received.event_id, "forged words of Ben")
     await thread.customer.redact(thread.chat, said)
-    await thread.told(house.ben, "deleted this message")
+    await thread.told(house.ben, "deleted one of their messages")
     await thread.fate(answer, Fate.DELIVERED)
     await goes_on(thread)
     assert thread.lines(house.ben, "forged") == []

@@ -1,7 +1,6 @@
 """One owner, whatever races: claims, releases and messages against one conversation in the real database."""
 
 import random
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -28,8 +27,8 @@ WORKERS = 4
 
 
 @pytest.fixture
-async def desk(database: AsyncEngine) -> AsyncIterator[StaffDesk]:
-    yield StaffDesk(database)
+async def desk(database: AsyncEngine) -> StaffDesk:
+    return StaffDesk(database)
 
 
 async def test_of_a_thousand_racing_claims_exactly_one_wins(desk: StaffDesk) -> None:
@@ -92,14 +91,35 @@ async def test_a_claim_that_is_taken_back_at_once_does_not_stay(desk: StaffDesk)
     assert await desk.inbox_states("StaffRedacted") == ["new"], "it waits for its target"
 
 
+async def test_in_an_explicit_group_a_draft_leaves_by_approval_and_a_note_never(desk: StaffDesk) -> None:
+    owner, colleague = AGENTS[:2]
+    await desk.set_up(AGENTS[:2], reply_mode="explicit")
+    await desk.put(staff_says(owner, "!claim"))
+    await desk.work(1)
+    await desk.put(
+        staff_says(colleague, "Your report is here.", event="$draft"), staff_says(owner, "!note x", event="$n")
+    )
+    await desk.work(1)
+    assert not [each for each in await desk.effects() if isinstance(each, fx.SendToCustomer)]
+    await desk.put(staff_reacts(colleague, "📤", target="$draft"), staff_reacts(owner, "📤", target="$n"))
+    await desk.work(1)
+    assert not [each for each in await desk.effects() if isinstance(each, fx.SendToCustomer)]
+    await desk.put(staff_reacts(owner, "📤", target="$draft"))
+    await desk.work(1)
+    [sent] = [each for each in await desk.effects() if isinstance(each, fx.SendToCustomer)]
+    async with desk.units() as unit:
+        message = await unit.messages.get(sent.message)  # type: ignore[arg-type]
+    assert message.content.text == "Your report is here."
+
+
 async def test_words_of_somebody_else_in_the_customers_room_are_marked(desk: StaffDesk) -> None:
     await desk.set_up(AGENTS[:1])
     await desk.put(customer_says("$friend", "I am her friend", sender="@friend:x"))
     await desk.work(1)
     relayed = [each for each in await desk.effects() if isinstance(each, fx.RelayToThread)]
     async with desk.units() as unit:
-        flags = [(await unit.messages.get(each.message)).is_unverified for each in relayed]  # type: ignore[arg-type]
-    assert flags == [False, True]
+        messages = [await unit.messages.get(each.message) for each in relayed]  # type: ignore[arg-type]
+    assert [(each.is_unverified, each.speaker) for each in messages] == [(False, ""), (True, "@friend:x")]
 
 
 async def test_a_message_that_is_earlier_than_its_chat_is_never_dropped(desk: StaffDesk) -> None:

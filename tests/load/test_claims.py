@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from messenger.storage import inbox, outbox
 
 ROWS = 10_000
-MOST = 32
+MOST, LOOK_AT = 32, 16
 PAGES_A_LANE = 25  # down an index of this size twice, and the row itself with its new version
 LANES = {"one lane": "'lane'", "5,000 lanes": "'lane' || (n % 5000)"}
 
@@ -50,11 +50,11 @@ async def test_an_outbox_claim_touches_only_the_heads_of_lanes(database: AsyncEn
 
 
 @pytest.mark.parametrize("lane", LANES.values(), ids=list(LANES))
-async def test_an_inbox_claim_touches_only_the_head_of_a_lane(database: AsyncEngine, lane: str) -> None:
+async def test_an_inbox_claim_touches_only_the_heads_of_a_few_lanes(database: AsyncEngine, lane: str) -> None:
     await fill(database, _INBOX, lane)
     found, pages = await cost(database, inbox._CLAIM)
     assert found == 1
-    assert pages < PAGES_A_LANE
+    assert pages < PAGES_A_LANE * (1 if lane == "'lane'" else LOOK_AT)
 
 
 async def test_rows_behind_a_claimed_head_cost_nothing(database: AsyncEngine) -> None:

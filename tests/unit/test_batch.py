@@ -76,6 +76,19 @@ def test_what_is_no_event_id_is_none(value: object) -> None:
     assert as_event_id(value) == ""
 
 
+@pytest.mark.parametrize("junk", [{}, [], None, 7, True])
+def test_an_encrypted_event_with_a_senseless_sender_key_has_none(junk: object) -> None:
+    sealed = {**GOOD, "type": "m.room.encrypted", "content": {"sender_key": junk, "ciphertext": "x"}}
+    batch = parse(joined(sealed))
+    assert batch is not None and batch.rooms[0].timeline[0]["content"] == {"ciphertext": "x"}
+
+
+@pytest.mark.parametrize(("count", "taken"), [(0, 0), (50, 50), (-1, None), (2**70, None), (True, None), ("5", None)])
+def test_only_a_sensible_count_of_one_time_keys_is_believed(count: object, taken: int | None) -> None:
+    batch = parse({"next_batch": "s1", "device_one_time_keys_count": {"signed_curve25519": count}})
+    assert batch is not None and batch.one_time_keys == taken
+
+
 def test_the_server_of_an_address_may_have_a_port() -> None:
     assert server_of("@anna:example.org:8448") == "example.org:8448"
 

@@ -124,6 +124,15 @@ def test_a_note_inside_an_answer_is_held(text: str) -> None:
     assert rule(Said(type="m.text", text=text), OWNER) == Ruling(Verdict.HOLD, "note_inside")
 
 
+@pytest.mark.parametrize("text", ["> note: she is difficult\n\nDear Anna,", "Dear Anna,\n> > // she is difficult"])
+def test_an_answer_that_quotes_a_note_is_held(text: str) -> None:
+    assert rule(Said(type="m.text", text=text), OWNER) == Ruling(Verdict.HOLD, "note_inside")
+
+
+def test_an_answer_that_quotes_an_answer_leaves() -> None:
+    assert rule(Said(type="m.text", text="> when will it come?\n\nTomorrow."), OWNER).verdict is Verdict.SEND
+
+
 @pytest.mark.parametrize("text", ["Take one and/or two.", "Notes: none", "Really!", "5/6", "Hello\nand/or"])
 def test_signs_inside_a_line_mean_nothing(text: str) -> None:
     assert rule(Said(type="m.text", text=text), OWNER).verdict is Verdict.SEND

@@ -22,6 +22,9 @@ async def libraries() -> Sequence[Finding]:
 
 async def root_key(settings: Settings) -> Sequence[Finding]:
     file = settings.security.root_key_file
+    if not file.exists():
+        words = f"{file} does not exist. Bring your copy back: without it nothing that is stored can be read"
+        return [fail("root key", words)]
     try:
         read_root_key(file)
     except BadRootKey as error:

@@ -43,16 +43,24 @@ async def examine(state: State, *, measure: bool = False) -> list[Finding]:
         return broken + await run_checks({"libraries": local.libraries})
     findings = [ok("settings", str(settings.file)), *(Finding(level="warn", check="settings", words=words)
                                                       for words in settings.warnings)]  # fmt: skip
-    return findings + await run_checks(_checks(settings, measure), timeout_s=SLOW_TIMEOUT_S)
+    for checks in (_checks_here(settings), _checks_elsewhere(settings, measure)):
+        findings += await run_checks(checks, timeout_s=SLOW_TIMEOUT_S)
+    return findings
 
 
-def _checks(settings: Settings, measure: bool) -> dict[str, Check]:
-    checks: dict[str, Check] = {
+def _checks_here(settings: Settings) -> dict[str, Check]:
+    """Before the others, which use the database: the first look at an embedded one makes it."""
+    return {
         "libraries": local.libraries,
         "root key": partial(local.root_key, settings),
         "disk": partial(local.disk, settings),
         "recovery key": partial(local.recovery_keys, settings),
         "database": partial(database.database, settings),
+    }
+
+
+def _checks_elsewhere(settings: Settings, measure: bool) -> dict[str, Check]:
+    checks: dict[str, Check] = {
         "homeserver": partial(homeserver.homeserver, settings.matrix.homeserver),
     }
     limit = account.measured_limit if measure else account.rate_limit

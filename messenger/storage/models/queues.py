@@ -39,6 +39,7 @@ inbox = Table(
     Column("session_id", Text),
     Column("state", Text, nullable=False, server_default=text("'new'")),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("failures", Integer, nullable=False, server_default=text("0")),  # of the attempts; waiting is none
     Column("next_at", Moment, nullable=False, server_default=func.now()),
     Column("received_at", Moment, nullable=False, server_default=func.now()),
     UniqueConstraint("source", "source_id"),

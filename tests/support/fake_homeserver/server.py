@@ -141,14 +141,22 @@ class FakeHomeserver:
             return web.Response(body=self.faults.sync_bodies.popleft(), content_type="application/json")
         since = request.query.get("since")
         position = int(since[1:]) if since else None
-        return web.json_response(await self._wait_for_news(context, position, int(request.query.get("timeout", "0"))))
+        timeout_ms, limit = int(request.query.get("timeout", "0")), self._timeline_limit(request)
+        return web.json_response(await self._wait_for_news(context, position, timeout_ms, limit))
 
-    async def _wait_for_news(self, context: Context, since: int | None, timeout_ms: int) -> Json:
+    def _timeline_limit(self, request: web.Request) -> int:
+        """By an inline filter, as the desk sends it; filters that were uploaded are not kept."""
+        inline = request.query.get("filter", "")
+        asked = json.loads(inline) if inline.startswith("{") else {}
+        limit = asked.get("room", {}).get("timeline", {}).get("limit", self.faults.timeline_limit)
+        return min(int(limit), self.faults.timeline_limit)
+
+    async def _wait_for_news(self, context: Context, since: int | None, timeout_ms: int, limit: int) -> Json:
         account, device = self.world.accounts[context.user_id], context.own_device
         give_up_at = asyncio.get_running_loop().time() + timeout_ms / 1000
         while True:
             account.woken.clear()
-            answer = sync_answer(self.world, device, since, timeline_limit=self.faults.timeline_limit)
+            answer = sync_answer(self.world, device, since, timeline_limit=limit)
             left_s = give_up_at - asyncio.get_running_loop().time()
             if since is None or has_news(answer) or left_s <= 0 or self.faults.sync_bodies:
                 return answer

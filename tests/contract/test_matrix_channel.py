@@ -1,0 +1,183 @@
+"""Matrix as a customer channel: the parts of the contract that it shares with every bridge, and how it enters chats."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from messenger.app.items import ChatReady, ChatRefused
+from messenger.channels.errors import Rejected
+from messenger.channels.messages import Content, Handle, OutboundMessage
+from messenger.matrix.chat_channel import MatrixChannel
+from messenger.matrix.crypto.engine import NioEngine
+from messenger.matrix.http import CLIENT, HomeserverClient
+from messenger.matrix.media import MatrixMedia
+from messenger.matrix.room_book import RoomBook
+from messenger.matrix.sender import Encryptor, Sender
+from messenger.matrix.sent_lookup import SentLookup
+from messenger.storage import leases
+from messenger.storage.data_keys import DataKeys
+from messenger.storage.desk_store import SqlDeskStore
+from messenger.storage.desks import desk_key
+from messenger.storage.encryption import Key, new_secret
+from messenger.storage.unit_of_work import SqlUnits
+from messenger.workers.supervise import for_ever
+from tests.support.crowd import Writer
+from tests.support.fake_homeserver import FakeHomeserver
+
+FAREWELL = "Please go on in the other chat."
+
+
+class Door:
+    """The channel of one desk on a fake homeserver, and a customer."""
+
+    def __init__(self, server: FakeHomeserver, database: AsyncEngine) -> None:
+        self.server, self._database = server, database
+        self.keys = DataKeys(database, Key(1, new_secret()))
+        self.customer = Writer(server.world, "anna")
+
+    async def open(self) -> None:
+        account = self.server.register("desk")
+        self.user_id = account.user_id
+        self.http = HomeserverClient(self.server.url)
+        user = {"identifier": {"type": "m.id.user", "user": account.user_id}}
+        login = {"type": "m.login.password", "password": account.password, **user}
+        answer = await self.http.call("POST", f"{CLIENT}/login", login)
+        self.http.token = answer["access_token"]
+        lease = await leases.acquire(self._database, f"desk:{self.user_id}", "test", timedelta(hours=1))
+        assert lease is not None
+        key = await desk_key(self.keys, self.user_id)
+        store = SqlDeskStore(self._database, self.keys, account=self.user_id, key=key, lease=lease)
+        engine = NioEngine(self.http, store, user_id=self.user_id, device_id=answer["device_id"])
+        await engine.start()
+        self.book, self.encryptor = RoomBook(self.http, store), Encryptor(engine)
+        sender = Sender(self.http, self.book, self.encryptor, on_left_out=lambda device: None)
+        lookup = SentLookup(self.http, engine, store)
+        self.channel = MatrixChannel(
+            self.http, sender, MatrixMedia(self.http), lookup, account=self.user_id, organisation="Linden Health"
+        )
+
+    async def chat(self) -> str:
+        """A chat that the core knows."""
+        room = self.customer.start_direct_chat(self.user_id)
+        ready = await self.channel.join(room, self.customer.user_id, farewell=FAREWELL)
+        assert isinstance(ready, ChatReady)
+        async with SqlUnits(self._database, self.keys, namespace=UUID(int=1), desk=self.user_id)() as unit:
+            await unit.chats.open(ready)
+        return room
+
+    def message(self, room: str, text: str, *, key: str = "m1") -> OutboundMessage:
+        person = Handle(kind="mxid", value=self.customer.user_id)
+        return OutboundMessage(key=key, to=person, content=Content(text=text), reply_token=room)
+
+
+@pytest.fixture
+async def door(database: AsyncEngine) -> AsyncIterator[Door]:
+    server = FakeHomeserver()
+    await server.start()
+    door = Door(server, database)
+    await door.open()
+    yield door
+    await door.http.close()
+    await server.stop()
+
+
+@pytest.fixture
+async def encrypting(door: Door) -> AsyncIterator[None]:
+    task = asyncio.create_task(for_ever("encryptor", door.encryptor.step))
+    yield
+    task.cancel()
+
+
+async def test_addresses_are_normalised_once_and_nonsense_is_refused(door: Door) -> None:
+    for raw in ("@anna:example.org", " @anna:example.org ", "https://matrix.to/#/@anna:example.org"):
+        handle = door.channel.normalise(raw)
+        assert handle == Handle(kind="mxid", value="@anna:example.org")
+        assert door.channel.normalise(handle.value) == handle
+    for nonsense in ("", "anna", "@anna", "anna@example.org", "#room:example.org"):
+        with pytest.raises(ValueError, match="looks like"):
+            door.channel.normalise(nonsense)
+
+
+async def test_its_health_says_who_must_act(door: Door) -> None:
+    assert (await door.channel.check()).state.value == "connected"
+    token, door.http.token = door.http.token, "wrong"
+    assert (await door.channel.check()).action == "relogin"
+    door.http.token = token
+
+
+@pytest.mark.usefixtures("encrypting")
+async def test_the_same_key_is_sent_once(door: Door) -> None:
+    room = await door.chat()
+    first, again = [await door.channel.send(door.message(room, "hello")) for _ in range(2)]
+    assert first.remote_ids == again.remote_ids
+    assert [seen.body for seen in door.customer.read(room) if seen.body] == ["hello"]
+
+
+@pytest.mark.usefixtures("encrypting")
+async def test_what_was_sent_is_found_by_its_key(door: Door) -> None:
+    room = await door.chat()
+    sent = await door.channel.send(door.message(room, "hello"))
+    assert await door.channel.find_sent(door.message(room, "", key="m1")) == sent
+    assert await door.channel.find_sent(door.message(room, "", key="m2")) is None
+
+
+async def test_nothing_is_sent_to_a_room_that_is_not_encrypted(door: Door) -> None:
+    room = door.customer.create_room(invite=[door.user_id], encrypted=False)
+    door.server.world.join(door.server.world.rooms[room], door.user_id)
+    with pytest.raises(Rejected) as refused:
+        await door.channel.send(door.message(room, "secret"))
+    assert refused.value.code == "no_key"
+    assert door.server.sent_to("/send/") == []
+
+
+async def test_a_customer_who_left_is_not_written_to(door: Door) -> None:
+    room = await door.chat()
+    door.server.world.remove(door.server.world.rooms[room], door.customer.user_id, door.customer.user_id)
+    with pytest.raises(Rejected) as refused:
+        await door.channel.send(door.message(room, "are you there?"))
+    assert refused.value.code == "left"
+
+
+# ── Entering chats ──
+
+
+async def test_an_encrypted_room_is_entered_as_it_is(door: Door) -> None:
+    room = door.customer.start_direct_chat(door.user_id)
+    for _ in range(2):
+        ready = await door.channel.join(room, door.customer.user_id, farewell=FAREWELL)
+        assert isinstance(ready, ChatReady) and ready.chat == room
+    assert door.server.sent_to("/send/") == [] and door.server.sent_to("/createRoom") == []
+
+
+async def test_a_room_with_an_unknown_algorithm_is_refused(door: Door) -> None:
+    odd = {"type": "m.room.encryption", "state_key": "", "content": {"algorithm": "m.none"}}
+    room = door.customer.create_room(invite=[door.user_id], encrypted=False, initial_state=[odd])
+    refused = await door.channel.join(room, door.customer.user_id, farewell=FAREWELL)
+    assert isinstance(refused, ChatRefused) and refused.code == "algorithm"
+
+
+@pytest.mark.parametrize("again", ["at once", "after it had left"])
+async def test_a_room_that_may_not_be_encrypted_is_left_for_one_of_our_own_however_often_it_is_tried(
+    door: Door, again: str
+) -> None:
+    room = door.customer.create_room(invite=[door.user_id], encrypted=False)
+    door.server.faults.answer_with(
+        "/state/m.room.encryption", {"errcode": "M_FORBIDDEN"}, status=403, times=9, method="PUT"
+    )
+    if again == "at once":
+        door.server.faults.answer_with("/leave", {"errcode": "M_UNKNOWN"}, status=502, times=1, method="POST")
+        with pytest.raises(Exception, match="unreachable"):
+            await door.channel.join(room, door.customer.user_id, farewell=FAREWELL)
+    first = await door.channel.join(room, door.customer.user_id, farewell=FAREWELL)
+    second = await door.channel.join(room, door.customer.user_id, farewell=FAREWELL)
+    assert isinstance(first, ChatReady) and isinstance(second, ChatReady)
+    assert first.chat == second.chat != room
+    said = [request for request in door.server.sent_to("/send/m.room.message", "PUT") if request.status == 200]
+    assert {request.body["body"] for request in said} == {FAREWELL}
+    texts = [event for event in door.server.world.rooms[room].timeline if event["type"] == "m.room.message"]
+    assert len(texts) == 1, "said once"
+    assert door.server.world.rooms[room].membership(door.user_id) == "leave"

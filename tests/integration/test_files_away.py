@@ -1,0 +1,60 @@
+"""A file that lies on another server which does not answer: the conversation waits for a while, not for a day."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from messenger.app.files import Impatient, fetch_checked
+from messenger.app.ports import FileAway
+from messenger.channels.errors import Temporary
+from messenger.channels.messages import MediaRef
+from messenger.domain.attachment import Refused
+from messenger.matrix.http import HomeserverClient
+from messenger.matrix.media import MatrixMedia
+
+FILE = MediaRef(id='{"url": "mxc://gone.example/abc"}', mime="image/png", filename="a.png")
+
+
+@pytest.fixture
+async def answer() -> AsyncIterator[dict[str, object]]:
+    """What the homeserver says to every download; `url` is where it listens."""
+    says: dict[str, object] = {}
+
+    async def download(request: web.Request) -> web.Response:
+        body = says["json"]
+        return web.json_response(body, status=502) if body else web.Response(text="<html>Bad Gateway", status=502)
+
+    app = web.Application()
+    app.router.add_get("/{tail:.*}", download)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    says["url"] = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield says
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def media(answer: dict[str, object]) -> AsyncIterator[MatrixMedia]:
+    client = HomeserverClient(str(answer["url"]))
+    yield MatrixMedia(client)
+    await client.close()
+
+
+async def test_a_file_on_a_dead_server_is_waited_for_and_then_counts_as_unreadable(
+    media: MatrixMedia, answer: dict[str, object]
+) -> None:
+    answer["json"] = {"errcode": "M_UNKNOWN", "error": "Failed to fetch remote media"}
+    with pytest.raises(FileAway):
+        await fetch_checked(media, FILE)
+    assert await fetch_checked(Impatient(media), FILE) == Refused("unreadable")
+
+
+async def test_a_homeserver_that_is_down_behind_its_proxy_is_always_waited_for(
+    media: MatrixMedia, answer: dict[str, object]
+) -> None:
+    answer["json"] = None
+    with pytest.raises(Temporary) as raised:
+        await fetch_checked(Impatient(media), FILE)
+    assert not isinstance(raised.value, FileAway)

@@ -1,0 +1,41 @@
+"""What the sync loop does when the homeserver keeps something from it: other rooms are served, nothing is lost."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from messenger.matrix import http
+from tests.integration.test_bad_input_fuzz import Lookout, a_lookout
+
+
+@pytest.fixture
+async def lookout(database: AsyncEngine) -> AsyncIterator[Lookout]:
+    async with a_lookout(database) as lookout:
+        yield lookout
+
+
+async def test_a_gap_that_must_not_be_read_stops_no_other_room(lookout: Lookout) -> None:
+    await lookout.step()
+    honest, hostile = lookout.rooms[lookout.honest], lookout.rooms[lookout.hostile]
+    lookout.hostile.say(hostile, "then we were thrown out")
+    good = lookout.honest.say(honest, "good")
+    body = await lookout.answer()
+    body["rooms"]["join"][hostile]["timeline"] |= {"limited": True, "prev_batch": "p"}
+    lookout.server.world.rooms.pop(hostile)
+    lookout.server.answer_sync_with(body)
+    assert await lookout.step() == ""
+    assert await lookout.has_taken(good)
+
+
+async def test_more_than_fits_into_one_answer_comes_in_several(
+    lookout: Lookout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await lookout.step()
+    honest = lookout.rooms[lookout.honest]
+    said = [lookout.honest.say(honest, "x" * 1_000 + str(number)) for number in range(60)]
+    monkeypatch.setattr(http, "MAX_JSON_BYTES", 30_000)
+    monkeypatch.setattr("messenger.matrix.sync.GAP_PAGE", 10)
+    errors = [await lookout.step() for _ in range(4)]
+    assert errors == ["AnswerTooLarge", "", "", ""]
+    assert [await lookout.has_taken(event) for event in said] == [True] * 60

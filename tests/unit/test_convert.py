@@ -1,0 +1,250 @@
+"""Room events as inbox items: what each kind becomes on either side, and ten thousand broken answers that raise nothing
+and can always be stored."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from messenger.app.desk_ports import Arrival, RoomState
+from messenger.app.items import StaffReacted, StaffRedacted, StaffSaid, Unreadable
+from messenger.channels.messages import (
+    InboundMessage,
+    MessageDeleted,
+    MessageEdited,
+    ReactionsChanged,
+    Unsupported,
+)
+from messenger.matrix import convert, room_state
+from messenger.matrix.batch import parse
+from messenger.matrix.engine import Decrypted
+from messenger.storage.codec import dump
+from tests.support.fuzz import fuzzed_bodies
+
+DESK = "@desk:x"
+GROUP = RoomState(room_id="!group", encrypted=True, use="group")
+CHAT = RoomState(room_id="!chat", encrypted=True, use="chat")
+TEXT = {"msgtype": "m.text", "body": "hello"}
+
+
+def opened(content: Mapping[str, Any], *, type: str = "m.room.message", state: Any = "new", **more: Any) -> Decrypted:
+    return Decrypted(state=state, type=type, content=content, sender_key="k", session_id="s", index=3, **more)
+
+
+def event(relation: Any = None, *, type: str = "m.room.encrypted", **more: Any) -> dict[str, Any]:
+    content = {"m.relates_to": relation} if relation is not None else {}
+    return {"event_id": "$1", "sender": "@ben:x", "type": type, "content": content, "origin_server_ts": 1000, **more}
+
+
+def arrival(room: RoomState, raw: Mapping[str, Any], plain: Decrypted | None = None) -> Arrival | None:
+    return convert.arrival(DESK, room, raw, plain)
+
+
+def item(room: RoomState, raw: Mapping[str, Any], plain: Decrypted | None = None) -> Any:
+    found = arrival(room, raw, plain)
+    assert found is not None
+    return found.item
+
+
+THREAD = {"rel_type": "m.thread", "event_id": "$card"}
+
+
+def test_a_thread_message_keeps_its_place_and_who_it_mentions() -> None:
+    said = item(GROUP, event(THREAD), opened({**TEXT, "m.mentions": {"user_ids": ["@cleo:x", 7, "nobody"]}}))
+    assert isinstance(said, StaffSaid)
+    assert (said.thread, said.type, said.content.text, list(said.mentions)) == ("$card", "m.text", "hello", ["@cleo:x"])
+    found = arrival(GROUP, event(THREAD), opened(TEXT))
+    assert found is not None and (found.lane, found.ciphertext) == ("!group|$card", ("!group", "k", "s", 3))
+
+
+@pytest.mark.parametrize("root", [None, 7, "", "card", "$a\0b", "$" + "x" * 5000, ["$card"]])
+def test_a_thread_of_nonsense_is_no_thread(root: object) -> None:
+    found = arrival(GROUP, event({"rel_type": "m.thread", "event_id": root}), opened(TEXT))
+    assert found is not None and isinstance(found.item, StaffSaid)
+    assert found.item.thread is None and "\0" not in found.lane and len(found.lane) < 600
+
+
+def test_an_edit_of_staff_is_marked_as_one() -> None:
+    said = item(GROUP, event({"rel_type": "m.replace", "event_id": "$old"}), opened(TEXT))
+    assert isinstance(said, StaffSaid) and said.is_edit and said.thread is None
+
+
+@pytest.mark.parametrize("kind", ["m.sticker", "m.poll.start", "org.matrix.msc3381.poll.start", "x"])
+def test_a_kind_that_is_not_known_bears_its_own_name_so_that_it_is_kept(kind: str) -> None:
+    said = item(GROUP, event(THREAD), opened({"body": "x"}, type=kind))
+    assert isinstance(said, StaffSaid) and said.type == kind
+
+
+def test_reactions_and_redactions_of_staff() -> None:
+    relation = {"rel_type": "m.annotation", "event_id": "$card", "key": "👀"}
+    reacted = item(GROUP, event(relation, type="m.reaction"))
+    assert isinstance(reacted, StaffReacted) and (reacted.target, reacted.key) == ("$card", "👀")
+    for more in ({"redacts": "$r"}, {"content": {"redacts": "$r"}}):
+        redacted = item(GROUP, event(type="m.room.redaction", **({"content": {}} | more)))
+        assert isinstance(redacted, StaffRedacted) and redacted.target == "$r"
+
+
+@pytest.mark.parametrize(
+    "relation", [{}, {"event_id": "$c"}, {"event_id": 7, "key": "x"}, {"event_id": "$c", "key": "x" * 65}, {"key": "x"}]
+)
+def test_a_reaction_of_nonsense_is_nothing(relation: Mapping[str, Any]) -> None:
+    assert arrival(GROUP, event(relation, type="m.reaction")) is None
+
+
+def test_a_customers_message_edit_reaction_and_deletion() -> None:
+    replace = {"rel_type": "m.replace", "event_id": "$old"}
+    edited = item(CHAT, event(replace), opened({**TEXT, "m.new_content": {**TEXT, "body": "new"}}))
+    assert isinstance(edited, MessageEdited) and (edited.target, edited.content.text) == ("$old", "new")
+    assert isinstance(item(CHAT, event(), opened(TEXT)), InboundMessage)
+    assert isinstance(item(CHAT, event({"event_id": "$o", "key": "👍"}, type="m.reaction")), ReactionsChanged)
+    assert isinstance(item(CHAT, event(type="m.room.redaction", redacts="$o")), MessageDeleted)
+    assert isinstance(item(CHAT, event(), opened({}, type="m.sticker")), Unsupported)
+
+
+@pytest.mark.parametrize("room", [GROUP, CHAT])
+def test_clear_text_is_unreadable_by_rule_and_our_own_words_are_nothing(room: RoomState) -> None:
+    unreadable = item(room, event(type="m.room.message", content=TEXT))
+    assert isinstance(unreadable, Unreadable) and unreadable.reason == "clear_text"
+    assert arrival(room, event(sender=DESK), opened(TEXT)) is None
+    assert arrival(room, event(type="m.room.name", state_key="")) is None
+
+
+def test_an_event_without_its_key_is_kept_whole_until_the_key_comes() -> None:
+    waiting = arrival(CHAT, event(), opened({}, state="waiting_key"))
+    assert waiting is not None and waiting.raw == event() and (waiting.session, waiting.waits) == (("!chat", "s"), True)
+    assert waiting.ciphertext is None, "it is not taken yet, so it is no replay"
+
+
+@pytest.mark.parametrize("state", ["quarantine", "undecryptable"])
+def test_nothing_of_what_cannot_be_trusted_gets_into_the_item(state: str) -> None:
+    unreadable = item(CHAT, event(), opened({"body": "forged"}, state=state))
+    assert isinstance(unreadable, Unreadable) and "forged" not in dump(unreadable).decode()
+
+
+@pytest.mark.parametrize(
+    ("body", "own"),
+    [
+        ("> <@ben:x> // secret\n\nanswer", "answer"),
+        ("> <@ben:x> one\n> two\n\nanswer\n> a real quotation", "answer\n> a real quotation"),
+        ("> * <@ben:x> waves\n\nhi", "hi"),
+        ("> <@ben:x> only a quotation", ""),
+        ("> my own quotation\nanswer", "> my own quotation\nanswer"),
+        ("answer", "answer"),
+        ("> <@ben:x> x\n\n!note secret", "!note secret"),
+    ],
+)
+def test_the_quotation_above_a_reply_is_taken_away(body: str, own: str) -> None:
+    reply = {**THREAD, "m.in_reply_to": {"event_id": "$note"}}
+    for room in (GROUP, CHAT):
+        assert item(room, event(reply), opened({**TEXT, "body": body})).content.text == own
+    assert item(GROUP, event(THREAD), opened({**TEXT, "body": body})).content.text == body, "no reply, so a quotation"
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "caption"),
+    [
+        ({"body": "a.pdf"}, "a.pdf", ""),
+        ({"body": "a.pdf", "filename": "a.pdf"}, "a.pdf", ""),
+        ({"body": "look", "filename": "a.pdf"}, "a.pdf", "look"),
+        ({"filename": "a.pdf"}, "a.pdf", ""),
+        ({"body": 7, "filename": None}, "", ""),
+    ],
+)
+def test_a_files_name_and_caption_are_told_apart(content: Mapping[str, Any], name: str, caption: str) -> None:
+    shown = item(CHAT, event(), opened({"msgtype": "m.file", "file": {"url": "mxc://x/y"}, **content})).content
+    assert (shown.media[0].filename, shown.text) == (name, caption)
+    assert json.loads(shown.media[0].id) == {"url": "mxc://x/y"}
+
+
+@pytest.mark.parametrize("at", [None, "x", -1, 2**70, 1.5, True, {}])
+def test_an_absurd_time_is_the_epoch(at: object) -> None:
+    assert item(CHAT, event(origin_server_ts=at), opened(TEXT)).at.year == 1970
+
+
+RELATIONS: list[Any] = [
+    THREAD,
+    {"rel_type": "m.replace", "event_id": "$old"},
+    {**THREAD, "m.in_reply_to": {"event_id": "$x"}},
+    {"rel_type": "m.annotation", "event_id": "$c", "key": "👀"},
+]
+PNG = {"mimetype": "image/png", "size": 3}
+FILE = {"msgtype": "m.image", "body": "b", "filename": "f", "info": PNG, "file": {"url": "u"}}
+INNER: list[dict[str, Any]] = [
+    {**TEXT, "format": "org.matrix.custom.html", "formatted_body": "<b>x</b>", "m.mentions": {"user_ids": ["@a:b"]}},
+    FILE,
+    {**TEXT, "m.new_content": TEXT},
+]
+# The inner contents stand in clear here, so that they are wounded with the rest.
+ANSWER = {
+    "next_batch": "s1",
+    "rooms": {
+        "join": {
+            room: {
+                "timeline": {
+                    "events": [
+                        {**event(relation), "event_id": f"${n}{m}", "inner": inner, "inner_type": "m.room.message"}
+                        for n, relation in enumerate(RELATIONS)
+                        for m, inner in enumerate(INNER)
+                    ]
+                    + [
+                        {**event(RELATIONS[3], type="m.reaction"), "event_id": "$re"},
+                        {**event(type="m.room.redaction"), "event_id": "$rd", "redacts": "$x"},
+                        {**event(type="m.room.member"), "event_id": "$m", "state_key": "@a:b"},
+                        {**event({}, type="m.room.encryption"), "event_id": "$e", "state_key": ""},
+                    ],
+                    "limited": True,
+                    "prev_batch": "p",
+                },
+                "state": {"events": []},
+            }
+            for room in ("!group", "!chat")
+        },
+        "invite": {"!i": {"invite_state": {"events": [event(type="m.room.member")]}}},
+        "leave": {"!l": {}},
+    },
+    "to_device": {"events": [{"type": "x"}]},
+    "device_lists": {"changed": ["@a:b"], "left": []},
+    "device_one_time_keys_count": {"signed_curve25519": 50},
+}
+
+
+def test_ten_thousand_broken_answers_raise_nothing_and_everything_can_be_stored() -> None:
+    batches = items = 0
+    for body in fuzzed_bodies([ANSWER], seed=20261124, count=10_000):
+        batch = parse(_decoded(body))
+        for room in batch.rooms if batch else ():
+            batches += 1
+            known = RoomState(room_id=room.room_id, use="group" if "group" in room.room_id else "chat")
+            state, members = room_state.apply(known, room.state, own=DESK)
+            storable(state.algorithm, state.history_visibility, *members, *members.values())
+            for raw in room.timeline[:4] + room.timeline[-4:]:
+                items += converts(state, raw)
+    assert batches > 10_000 and items > 10_000, "too much was thrown away to prove anything"
+
+
+def converts(room: RoomState, raw: Mapping[str, Any]) -> int:
+    inner = raw.get("inner")
+    plain = None
+    if raw["type"] == "m.room.encrypted":
+        kind = raw.get("inner_type")
+        plain = opened(inner if isinstance(inner, dict) else {}, type=kind if isinstance(kind, str) else "x")
+    found = convert.arrival(DESK, room, raw, plain)
+    if found is None:
+        return 0
+    storable(found.lane, found.source_id, type(found.item).__name__)
+    dump(found.item)
+    return 1
+
+
+def storable(*texts: str) -> None:
+    for text in texts:
+        assert "\0" not in text and len(text) < 1000
+        text.encode()
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
