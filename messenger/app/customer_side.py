@@ -98,7 +98,7 @@ async def customer_message_unreadable(turn: Turn, item: Unreadable, chat: Chat) 
             )
         )
     if item.reason not in ("clear_text", "waiting_key"):
-        turn.effects.append(TellCustomer(chat=chat.id, text="C9"))
+        turn.effects.append(WarnCustomer(chat=chat.id, text="C9"))
 
 
 async def _open(turn: Turn, item: InboundMessage, chat: Chat, message: StoredMessage) -> None:

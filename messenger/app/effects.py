@@ -16,6 +16,11 @@ class Effect:
     delay_s = 0.0
 
     @property
+    def merge_key(self) -> str | None:
+        """Rows with the same key show the same thing."""
+        return self.lane if self.is_latest_wins else None
+
+    @property
     def lane(self) -> str:
         """The lane of this row."""
         raise TypeError(f"{type(self).__name__} has no lane")
@@ -123,6 +128,10 @@ class WarnCustomer(TellCustomer):
 
     is_latest_wins = True
     delay_s = 1.0
+
+    @property
+    def merge_key(self) -> str | None:
+        return f"{self.lane}:{self.text}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

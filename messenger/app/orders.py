@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from messenger.app.items import StaffSaid
 from messenger.app.ports import Seat
-from messenger.app.staff_messages import actor_of, add_message, mentions_us, refuse
+from messenger.app.staff_messages import actor_of, add_message, claim, mentions_us, refuse
 from messenger.app.turn import Turn
-from messenger.domain.commands import ClaimConversation, ReleaseConversation, WithdrawMessage
+from messenger.domain.commands import ReleaseConversation, WithdrawMessage
 from messenger.domain.conversation import Conversation
 from messenger.domain.errors import NotHeld
 from messenger.domain.replies import Fate, Said
@@ -26,8 +26,7 @@ async def carry_out(turn: Turn, item: StaffSaid, conversation: Conversation, sea
 
 
 async def _claim(turn: Turn, item: StaffSaid, conversation: Conversation, seat: Seat, asked: Asked) -> None:
-    command = ClaimConversation(agent=seat.agent.id, role=seat.role)
-    await turn.act(conversation.id, conversation, command, actor=actor_of(seat))
+    await claim(turn, conversation, seat)
 
 
 async def _release(turn: Turn, item: StaffSaid, conversation: Conversation, seat: Seat, asked: Asked) -> None:

@@ -1,17 +1,19 @@
 """Staff messages on their way to a verdict, and what the desk says about those that stay inside."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from messenger.app.effects import PostNotice
 from messenger.app.items import StaffSaid
 from messenger.app.ports import Seat, StoredMessage, Trace
 from messenger.app.turn import Turn
 from messenger.channels.messages import Content
-from messenger.domain.commands import AddStaffMessage
+from messenger.domain.commands import AddStaffMessage, ClaimConversation
 from messenger.domain.conversation import Conversation
 from messenger.domain.errors import ClaimLost, DomainError, NotAllowed
 from messenger.domain.events import Event, NoteKept
 from messenger.domain.ids import GroupId, MessageId
+from messenger.domain.people import DevicePolicy
 from messenger.domain.replies import Said
 
 
@@ -20,6 +22,7 @@ async def add_message(
 ) -> None:
     """Stores what staff wrote at the conversation's place and lets the reply rule decide where it goes."""
     group = await turn.unit.people.group(group_of(conversation))
+    said = replace(said, is_from_trusted_device=item.owner_signed or group.device_policy is DevicePolicy.ANY)
     id = MessageId(turn.unit.new_id("message", item.account, item.event))
     message = StoredMessage(
         id=id,
@@ -46,6 +49,21 @@ async def add_message(
 async def mentions_us(turn: Turn, item: StaffSaid) -> bool:
     """A colleague or the desk: then the words are probably meant for them and not for the customer."""
     return item.account in item.mentions or await turn.unit.people.is_staff(item.mentions)
+
+
+async def claim(turn: Turn, conversation: Conversation, seat: Seat) -> None:
+    """Raises DomainError."""
+    gone = await _owner_is_gone(turn, conversation)
+    command = ClaimConversation(agent=seat.agent.id, role=seat.role, owner_is_gone=gone)
+    await turn.act(conversation.id, conversation, command, actor=actor_of(seat))
+
+
+async def _owner_is_gone(turn: Turn, conversation: Conversation) -> bool:
+    """Has the owner left the group? Then the conversation must not stay behind with them."""
+    if conversation.owner is None:
+        return False
+    owner = await turn.unit.people.agent(conversation.owner)
+    return await turn.unit.people.seat(group_of(conversation), owner.address) is None
 
 
 def refuse(turn: Turn, conversation: Conversation, text: str, **fields: str) -> None:
@@ -79,6 +97,8 @@ async def _explain_kept(turn: Turn, conversation: Conversation, seat: Seat, even
             continue
         if event.reason == "type":
             refuse(turn, conversation, "S12")
+        elif event.reason == "device":
+            refuse(turn, conversation, "S11.device", name=seat.agent.name)
         elif event.reason in ("not_owner", "no_owner") and not await _was_told(turn, conversation, seat):
             refuse(turn, conversation, f"S11.{event.reason}", owner=str(conversation.owner or ""))
 

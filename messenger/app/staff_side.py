@@ -4,9 +4,9 @@ from messenger.app.effects import AnswerInRoom, React, RemoveReaction, TellGroup
 from messenger.app.items import DeviceLeftOut, StaffReacted, StaffRedacted, StaffSaid, Unreadable
 from messenger.app.orders import carry_out
 from messenger.app.ports import Seat, StoredMessage, Trace
-from messenger.app.staff_messages import actor_of, add_message, explain_refusal, group_of, mentions_us, refuse
+from messenger.app.staff_messages import actor_of, add_message, claim, explain_refusal, group_of, mentions_us, refuse
 from messenger.app.turn import NotYet, Turn
-from messenger.domain.commands import ApproveMessage, ClaimConversation, ReleaseConversation
+from messenger.domain.commands import ApproveMessage, ReleaseConversation
 from messenger.domain.conversation import Conversation
 from messenger.domain.errors import AlreadyYours, DomainError
 from messenger.domain.events import NoteKept
@@ -26,13 +26,15 @@ _IGNORED_IN_KEYS = dict.fromkeys([0x200D, 0x2640, 0x2642, 0xFE0E, 0xFE0F, *range
 
 
 async def staff_said(turn: Turn, item: StaffSaid) -> None:
+    if item.is_edit:
+        return await _edited(turn, item)
     trace = await turn.unit.messages.find_trace(item.account, item.thread) if item.thread else None
     if trace is None and item.thread:
         raise NotYet("card", tries=CARD_TRIES)
     if trace is None or trace.kind != "card" or trace.conversation is None:
         return await _outside_of_places(turn, item)
     conversation, seat = await _conversation_and_seat(turn, trace.conversation, item.sender)
-    if seat is None or item.is_edit:
+    if seat is None:
         return None
     said = Said(type=item.type, text=item.content.text, mentions_staff=await mentions_us(turn, item))
     if not is_command(said):
@@ -43,6 +45,17 @@ async def staff_said(turn: Turn, item: StaffSaid) -> None:
             _mark(turn, item, Fate.FAILED)
         case Asked() as asked:
             await _obey(turn, item, conversation, seat, asked)
+
+
+async def _edited(turn: Turn, item: StaffSaid) -> None:
+    """An edit of a sent answer is not sent on; who made it must know that the customer has the first version."""
+    trace = await turn.unit.messages.find_trace(item.account, item.reply_to) if item.reply_to else None
+    if trace is None or trace.kind != "origin" or trace.message is None or trace.conversation is None:
+        return
+    message = await turn.unit.messages.get(trace.message)
+    if message.author is not None and message.fate in (Fate.QUEUED, Fate.SENT, Fate.DELIVERED):
+        conversation = await turn.unit.conversations.lock(trace.conversation)
+        refuse(turn, conversation, "S14")
 
 
 async def staff_reacted(turn: Turn, item: StaffReacted) -> None:
@@ -113,8 +126,7 @@ def _mark(turn: Turn, item: StaffSaid, fate: Fate) -> None:
 
 async def _claim_by_reaction(turn: Turn, item: StaffReacted, conversation: Conversation, seat: Seat) -> None:
     try:
-        command = ClaimConversation(agent=seat.agent.id, role=seat.role)
-        await turn.act(conversation.id, conversation, command, actor=actor_of(seat))
+        await claim(turn, conversation, seat)
     except AlreadyYours:
         return None
     except DomainError as error:

@@ -49,12 +49,18 @@ IDENTITY_CHECK_EVERY_S = 300.0
 TIMERS_EVERY_S = 1.0
 
 
+class TooManyDesks(Exception):
+    """The settings name more desks than one installation can serve yet."""
+
+
 class DeskEnded(Exception):
     """A desk stopped by itself: another process took it over, or a worker could not go on. The log says which."""
 
 
 async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     """Runs until `stop`. Raises what makes a start impossible, in words for the operator, and DeskEnded."""
+    if len(settings.matrix.desks) > 1:
+        raise TooManyDesks("this version serves one desk for each database: give the others databases of their own")
     async with AsyncExitStack() as stack:
         storage = await stack.enter_async_context(open_storage(settings))
         for desk in settings.matrix.desks:
@@ -156,7 +162,9 @@ class DeskProcess:
         self._inbox = [
             InboxWorker(units, SqlInboxQueue(engine), wake=inbox_wake, after=outbox_wake) for _ in range(INBOX_WORKERS)
         ]
-        invites = InvitePolicy(frozenset(self._settings.matrix.allowed_servers))
+        invites = InvitePolicy(
+            frozenset(self._settings.matrix.allowed_servers), per_minute=self._settings.matrix.invites_per_minute
+        )
         self._sync = SyncLoop(
             self._http, self._engine, self._store, invites=invites, on_rooms=book.forget, on_batch=inbox_wake.hint
         )

@@ -27,8 +27,11 @@ class ReceiveMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimConversation:
+    """`owner_is_gone`: who owns it has no seat in the group any more."""
+
     agent: AgentId
     role: Role
+    owner_is_gone: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,9 +143,12 @@ def _claim(conversation: Conversation, command: c.ClaimConversation) -> Sequence
         raise NotAllowed(action="claim", who="agent")
     if conversation.is_owned_by(command.agent):
         raise AlreadyYours()
-    if conversation.owner is not None:
-        raise ClaimLost(owner=conversation.owner, at=conversation.claimed_at)
-    return [e.ConversationClaimed(agent=command.agent)]
+    taken = e.ConversationClaimed(agent=command.agent)
+    if conversation.owner is None:
+        return [taken]
+    if command.owner_is_gone:
+        return [e.ConversationReleased(agent=conversation.owner), taken]
+    raise ClaimLost(owner=conversation.owner, at=conversation.claimed_at)
 
 
 def _release(conversation: Conversation, command: c.ReleaseConversation) -> Sequence[e.Event]:

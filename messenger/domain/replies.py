@@ -9,9 +9,10 @@ one that could not be decrypted has no text to rule on.
     4  author is a clerk                                keep
     5  mode `explicit`, and not sent by !r              keep   (a draft)
     6  mode `owner`, and the author is not the owner    keep
-    7  mentions staff, or a line inside is a note
+    7  the device is not one that the group trusts      keep
+    8  mentions staff, or a line inside is a note
        (or, after !r, a command)                        hold
-    8  otherwise                                        send
+    9  otherwise                                        send
 """
 
 import unicodedata
@@ -70,6 +71,7 @@ class Said:
     mentions_staff: bool = False
     is_explicit: bool = False
     is_note: bool = False
+    is_from_trusted_device: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +103,8 @@ def rule(said: Said, standing: Standing) -> Ruling:
         return Ruling(Verdict.KEEP, "draft")
     if standing.mode is not ReplyMode.OPEN and not standing.is_owner:
         return Ruling(Verdict.KEEP, "not_owner" if standing.has_owner else "no_owner")
+    if not said.is_from_trusted_device:
+        return Ruling(Verdict.KEEP, "device")
     if said.mentions_staff:
         return Ruling(Verdict.HOLD, "mentions_staff")
     if _begins_as_command(said.text) or any(map(_is_note_inside, said.text.splitlines())):

@@ -65,7 +65,9 @@ def clean_filename(raw: str, *, default: str = "file") -> str:
     one_line = re.sub(r"\s", " ", unicodedata.normalize("NFC", raw))
     base = re.split(r"[/\\\u2044\u2215\u29f8\uff0f\uff3c]", one_line)[-1]
     visible = "".join(char for char in base if char not in _BLANKS and unicodedata.category(char) not in _INVISIBLE)
-    tame = _squeezed(_FORBIDDEN_IN_FILENAMES.sub("_", visible)).strip(". ")
+    # Once more: what was removed may have stood between a letter and its accent.
+    whole = unicodedata.normalize("NFC", visible)
+    tame = _squeezed(_FORBIDDEN_IN_FILENAMES.sub("_", whole)).strip(". ")
     if tame.split(".")[0].strip().casefold() in _RESERVED:
         tame = f"_{tame}"
     return _shortened(tame) or default

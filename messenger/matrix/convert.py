@@ -68,6 +68,7 @@ class _Converter:
         is_in_thread = self.relation.get("rel_type") == "m.thread"
         self.thread = as_event_id(self.relation.get("event_id")) or None if is_in_thread else None
         self.reply_to = as_event_id(as_dict(self.relation.get("m.in_reply_to")).get("event_id")) or None
+        self.is_edit = self.relation.get("rel_type") == "m.replace"
         self.at = _moment(event.get("origin_server_ts"))
 
     def item(self, opened: Decrypted | None) -> Item | None:
@@ -158,8 +159,8 @@ class _OfGroup(_Converter):
             type=kind or "unknown",
             content=message_content(content, is_reply=self.reply_to is not None),
             mentions=mentions[:50],
-            reply_to=self.reply_to,
-            is_edit=self.relation.get("rel_type") == "m.replace",
+            reply_to=self.target() if self.is_edit else self.reply_to,
+            is_edit=self.is_edit,
             owner_signed=opened.owner_signed,
         )
 

@@ -30,8 +30,7 @@ class PersonLeft(Rejected):
     """The customer is not in the chat any more: what we said there nobody would read."""
 
     def __init__(self) -> None:
-        super().__init__("no_such_recipient", raw_code="left")
-        self.code = "left"
+        super().__init__("left")
 
 
 class RoomBook:

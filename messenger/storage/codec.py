@@ -9,11 +9,16 @@ from messenger.app.effects import Effect
 from messenger.app.items import Item
 from messenger.app.ports import StoredBody
 from messenger.domain.events import NAMES, Event
+from messenger.storage.encryption import CannotOpen
 
 _ITEMS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Item)}
 _EFFECTS: dict[str, type[Any]] = {
     name: kind for name, kind in vars(effects).items() if isinstance(kind, type) and issubclass(kind, Effect)
 }
+
+
+# What a body raises that was changed, or that another version of the program wrote: it never opens, whoever tries.
+UNREADABLE = (CannotOpen, LookupError, ValueError)
 
 
 _adapters: dict[type[Any], TypeAdapter[Any]] = {}

@@ -1,6 +1,7 @@
 """The inbox: what came in, once, in lanes. The head row of a lane is locked while it is handled, in the transaction
 that settles it; later rows of the lane wait."""
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,10 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from messenger.app.items import Unreadable
 from messenger.app.ports import InboxRow, NewItem
-from messenger.storage.codec import dump, load_item
+from messenger.storage.codec import UNREADABLE, dump, load_item
 from messenger.storage.data_keys import QUEUE_SCOPE, DataKeys
 from messenger.storage.lanes import Round, walk
-from messenger.storage.models.queues import inbox
+from messenger.storage.models.queues import dead_letter, inbox
+
+log = logging.getLogger(__name__)
 
 # A row that waits for its key keeps its lane for a while (until `next_at`), then the lane goes on without it.
 _KEEPS_LANE = "state IN ('new', 'waiting_key') AND (state = 'new' OR next_at > now())"
@@ -67,10 +70,21 @@ class SqlInbox:
         self._connection, self._keys, self._round = connection, keys, round
 
     async def claim(self) -> InboxRow | None:
+        """A row that does not open is put aside, so that it stops nobody else."""
+        while (row := await self._head()) is not None:
+            try:
+                return await self._opened(row)
+            except UNREADABLE as error:
+                await self._bury(row, type(error).__name__)
+        return None
+
+    async def _head(self) -> Any:
         row = (await self._connection.execute(_CLAIM, {"after": self._round.after})).first()
-        if row is None:
-            return None
-        self._round.served([row.lane])
+        if row is not None:
+            self._round.served([row.lane])
+        return row
+
+    async def _opened(self, row: Any) -> InboxRow:
         body = await self._keys.open(row.enc_body, where=inbox_place(row.source, row.source_id))
         return InboxRow(
             id=row.id,
@@ -80,6 +94,11 @@ class SqlInbox:
             attempts=row.attempts,
             item=load_item(row.kind, body),
         )
+
+    async def _bury(self, row: Any, reason: str) -> None:
+        log.error("inbox row does not open", extra={"row_id": row.id, "kind": row.kind, "error": reason})
+        await self._connection.execute(_SETTLE, {"row": row.id, "ended": "dead"})
+        await self._connection.execute(dead_letter.insert().values(queue="inbox", row_id=row.id, reason=reason))
 
     async def settle(self, row: InboxRow) -> None:
         ended = _FINAL.get(row.item.reason, "done") if isinstance(row.item, Unreadable) else "done"

@@ -3,6 +3,7 @@
 A row is claimed with a lease (committed), sent without any open transaction, and settled by whoever still holds the
 claim."""
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,11 +15,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.app.effects import EditCard, Effect, OfConversation, ShowFate
 from messenger.app.ports import OutboxRow
-from messenger.storage.codec import dump, load_effect
+from messenger.storage.codec import UNREADABLE, dump, load_effect
 from messenger.storage.data_keys import QUEUE_SCOPE, DataKeys
 from messenger.storage.lanes import Round, walk
 from messenger.storage.models.conversations import conversation
-from messenger.storage.models.queues import outbox
+from messenger.storage.models.queues import dead_letter, outbox
+
+log = logging.getLogger(__name__)
 
 CLAIM_FOR = timedelta(seconds=120)
 _OPEN = ("new", "claimed", "unknown")
@@ -53,7 +56,7 @@ class SqlOutbox:
                     "desk": self._desk,
                     "txn": txn,
                     "kind": type(effect).__name__,
-                    "merge_key": effect.lane if effect.is_latest_wins else None,
+                    "merge_key": effect.merge_key,
                     "enc_body": key.seal(dump(effect), where=outbox_place(txn)),
                     "next_at": self._now + timedelta(seconds=effect.delay_s),
                 }
@@ -122,12 +125,25 @@ RETURNING outbox.id""")
 async def claim(
     connection: AsyncConnection, keys: DataKeys, round: Round, *, desk: str, device: str, most: int
 ) -> list[OutboxRow]:
-    """Claims the head rows of up to `most` lanes; the caller commits."""
+    """Claims the head rows of up to `most` lanes; the caller commits. A row that does not open is put aside, so that it
+    stops nobody else."""
     token = uuid4()
     claimed = {"after": round.after, "desk": desk, "device": device, "token": token, "most": most}
     found = (await connection.execute(_CLAIM, claimed)).all()
     round.served([row.lane for row in found])
-    return [await _opened(keys, row, token) for row in sorted(found, key=lambda row: row.id)]
+    opened = []
+    for row in sorted(found, key=lambda row: row.id):
+        try:
+            opened.append(await _opened(keys, row, token))
+        except UNREADABLE as error:
+            await _bury(connection, row, type(error).__name__)
+    return opened
+
+
+async def _bury(connection: AsyncConnection, row: Any, reason: str) -> None:
+    log.error("outbox row does not open", extra={"row_id": row.id, "kind": row.kind, "error": reason})
+    await connection.execute(outbox.update().where(outbox.c.id == row.id).values(state="dead", code="unreadable"))
+    await connection.execute(dead_letter.insert().values(queue="outbox", row_id=row.id, reason=reason))
 
 
 async def settle(connection: AsyncConnection, endings: Sequence[tuple[OutboxRow, str, str]]) -> frozenset[int]:

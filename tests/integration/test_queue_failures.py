@@ -93,6 +93,18 @@ async def test_a_newer_state_is_not_sent_under_a_transaction_id_that_was_used(
     assert [row.id for row in await queue.claim(100) if isinstance(row.effect, EditCard)] == [edit.id], "in order"
 
 
+async def test_rows_that_do_not_open_stop_nobody_else(desk: StaffDesk, queue: SqlOutboxQueue) -> None:
+    await desk.put(customer_says("$broken", "x"))
+    await all_due(desk, outbox)
+    async with desk.engine.begin() as connection:
+        await connection.execute(inbox.update().where(inbox.c.state == "new").values(enc_body=b"broken"))
+        await connection.execute(outbox.update().where(outbox.c.kind == "PostCard").values(enc_body=b"broken"))
+    await desk.put(customer_says("$whole", "y"))
+    assert await desk.work(1) == 1
+    assert RelayToThread in [type(row.effect) for _ in range(2) for row in await queue.claim(100)]
+    assert await dead_letters(desk) == [("inbox", "CannotOpen"), ("outbox", "CannotOpen")]
+
+
 @pytest.mark.parametrize(("minutes", "patient"), [(9, True), (11, False)])
 async def test_a_row_that_has_waited_for_ten_minutes_is_delivered_without_patience(
     desk: StaffDesk, queue: SqlOutboxQueue, minutes: int, patient: bool

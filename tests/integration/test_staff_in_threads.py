@@ -233,6 +233,7 @@ async def test_edits_of_staff_neither_leak_nor_double(house: House) -> None:
     await thread.fate(note, Fate.KEPT)
     await house.ben.edit(house.room, answer, "second version")
     await house.ben.edit(house.room, note, "no longer private")
+    await house.ben.wait_for(house.room, lambda seen: "edits are not sent on" in seen.body)
     await thread.say(house.ben, "the end")
     await thread.received("the end")
     everything = await thread.everything_the_customer_has()

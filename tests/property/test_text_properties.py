@@ -63,6 +63,7 @@ def test_a_cleaned_name_is_one_short_visible_line(raw: str) -> None:
 
 @given(ANY)
 @example("CON.tar.gz")
+@example("A\x1b\u0300")
 @example("a" * 400 + ".pdf")
 @example("ä" * 200 + ".jpeg")
 @example(". .\u202e. ")

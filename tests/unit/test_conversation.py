@@ -107,6 +107,13 @@ def test_the_second_claim_loses_and_learns_to_whom() -> None:
     assert (lost.value.owner, lost.value.at) == (ANNA, at_minute(4))
 
 
+def test_what_somebody_left_behind_can_be_claimed() -> None:
+    gone = c.ClaimConversation(agent=BEN, role=Role.AGENT, owner_is_gone=True)
+    events = decide(given(*ANNAS), gone)
+    assert events == [e.ConversationReleased(agent=ANNA), e.ConversationClaimed(agent=BEN)]
+    assert given(*ANNAS, *events).owner == BEN
+
+
 def test_who_owns_it_need_not_claim_again() -> None:
     with pytest.raises(AlreadyYours):
         decide(given(*ANNAS), c.ClaimConversation(agent=ANNA, role=Role.AGENT))

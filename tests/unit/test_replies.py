@@ -66,6 +66,12 @@ def test_an_order_to_reply_needs_the_same_right_as_an_answer(
     assert rule(said, standing(Role.AGENT, mode, owner=owner)) == Ruling(Verdict(verdict), reason)
 
 
+@pytest.mark.parametrize("explicit", [False, True])
+def test_nothing_leaves_from_a_device_that_the_group_does_not_trust(explicit: bool) -> None:
+    said = Said(type="m.text", text="Ready.", is_explicit=explicit, is_from_trusted_device=False)
+    assert rule(said, OWNER) == Ruling(Verdict.KEEP, "device")
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -125,7 +125,7 @@ class NioEngine:
         entry, now = self._state.user(user_id), self._state.clock()
         if user_id == self.user_id or now - entry.asked_at < ASK_AGAIN_S or now < entry.retry_at:
             return False
-        keys = {event["content"].get("sender_key") for _, event in batch.events if _is_from(event, user_id)}
+        keys = [event["content"].get("sender_key") for _, event in batch.events if _is_from(event, user_id)]
         return user_id in self._wanted or any(isinstance(key, str) and not entry.by_curve25519(key) for key in keys)
 
     async def _find_news(self) -> None:
