@@ -1,22 +1,25 @@
 """One bot account: its login, its identity, and what `doctor` finds out about it."""
 
+import logging
 import os
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from messenger.bootstrap.database import Storage, open_storage
 from messenger.config import Desk, Settings
 from messenger.matrix.crypto.engine import NioEngine
-from messenger.matrix.http import CLIENT, HomeserverClient
+from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError
 from messenger.matrix.identity.ensure import ensure_identity
 from messenger.matrix.identity.health import Finding, check_identity
 from messenger.matrix.identity.values import Identity
 from messenger.storage.desk_store import SqlDeskStore
 from messenger.storage.desks import DeskLogin, desk_key, load_login, save_identity, save_login
 from messenger.storage.leases import Lease
+
+log = logging.getLogger(__name__)
 
 DEVICE_NAME = "Stellwerk"
 
@@ -30,28 +33,50 @@ class DeskIdentity:
 
 
 async def log_in(storage: Storage, settings: Settings, desk: Desk) -> DeskLogin:
-    """The stored login, or a new one with a device of its own. The password is used once."""
+    """The stored login, or a new one with a device of its own. A login that the homeserver has ended is replaced; the
+    identity stays, and signs the new device."""
     known = await load_login(storage.engine, storage.keys, desk.user_id)
-    if known is not None:
+    if known is not None and await _is_valid(settings, known):
         return known
-    http = HomeserverClient(settings.matrix.homeserver)
-    try:
-        answer = await http.call(
-            "POST",
-            f"{CLIENT}/login",
-            {
-                "type": "m.login.password",
-                "identifier": {"type": "m.id.user", "user": desk.user_id},
-                "password": desk.read_password(),
-                "device_id": secrets.token_hex(5).upper(),
-                "initial_device_display_name": DEVICE_NAME,
-            },
-        )
-    finally:
-        await http.close()
-    login = DeskLogin(account=desk.user_id, device_id=answer["device_id"], token=answer["access_token"])
+    if known is not None:
+        log.warning("the homeserver has ended this login; logging in anew", extra={"account": desk.user_id})
+    login = await _log_in_with_password(settings, desk)
+    login = replace(login, identity=known.identity if known else None)
     await save_login(storage.engine, storage.keys, login)
     return login
+
+
+async def _is_valid(settings: Settings, login: DeskLogin) -> bool:
+    async with _client(settings, login.token) as http:
+        try:
+            await http.call("GET", f"{CLIENT}/account/whoami")
+        except MatrixError as error:
+            if error.errcode != "M_UNKNOWN_TOKEN":
+                raise
+            return False
+    return True
+
+
+async def _log_in_with_password(settings: Settings, desk: Desk) -> DeskLogin:
+    body = {
+        "type": "m.login.password",
+        "identifier": {"type": "m.id.user", "user": desk.user_id},
+        "password": desk.read_password(),
+        "device_id": secrets.token_hex(5).upper(),
+        "initial_device_display_name": DEVICE_NAME,
+    }
+    async with _client(settings) as http:
+        answer = await http.call("POST", f"{CLIENT}/login", body)
+    return DeskLogin(account=desk.user_id, device_id=answer["device_id"], token=answer["access_token"])
+
+
+@asynccontextmanager
+async def _client(settings: Settings, token: str = "") -> AsyncIterator[HomeserverClient]:
+    http = HomeserverClient(settings.matrix.homeserver, token=token)
+    try:
+        yield http
+    finally:
+        await http.close()
 
 
 async def identify(
@@ -101,11 +126,8 @@ async def open_desk_client(settings: Settings, desk: Desk) -> AsyncIterator[Home
         login = await load_login(storage.engine, storage.keys, desk.user_id)
     if login is None:
         raise LookupError(f"{desk.user_id} has never been started: stellwerk serve")
-    http = HomeserverClient(settings.matrix.homeserver, token=login.token)
-    try:
+    async with _client(settings, login.token) as http:
         yield http
-    finally:
-        await http.close()
 
 
 async def desk_findings(settings: Settings, desk: Desk) -> Sequence[Finding]:

@@ -4,6 +4,7 @@ last.
 A crash anywhere before COMMIT brings the same batch again; a crash after it brings the next. Memory never runs ahead of
 the database: when the transaction fails, the Olm machine is thrown away and loaded again."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 _NOTHING: dict[str, Any] = {"types": []}
 MOST_EVENTS = 50  # of one room in one answer
 LONG_POLL_MS = 30_000
+SPACING_S = 0.06
 GAP_PAGE = 100
 GAP_PAGES = 1_000  # 100,000 events of one room; more is a flood, and said so
 MOST_SERVERS = 10_000
@@ -75,18 +77,26 @@ class SyncLoop:
         self._on_rooms, self._on_batch = on_rooms, on_batch
         self._account, self._most_events = store.account, MOST_EVENTS
         self._since: str | None = None
-        self._has_started = False
+        self._asked_at, self._has_started = 0.0, False
 
     async def once(self, *, timeout_ms: int = LONG_POLL_MS) -> int:
         """One batch. Returns the number of room events in it. Raises when it could not be committed; it comes again."""
         if not self._has_started:
             await self._start()
         since = self._since
+        await self._keep_distance()
         batch = await self._fill_gaps(await self._ask(since, timeout_ms), since)
         await self._commit(batch, since)
         self._since, self._most_events = batch.next_batch, MOST_EVENTS
         await self._engine.settle()
         return sum(len(room.timeline) for room in batch.rooms)
+
+    async def _keep_distance(self) -> None:
+        """A /sync answers at the first news; under load, one for each event would cost the homeserver a quarter of its
+        time. So the next one leaves a moment after the last. When it is quiet, that moment is long over."""
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(max(0.0, self._asked_at + SPACING_S - clock()))
+        self._asked_at = clock()
 
     async def _ask(self, since: str | None, timeout_ms: int) -> SyncBatch:
         """What is too much for one answer comes in shorter timelines; the gaps are filled page by page."""
@@ -280,9 +290,11 @@ def _crypto(batch: SyncBatch) -> SyncCrypto:
 
 
 def _query(most_events: int, timeout_ms: int, since: str | None) -> dict[str, str]:
+    """Members are left out of the first answer only: later, Synapse must work harder to leave them out than to send
+    them."""
     room = {
         "timeline": {"limit": most_events},
-        "state": {"lazy_load_members": True},
+        "state": {"lazy_load_members": since is None},
         "ephemeral": _NOTHING,
         "account_data": _NOTHING,
     }

@@ -37,7 +37,8 @@ async def load_login(engine: AsyncEngine, keys: DataKeys, account: str) -> DeskL
 async def save_login(engine: AsyncEngine, keys: DataKeys, login: DeskLogin) -> None:
     key = await desk_key(keys, login.account)
     sealed = key.seal(json.dumps({"token": login.token}).encode(), where=f"desk|enc_login|{login.account}")
-    values = {"device_id": login.device_id, "enc_login": sealed, "enc_identity": None, "key_id": key.kid}
+    identity = key.seal(login.identity, where=f"desk|enc_identity|{login.account}") if login.identity else None
+    values = {"device_id": login.device_id, "enc_login": sealed, "enc_identity": identity, "key_id": key.kid}
     async with engine.begin() as connection:
         await connection.execute(
             insert(desk)

@@ -122,7 +122,7 @@ class EmbeddedPostgres:
     async def create_database(self, name: str, *, template: str | None = None) -> str:
         """Creates the database unless it exists; returns its URL."""
         clause = f" TEMPLATE {_quoted(template)}" if template else ""
-        with contextlib.suppress(asyncpg.DuplicateDatabaseError):
+        with contextlib.suppress(asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
             await self.execute(f"CREATE DATABASE {_quoted(name)}{clause}")
         return self.uri(name)
 

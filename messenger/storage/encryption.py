@@ -74,7 +74,8 @@ def read_root_key(file: Path) -> Key:
         text = file.read_text().strip()
     except OSError as error:
         raise BadRootKey(
-            f"cannot read the root key file {file}: {error.strerror}. `stellwerk init` makes one"
+            f"cannot read the root key file {file}: {error.strerror}. Bring your copy back; a new installation gets "
+            "one from `stellwerk init`"
         ) from None
     if stat.S_IMODE(mode) & 0o077:
         raise BadRootKey(f"{file} can be read by others: chmod 400 {file}")

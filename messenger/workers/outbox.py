@@ -83,7 +83,7 @@ class OutboxWorker:
                 return await self._queue.retry(row, utc_now(), "storage_away")
             except LeaseLost as lost:
                 self._lost = lost
-            except Exception:  # noqa: BLE001 - still away; the cause was logged
+            except Exception:
                 await asyncio.sleep(GIVE_BACK_PAUSE_S)
 
     async def _settle(self, row: OutboxRow) -> None:

@@ -135,11 +135,8 @@ class Element:
         """The event as this device shows it. Fails if it cannot be decrypted."""
         report = await self.waits_for(
             lambda each: (
-                (each["ev"] == "event"
-                and each["id"] == event_id)
-                or (each["ev"] == "utd"
-                and each["id"] == event_id
-                and not self._readable(event_id))
+                (each["ev"] == "event" and each["id"] == event_id)
+                or (each["ev"] == "utd" and each["id"] == event_id and not self._readable(event_id))
             ),
             timeout_s=timeout_s,
             what=event_id,
