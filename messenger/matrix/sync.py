@@ -226,9 +226,9 @@ class SyncLoop:
         )
 
     async def _filled(self, room: RoomBatch, since: str) -> RoomBatch:
-        known = await self._store.room(room.room_id)
-        # What was said in a room between our invitation and our joining stands before our token.
-        until = since if known is not None and known.membership == "join" else None
+        # What was said in a room between our invitation and our joining stands before our token. Only the batch itself
+        # tells that we have just come in: the sender may know the room already.
+        until = None if any(self._lets_us_in(event) for event in room.state) else since
         older: list[Mapping[str, Any]] = []
         start, pages = room.prev_batch, 0
         while start and pages < GAP_PAGES:
@@ -270,6 +270,12 @@ class SyncLoop:
         """Oldest first; what others said before they let us in is not for us."""
         invited = [index for index, event in enumerate(timeline) if self._invites_us(event)]
         return timeline[invited[-1] :] if invited else timeline
+
+    def _lets_us_in(self, event: Mapping[str, Any]) -> bool:
+        """Our join, and not a new name of ours in a room where we were before."""
+        is_ours = event["type"] == "m.room.member" and event.get("state_key") == self._account
+        before = as_dict(as_dict(event.get("unsigned")).get("prev_content")).get("membership")
+        return is_ours and event["content"].get("membership") == "join" and before != "join"
 
     def _invites_us(self, event: Mapping[str, Any]) -> bool:
         is_ours = event["type"] == "m.room.member" and event.get("state_key") == self._account
