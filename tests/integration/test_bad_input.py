@@ -42,7 +42,7 @@ def _a_good_homeserver_at_first(proxy: Proxy) -> None:
     proxy.rules.clear()
 
 
-@pytest.mark.parametrize("size", [29_000, 36_000])
+@pytest.mark.parametrize("size", [pytest.param(29_000, marks=pytest.mark.long), 36_000])
 async def test_a_text_as_long_as_an_event_can_be_goes_both_ways_whole(house: House, size: int) -> None:
     thread = await house.conversation(owner=house.ben)
     asked, answered = (" ".join(f"{word}{n:06}" for n in range(size // 11)) for word in ("word", "mots"))
@@ -164,7 +164,9 @@ async def test_a_throttled_answer_waits_while_other_conversations_go_on(house: H
         await slow.fate(event, Fate.DELIVERED)
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(
+    "after", [pytest.param(False, id="before", marks=pytest.mark.long), pytest.param(True, id="after")]
+)
 async def test_a_line_that_is_cut_while_sending_loses_and_doubles_nothing(
     house: House, proxy: Proxy, after: bool
 ) -> None:
