@@ -3,10 +3,12 @@
 The servers are session-wide and their fixtures plain functions, so that every test may have its own event loop."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.demo.synapse import Synapse
@@ -16,6 +18,12 @@ from tests.support.databases import FAST, SERVER_FOLDER, TestDatabases
 from tests.support.homeservers import fresh_homeserver
 from tests.support.people import People
 from tests.support.product import Product
+
+
+# The same examples in every run there: a landing must not hang on chance. Everywhere else new ones are looked for.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI") == "true":
+    settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session")
