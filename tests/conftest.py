@@ -19,7 +19,6 @@ from tests.support.homeservers import fresh_homeserver
 from tests.support.people import People
 from tests.support.product import Product
 
-
 # The same examples in every run there: a landing must not hang on chance. Everywhere else new ones are looked for.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI") == "true":
