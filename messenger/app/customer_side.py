@@ -25,6 +25,9 @@ from messenger.domain.routing.rules import Arrival, route
 CUSTOMER = "customer"
 CHAT_TRIES = 3_000  # about a day: we are in the room, so what makes it a chat is on its way or waits for the homeserver
 
+# What the team hears: a key may still come, the app gives none, or it stays as it is.
+_UNREADABLE = {"waiting_key": "S25.customer", "withheld": "S25.withheld"}
+
 
 async def invited(turn: Turn, item: ChatInvited) -> None:
     """A server that sends a flood of invitations waits in its own lane; nobody else does."""
@@ -93,7 +96,7 @@ async def customer_message_unreadable(turn: Turn, item: Unreadable, chat: Chat) 
         turn.effects.append(
             PostNotice(
                 conversation=chat.conversation,
-                text="S25.withheld" if item.reason == "withheld" else "S25.customer",
+                text=_UNREADABLE.get(item.reason, "S25.late"),
                 fields={"at": item.at.isoformat(), "reason": item.reason},
             )
         )

@@ -1,7 +1,7 @@
 """The staff's side of a conversation: its card, what is said in its thread, the fate markers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -47,81 +47,90 @@ async def edit_card(hands: Hands, effect: fx.EditCard, txn: str) -> Outcome:
     return Outcome(edited_card=case.conversation.id)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Relay:
+    """A customer's message on its way into the thread: under whose name, in whose words, whom it rings."""
+
+    case: Case
+    message: StoredMessage
+    words: Texts
+    txn: str
+
+    @property
+    def name(self) -> str:
+        return self.message.speaker or self.case.chat.name
+
+    @property
+    def profile(self) -> tuple[str, str]:
+        shown = render.shown_name(self.words, self.name, unverified=self.message.is_unverified)
+        return self.message.speaker or str(self.case.chat.contact), shown
+
+    @property
+    def mentions(self) -> Sequence[str]:
+        return [self.case.owner.address] if self.case.owner else []
+
+
 async def relay_to_thread(hands: Hands, effect: fx.RelayToThread, txn: str) -> Outcome:
     async with hands.units() as unit:
         case = await unit.conversations.case(ConversationId(effect.conversation))
         message = await unit.messages.get(MessageId(effect.message))
-    words = texts(case.group.language)
-    name = message.speaker or case.chat.name
-    profile = (
-        message.speaker or str(case.chat.contact),
-        render.shown_name(words, name, unverified=message.is_unverified),
-    )
-    mentions = [case.owner.address] if case.owner else []
+    relay = _Relay(case=case, message=message, words=texts(case.group.language), txn=txn)
     if message.content.media:
-        return await _relay_file(hands, case, message, words, profile, mentions, txn)
-    events = await _relay_words(hands, case, message, words, profile, mentions, txn)
-    return Outcome(traces=[hands.copy(case, message, event) for event in events])
+        return await _relay_file(hands, relay)
+    return Outcome(traces=_copies(hands, relay, await _relay_words(hands, relay)))
 
 
-async def _relay_words(
-    hands: Hands,
-    case: Case,
-    message: StoredMessage,
-    words: Texts,
-    profile: tuple[str, str],
-    mentions: Sequence[str],
-    txn: str,
-) -> list[str]:
-    events: list[str] = []
+async def _relay_words(hands: Hands, relay: _Relay) -> list[str]:
+    message, events = relay.message, []
     for n, part in enumerate(parts_of(message.content)):
         text = render.customer_message(
-            words,
-            message.speaker or case.chat.name,
+            relay.words,
+            relay.name,
             part.text,
             safe_html(part.html),
             unverified=message.is_unverified,
             edited=message.at if message.is_edited else None,
             late=message.at if message.is_late else None,
-            clock=clock_of(case),
+            clock=clock_of(relay.case),
         )
-        said = fitted(Said(plain=text.plain, html=text.html, mentions=mentions if n == 0 else (), profile=profile))
-        events.append(await hands.post(case, said, part_txn(txn, n)))
+        rings = relay.mentions if n == 0 else ()
+        said = fitted(Said(plain=text.plain, html=text.html, mentions=rings, profile=relay.profile))
+        events.append(await hands.post(relay.case, said, part_txn(relay.txn, n)))
     return events
 
 
-async def _relay_file(
-    hands: Hands,
-    case: Case,
-    message: StoredMessage,
-    words: Texts,
-    profile: tuple[str, str],
-    mentions: Sequence[str],
-    txn: str,
-) -> Outcome:
-    ref = message.content.media[0]
-    checked = await fetch_checked(hands.files, ref, Policy(max_bytes=hands.max_file_bytes))
+async def _relay_file(hands: Hands, relay: _Relay) -> Outcome:
+    content = relay.message.content
+    checked = await fetch_checked(hands.files, content.media[0], Policy(max_bytes=hands.max_file_bytes))
     if isinstance(checked, Refused):
-        # The words that came with the file are shown although it is not.
-        has_words = bool(message.content.text)
-        said = await _relay_words(hands, case, message, words, profile, mentions, txn) if has_words else []
-        sender = message.speaker or case.chat.name
-        text = render.held_back(words, sender, ref.filename, checked.code, limit=hands.max_file_bytes)
-        gap = Said(plain=text.plain, html=text.html, mentions=mentions)
-        events = [*said, await hands.post(case, gap, part_txn(txn, len(said)))]
-        traces = [hands.copy(case, message, event) for event in events]
-        return Outcome(traces=traces, items=[ended(effect_of(message), txn, checked.code)])
+        return await _tell_refused(hands, relay, checked)
     text = render.attachment_caption(
-        words,
-        message.speaker or case.chat.name,
+        relay.words,
+        relay.name,
         checked.kind,
         checked.file.name,
         len(checked.file.data),
-        caption=message.content.text,
-        unverified=message.is_unverified,
+        caption=content.text,
+        unverified=relay.message.is_unverified,
     )
-    file = Said(plain=text.plain, html=text.html, mentions=mentions, profile=profile, file=checked.file)
-    return Outcome(traces=[hands.copy(case, message, await hands.post(case, file, txn))])
+    said = Said(plain=text.plain, html=text.html, mentions=relay.mentions, profile=relay.profile, file=checked.file)
+    return Outcome(traces=_copies(hands, relay, [await hands.post(relay.case, said, relay.txn)]))
+
+
+async def _tell_refused(hands: Hands, relay: _Relay, refused: Refused) -> Outcome:
+    """The words that came with the file are shown although it is not."""
+    content = relay.message.content
+    events = await _relay_words(hands, relay) if content.text else []
+    name = content.media[0].filename
+    text = render.held_back(relay.words, relay.name, name, refused.code, limit=hands.max_file_bytes)
+    gap = Said(plain=text.plain, html=text.html, mentions=relay.mentions)
+    events.append(await hands.post(relay.case, gap, part_txn(relay.txn, len(events))))
+    end = ended(effect_of(relay.message), relay.txn, refused.code)
+    return Outcome(traces=_copies(hands, relay, events), items=[end])
+
+
+def _copies(hands: Hands, relay: _Relay, events: Sequence[str]) -> list[Trace]:
+    return [hands.copy(relay.case, relay.message, event) for event in events]
 
 
 async def post_notice(hands: Hands, effect: fx.PostNotice, txn: str) -> Outcome:

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 from messenger.app.deliver import Deliverer
@@ -230,6 +231,10 @@ class DeskProcess:
             self._is_cut_off = False
 
     async def _back_up(self) -> None:
+        """A device that has just been signed anew first takes back what earlier ones have left."""
+        if self._identity.mode == "restored":
+            await self._backup.restore()
+            self._identity = replace(self._identity, mode="unchanged")
         if not await self._backup.upload_pending():
             await asyncio.sleep(BACKUP_EVERY_S)
 

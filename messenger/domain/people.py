@@ -1,7 +1,6 @@
 """Who serves: agents, clerks and leads, and the skill groups in which they have these roles."""
 
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass
 from enum import StrEnum
 
 from messenger.domain.ids import AgentId, GroupId
@@ -65,4 +64,3 @@ class SkillGroup:
     tell_customer: frozenset[str] = frozenset({"claim"})
     language: str = "en"
     time_zone: str = "Europe/Berlin"
-    edit_pause: timedelta = field(default=timedelta(seconds=10))
