@@ -31,11 +31,17 @@ class Admin:
         keywords: Sequence[str] = (),
         **settings: Any,
     ) -> None:
-        """`settings`: reply_mode, device_policy, announce_preview, tell_customer, language, time_zone."""
+        """`settings`: those of `domain.group_settings`, as values or in their stored form."""
         house = {"language": self._settings.i18n.default, "time_zone": self._settings.server.time_zone}
         await self._change.add_group(
             name, is_default=default, languages=languages, keywords=keywords, settings={**house, **settings}
         )
+
+    async def group(self, name: str) -> people.GroupDetails | None:
+        return await people.group_details(self._engine, name)
+
+    async def change_group(self, name: str, **settings: Any) -> None:
+        await self._change.change_settings(name, settings)
 
     async def add_rule(self, group: str, *, languages: Sequence[str] = (), keywords: Sequence[str] = ()) -> None:
         await self._change.add_rule(group, languages=languages, keywords=keywords)

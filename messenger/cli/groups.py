@@ -1,6 +1,7 @@
 """`stellwerk group`: skill groups, who is in them, and which conversations go to them."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -8,7 +9,11 @@ from messenger.cli import output
 from messenger.cli.admin import ask
 from messenger.cli.options import AsJson, StaffId
 from messenger.cli.state import Failed
+from messenger.domain import group_settings
 from messenger.domain.people import DevicePolicy, ReplyMode
+
+if TYPE_CHECKING:
+    from messenger.queries.people import GroupDetails
 
 ROLES = ("agent", "clerk", "lead")
 
@@ -20,6 +25,7 @@ app.add_typer(rule, name="rule")
 
 GroupName = Annotated[str, typer.Argument(metavar="GROUP", help="Name of the group.")]
 Languages = Annotated[list[str] | None, typer.Option("--language", "-l", help="This language goes here.")]
+Assignments = Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="For example reply_mode=explicit.")]
 Keywords = Annotated[list[str] | None, typer.Option("--keyword", "-k", help="This word goes here.")]
 
 
@@ -31,15 +37,20 @@ def add(
     languages: Languages = None,
     keywords: Keywords = None,
     reply_mode: Annotated[
-        ReplyMode, typer.Option(help="Whose plain messages in a thread reach the customer; explicit: only !r does.")
-    ] = ReplyMode.OWNER,
+        ReplyMode | None,
+        typer.Option(help="Whose plain messages in a thread reach the customer; explicit: only !r does."),
+    ] = None,
     device_policy: Annotated[
-        DevicePolicy, typer.Option(help="Which devices of the staff get the keys of the group's room.")
-    ] = DevicePolicy.CROSS_SIGNED_TOFU,
+        DevicePolicy | None, typer.Option(help="Which devices of the staff get the keys of the group's room.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the group; repeatable.")
+    ] = None,
 ) -> None:
     """Makes a group. The desk makes its room at once if it runs, otherwise at its next start."""
     rules = {"languages": tuple(languages or ()), "keywords": tuple(keywords or ())}
-    settings = {"reply_mode": reply_mode.value, "device_policy": device_policy.value}
+    options = {"reply_mode": reply_mode, "device_policy": device_policy}
+    settings = {key: value for key, value in options.items() if value} | settings_of(assignments or [])
     ask(ctx, lambda admin: admin.add_group(name, default=default, **rules, **settings))
     output.say(f"Group {name} added. Add people: stellwerk group member add {_quoted(name)} @name:server --role agent")
 
@@ -50,6 +61,34 @@ def list_groups(ctx: typer.Context, as_json: AsJson = False) -> None:
     columns = {"name": "group", "is_default": "default", "languages": "languages", "keywords": "keywords"}
     empty = "No group yet: stellwerk group add General --default"
     output.listing(ask(ctx, lambda admin: admin.groups()), columns, as_json=as_json, empty=empty)
+
+
+@app.command("show")
+def show(ctx: typer.Context, name: GroupName, as_json: AsJson = False) -> None:
+    """A group with all its settings; * marks what was set, everything else is the default."""
+    group = _details(ctx, name)
+    if as_json:
+        output.say(output.dump(output.plain(group)))
+        return
+    labels = {"name": "group", "is_default": "default", "languages": "languages", "keywords": "keywords"}
+    output.details(group, as_json=False, labels=labels)
+    width = max(map(len, group.settings))
+    for key, value in group_settings.load(group.settings).items():
+        mark = "*" if key in group.changed else " "
+        output.say(f"{mark} {key:<{width}}  {group_settings.show(key, value) or '-'}")
+
+
+@app.command("set")
+def set_(ctx: typer.Context, name: GroupName, assignments: Assignments) -> None:
+    """Changes settings of a group; they hold at once. What there is: docs/reference/group-settings.md."""
+    settings = settings_of(assignments)
+    ask(ctx, lambda admin: admin.change_group(name, **settings))
+    for key, value in settings.items():
+        output.say(f"{key} = {group_settings.show(key, value) or '(empty)'}")
+    known = {group.name.casefold() for group in ask(ctx, lambda admin: admin.groups())}
+    for other in (*settings.get("transfer_to", ()), settings.get("fallback_group", "")):
+        if other and other.casefold() not in known:
+            output.warn(f"there is no group {other} yet: stellwerk group list")
 
 
 @member.command("add")
@@ -100,6 +139,27 @@ def rule_list(ctx: typer.Context, group: GroupName, as_json: AsJson = False) -> 
         raise Failed(f"there is no group {group}: stellwerk group list shows all")
     labels = {"name": "group", "is_default": "default", "languages": "languages", "keywords": "keywords"}
     output.details(found[0], as_json=as_json, labels=labels)
+
+
+def settings_of(assignments: Sequence[str]) -> dict[str, Any]:
+    """KEY=VALUE as typed values; wrong ones are wrong usage."""
+    settings: dict[str, Any] = {}
+    for assignment in assignments:
+        key, sign, text = assignment.partition("=")
+        if not sign:
+            raise typer.BadParameter(f"{assignment!r} is not of the form KEY=VALUE")
+        try:
+            settings[key.strip()] = group_settings.parse(key.strip(), text)
+        except group_settings.WrongSetting as error:
+            raise typer.BadParameter(str(error)) from None
+    return settings
+
+
+def _details(ctx: typer.Context, name: str) -> "GroupDetails":
+    group = ask(ctx, lambda admin: admin.group(name))
+    if group is None:
+        raise Failed(f"there is no group {name}: stellwerk group list shows all")
+    return group
 
 
 def _quoted(name: str) -> str:

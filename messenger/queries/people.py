@@ -1,11 +1,13 @@
 """Groups and people as lists show them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from messenger.domain import group_settings
 from messenger.storage.models.people import group_member, skill_group, staff
 
 
@@ -17,6 +19,19 @@ class GroupRow:
     keywords: tuple[str, ...]
     room_id: str | None
     members: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupDetails:
+    """`settings` holds every setting in its stored form; `changed` names those that have been set."""
+
+    name: str
+    is_default: bool
+    languages: tuple[str, ...]
+    keywords: tuple[str, ...]
+    room_id: str | None
+    settings: Mapping[str, Any]
+    changed: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +64,24 @@ async def groups(engine: AsyncEngine) -> Sequence[GroupRow]:
             )
             for row in await connection.execute(query)
         ]
+
+
+async def group_details(engine: AsyncEngine, name: str) -> GroupDetails | None:
+    query = sa.select(skill_group).where(sa.func.lower(skill_group.c.name) == name.lower())
+    async with engine.begin() as connection:
+        row = (await connection.execute(query)).first()
+    if row is None:
+        return None
+    settings = group_settings.load(row.settings)
+    return GroupDetails(
+        name=row.name,
+        is_default=row.is_default,
+        languages=tuple(row.languages),
+        keywords=tuple(row.keywords),
+        room_id=row.room_id,
+        settings=group_settings.store(settings),
+        changed=tuple(key for key in settings if key in row.settings),
+    )
 
 
 async def agents(engine: AsyncEngine) -> Sequence[AgentRow]:

@@ -6,10 +6,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.app.effects import Effect, ProvideGroupRoom, SeatMember, UnseatMember
+from messenger.domain import group_settings
 from messenger.domain.people import Role
 from messenger.observability.time import utc_now
 from messenger.storage.data_keys import DataKeys
@@ -34,8 +35,9 @@ class Administration:
         keywords: Sequence[str],
         settings: Mapping[str, Any],
     ) -> None:
-        """The first group becomes the default one, for a default always exists. Does nothing for a group that is
-        there."""
+        """The first group becomes the default one, for a default always exists. Raises NotPossible for a group that is
+        there, WrongSetting for settings that cannot be."""
+        stored = group_settings.store(settings)
         async with self._engine.begin() as connection:
             none_yet = (
                 await connection.scalar(
@@ -54,7 +56,7 @@ class Administration:
                     is_default=is_default or none_yet,
                     languages=list(languages),
                     keywords=list(keywords),
-                    settings=dict(settings),
+                    settings=stored,
                 )
                 .on_conflict_do_nothing()
             )
@@ -70,6 +72,15 @@ class Administration:
                 .where(skill_group.c.id == group.id)
                 .values(languages=sorted({*group.languages, *languages}), keywords=sorted({*group.keywords, *keywords}))
             )
+
+    async def change_settings(self, name: str, settings: Mapping[str, Any]) -> None:
+        """Changes these settings and leaves the others, also those of a newer version, as they are. The row's lock
+        lets two administrators change different ones at once."""
+        stored = group_settings.store(settings)
+        async with self._engine.begin() as connection:
+            group = await _group(connection, name)
+            change = skill_group.c.settings.concat(sa.cast(stored, JSONB))
+            await connection.execute(skill_group.update().where(skill_group.c.id == group.id).values(settings=change))
 
     async def add_agent(self, address: str, name: str, language: str) -> None:
         async with self._engine.begin() as connection:

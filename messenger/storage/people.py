@@ -7,8 +7,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from messenger.app.ports import Seat
+from messenger.domain import group_settings
 from messenger.domain.ids import AgentId, GroupId
-from messenger.domain.people import Agent, DevicePolicy, ReplyMode, Role, SkillGroup
+from messenger.domain.people import Agent, Role, SkillGroup
 from messenger.storage.models.people import group_member, skill_group, staff
 
 _SEAT = (
@@ -19,19 +20,13 @@ _SEAT = (
 
 
 def as_group(row: Any, *, id: Any = None, name: str | None = None) -> SkillGroup:
-    settings = row.settings
     return SkillGroup(
         id=GroupId(id or row.id),
         name=name or row.name,
         is_default=row.is_default,
         languages=tuple(row.languages),
         keywords=tuple(row.keywords),
-        reply_mode=ReplyMode(settings.get("reply_mode", ReplyMode.OWNER)),
-        device_policy=DevicePolicy(settings.get("device_policy", DevicePolicy.CROSS_SIGNED_TOFU)),
-        announce_preview=bool(settings.get("announce_preview", True)),
-        tell_customer=frozenset(settings.get("tell_customer", ["claim"])),
-        language=str(settings.get("language", "en")),
-        time_zone=str(settings.get("time_zone", "Europe/Berlin")),
+        **group_settings.load(row.settings),
     )
 
 

@@ -38,7 +38,9 @@ class StaffDesk:
         self._change = Administration(engine, self.keys, namespace=self.namespace, desk=DESK)
 
     async def set_up(self, agents: Sequence[str], **settings: object) -> ConversationId:
-        """A group of agents and a conversation with its card."""
+        """A group of agents and a conversation with its card. Answers leave at once unless `hold_seconds` says
+        otherwise."""
+        settings = {"hold_seconds": 0, **settings}
         await self._change.add_group(GROUP, is_default=True, languages=(), keywords=(), settings=settings)
         for address in agents:
             await self._change.add_member(GROUP, address, "agent")

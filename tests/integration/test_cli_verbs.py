@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -69,11 +70,54 @@ def test_groups_rules_and_people_are_added_listed_and_removed(stellwerk: Run) ->
     assert found(stellwerk("group", "member", "list", "Claims", "--json")) == []
 
 
+def test_settings_of_a_group_are_set_and_shown(stellwerk: Run) -> None:
+    stellwerk("migrate", "up")
+    added = stellwerk("group", "add", "Claims", "--reply-mode", "explicit", "--set", "tell_customer=none")
+    assert added.exit_code == 0, added.output
+    done = stellwerk("group", "set", "claims", "hold_seconds=0", "required_skills=claims=3, german=2")
+    assert done.exit_code == 0 and "required_skills = claims=3, german=2" in done.stdout
+
+    group = found(stellwerk("group", "show", "CLAIMS", "--json"))
+    settings = {key: group["settings"][key] for key in group["changed"]}
+    assert settings == {
+        "reply_mode": "explicit", "tell_customer": [], "hold_seconds": 0, "required_skills": {"claims": 3, "german": 2},
+        "language": "en", "time_zone": settings["time_zone"],
+    }  # fmt: skip
+    shown = stellwerk("group", "show", "Claims").stdout
+    assert re.search(r"^\* hold_seconds +0$", shown, re.MULTILINE)
+    assert re.search(r"^  reopen_days +7$", shown, re.MULTILINE)
+
+
+def test_a_wrong_setting_is_told_and_changes_nothing(stellwerk: Run) -> None:
+    stellwerk("migrate", "up")
+    stellwerk("group", "add", "Claims")
+    for wrong, words in (
+        ("hold_second=1", "did you mean hold_seconds"),
+        ("hold_seconds=61", "a whole number from 0 to 60"),
+        ("hold_seconds", "KEY=VALUE"),
+    ):
+        refused = stellwerk("group", "set", "Claims", "reopen_days=3", wrong)
+        assert refused.exit_code == 2 and words in refused.output, refused.output
+    assert found(stellwerk("group", "show", "Claims", "--json"))["settings"]["reopen_days"] == 7
+    assert stellwerk("group", "add", "Other", "--set", "reply_mode=all").exit_code == 2
+
+
+def test_a_group_named_in_a_setting_that_is_not_there_is_told(stellwerk: Run) -> None:
+    stellwerk("migrate", "up")
+    stellwerk("group", "add", "Claims")
+    done = stellwerk("group", "set", "Claims", "transfer_to=claims, Billing")
+    assert (
+        done.exit_code == 0 and "there is no group Billing yet" in done.output and "no group claims" not in done.output
+    )
+
+
 def test_what_is_not_there_is_told_with_the_verb_that_helps(stellwerk: Run) -> None:
     stellwerk("migrate", "up")
     for verb, hint in (
         (["group", "member", "add", "Claims", "@a:example.org"], "stellwerk group list"),
         (["group", "rule", "list", "Claims"], "stellwerk group list"),
+        (["group", "show", "Claims"], "stellwerk group list"),
+        (["group", "set", "Claims", "reopen_days=3"], "stellwerk group list"),
         (["conversation", "show", "K-XXXX"], "stellwerk conversation list"),
         (["desk", "show"], "stellwerk serve"),
     ):

@@ -61,9 +61,10 @@ class Product:
 
     async def add_group(self, name: str, members: Sequence[tuple[str, str, str]] = (), **options: object) -> None:
         """`members` are (user id, name, role). The test people's devices are not cross-signed, so `any` is the
-        policy."""
+        policy. Answers leave at once unless `hold_seconds` says otherwise."""
+        defaults = {"device_policy": "any", "hold_seconds": 0}
         async with self.admin() as admin:
-            await admin.add_group(name, **{"device_policy": "any", **options})  # type: ignore[arg-type]
+            await admin.add_group(name, **{**defaults, **options})  # type: ignore[arg-type]
             for address, person, role in members:
                 await admin.add_agent(address, person)
                 await admin.add_member(name, address, role)

@@ -1,0 +1,22 @@
+"""`python -m messenger.reference [FOLDER]` writes the pages into `docs/reference` or into that folder."""
+
+import sys
+from pathlib import Path
+
+from messenger.reference import group_settings
+
+PAGES = {"group-settings.md": group_settings.page}
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) > 1:
+        print("usage: python -m messenger.reference [FOLDER]", file=sys.stderr)
+        return 2
+    folder = Path(arguments[0] if arguments else "docs/reference")
+    for name, page in PAGES.items():
+        (folder / name).write_text(page(), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
