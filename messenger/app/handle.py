@@ -10,6 +10,7 @@ from messenger.app.items import (
     ChatInvited,
     ChatReady,
     ChatRefused,
+    CustomerReacted,
     DeviceLeftOut,
     Item,
     KeyStillMissing,
@@ -102,7 +103,7 @@ async def handle(turn: Turn, item: Item) -> None:
             await customer_side.customer_edited(turn, item)
         case MessageDeleted():
             await customer_side.customer_deleted(turn, item)
-        case ReactionsChanged() | ChatRefused():
+        case ReactionsChanged() | CustomerReacted() | ChatRefused():
             pass  # understood and kept in the inbox; the team has nothing to do
         case _:
             assert_never(item)

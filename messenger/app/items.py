@@ -13,7 +13,12 @@ from messenger.channels import messages as ch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StaffSaid:
-    """A decrypted message in a desk room. `thread` is the id of the thread's root, None in the main timeline."""
+    """A decrypted message in a desk room. `thread` is the id of the thread's root, None in the main timeline.
+
+    edits     the message that this one replaces; `content`, `mentions` and `type` are then the new ones. An edit that
+              cannot be understood has the type `m.replace`, which is never sent on, and whatever words it bears
+    reply_to  what a true reply answers
+    """
 
     account: str
     room: str
@@ -25,7 +30,7 @@ class StaffSaid:
     content: ch.Content
     mentions: Sequence[str] = ()
     reply_to: str | None = None
-    is_edit: bool = False
+    edits: str | None = None
     owner_signed: bool = True
 
 
@@ -49,6 +54,19 @@ class StaffRedacted:
     event: str
     target: str
     sender: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerReacted:
+    """One more reaction in a chat. It is taken back by a deletion of `event`."""
+
+    account: str
+    room: str
+    event: str
+    target: str
+    key: str
+    sender: ch.Handle
     at: datetime
 
 
@@ -135,6 +153,7 @@ Item = (
     | StaffSaid
     | StaffReacted
     | StaffRedacted
+    | CustomerReacted
     | ChatInvited
     | ChatReady
     | ChatRefused

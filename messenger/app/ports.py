@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 from uuid import UUID
 
 from messenger.app.effects import Effect
 from messenger.app.items import ChatReady, ChatRefused, Item, Unreadable
 from messenger.channels.contract import Bridge
 from messenger.channels.errors import Temporary
-from messenger.channels.messages import Content, Handle, MediaRef, OutboundMessage, Sent
+from messenger.channels.messages import Content, Handle, MediaRef, OutboundMessage, RemoteId, Sent
 from messenger.domain.conversation import Conversation
 from messenger.domain.events import Recorded
 from messenger.domain.ids import AgentId, ChatId, ContactId, ConversationId, GroupId, MessageId
@@ -278,7 +278,7 @@ class File:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
     """What the desk says at a place: plain text that stands alone, the same as HTML, who is mentioned, whose name it
-    bears."""
+    bears, and which event in the same room it answers."""
 
     plain: str
     html: str
@@ -286,6 +286,7 @@ class Said:
     mentions: Sequence[str] = ()
     profile: tuple[str, str] | None = None  # (stable id, display name): MSC4144
     file: File | None = None
+    reply_to: str | None = None
 
 
 class Desk(Protocol):
@@ -303,14 +304,31 @@ class Desk(Protocol):
 
     async def post(self, place: Place, said: Said, *, txn: str, policy: DevicePolicy) -> str: ...
 
-    async def edit(self, place: Place, event: str, said: Said, *, txn: str, policy: DevicePolicy) -> str: ...
+    async def edit(self, place: Place, event: str, said: Said, *, txn: str, policy: DevicePolicy) -> str:
+        """Replaces all of what `event` said, its file and its profile included. It stays in its thread and the answer
+        to what it answered; nobody is rung a second time."""
+        ...
 
     async def react(self, room: str, event: str, key: str, *, txn: str) -> str | None: ...
 
     async def redact(self, room: str, event: str, *, txn: str) -> None: ...
 
+    async def take_back(self, room: str, event: str, *, txn: str) -> None:
+        """Redacts a message of ours and every edit of it, which would stay readable otherwise. Already gone counts as
+        done."""
+        ...
+
+    async def pin(self, room: str, events: Sequence[str]) -> None:
+        """Makes these the room's pinned events."""
+        ...
+
     async def provide_room(self, group: SkillGroup) -> str:
         """Makes the group's room, or finds the one that an earlier try has made."""
+        ...
+
+    async def provide_case_room(self, conversation: ConversationId, number: str) -> str:
+        """Makes the room of one conversation, or finds it. Its main timeline is the conversation; whom it concerns is
+        seated one by one."""
         ...
 
     async def seat(self, room: str, address: str) -> None:
@@ -333,6 +351,13 @@ class CustomerChannel(Bridge, Protocol):
     """A bridge that takes files as bytes: all checks are behind them."""
 
     async def send_file(self, message: OutboundMessage, file: File) -> Sent: ...
+
+
+@runtime_checkable
+class EditsFiles(Protocol):
+    """A channel that replaces the caption of a file it has sent: the edit bears the same file."""
+
+    async def edit_file(self, target: RemoteId, message: OutboundMessage, file: File) -> Sent: ...
 
 
 class FileAway(Temporary):

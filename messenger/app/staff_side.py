@@ -26,7 +26,7 @@ _IGNORED_IN_KEYS = dict.fromkeys([0x200D, 0x2640, 0x2642, 0xFE0E, 0xFE0F, *range
 
 
 async def staff_said(turn: Turn, item: StaffSaid) -> None:
-    if item.is_edit:
+    if item.edits:
         return await _edited(turn, item)
     trace = await turn.unit.messages.find_trace(item.account, item.thread) if item.thread else None
     if trace is None and item.thread:
@@ -49,7 +49,7 @@ async def staff_said(turn: Turn, item: StaffSaid) -> None:
 
 async def _edited(turn: Turn, item: StaffSaid) -> None:
     """An edit of a sent answer is not sent on; who made it must know that the customer has the first version."""
-    trace = await turn.unit.messages.find_trace(item.account, item.reply_to) if item.reply_to else None
+    trace = await turn.unit.messages.find_trace(item.account, item.edits) if item.edits else None
     if trace is None or trace.kind != "origin" or trace.message is None or trace.conversation is None:
         return
     message = await turn.unit.messages.get(trace.message)

@@ -130,21 +130,34 @@ class FetchesMedia(Protocol):
 @runtime_checkable
 class EditsMessages(Protocol):
     async def edit(self, target: RemoteId, message: OutboundMessage) -> Sent:
-        """Replaces what was sent as `target`. Errors and repeats as in `send`."""
+        """Replaces what was sent as `target`, which stays the id for further edits and the deletion. Errors and repeats
+        as in `send`."""
         ...
 
 
 @runtime_checkable
 class DeletesMessages(Protocol):
-    async def delete(self, target: RemoteId, to: Handle, *, key: str) -> None:
-        """Takes back what was sent. Already gone counts as done."""
+    async def delete(self, target: RemoteId, to: Handle, *, key: str, reply_token: str = "") -> None:
+        """Takes back what was sent, its edits included. Already gone counts as done. `reply_token` as in
+        `OutboundMessage`."""
         ...
 
 
 @runtime_checkable
 class SendsReactions(Protocol):
-    async def react(self, target: RemoteId, to: Handle, now: frozenset[str], *, key: str) -> None:
-        """Makes our reactions on `target` exactly `now`; calling it twice changes nothing."""
+    async def react(
+        self, target: RemoteId, to: Handle, now: frozenset[str], *, key: str, reply_token: str = ""
+    ) -> None:
+        """Makes our reactions on `target` exactly `now`; calling it twice changes nothing. `reply_token` as in
+        `OutboundMessage`."""
+        ...
+
+
+@runtime_checkable
+class EndsMenus(Protocol):
+    async def end_menu(self, target: RemoteId, message: OutboundMessage) -> Sent:
+        """Closes the quick answers that were sent as `target`; `message` says so to whoever sees no menus. Only where
+        `buttons` are declared."""
         ...
 
 

@@ -16,9 +16,11 @@ from messenger.channels.messages import Handle, OutboundMessage, RemoteId, Sent
 from messenger.domain.people import DevicePolicy
 from messenger.matrix import room_state
 from messenger.matrix.batch import as_dict, as_text, events, is_user_id, server_of
-from messenger.matrix.desk import create_or_find, text_content
+from messenger.matrix.contents import POLL_END, POLL_START, edited, end_of_menu, menu, placed, text_content
+from messenger.matrix.desk import create_or_find
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError, Unreachable, path
 from messenger.matrix.media import MatrixMedia
+from messenger.matrix.relations import Relations
 from messenger.matrix.sender import Sender, as_channel_error
 from messenger.matrix.sent_lookup import SentLookup
 from messenger.observability.time import utc_now
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 
 MAX_TEXT_BYTES = 40_000
 MAX_FILE_BYTES = 25_000_000
+MOST_BUTTONS = 20  # MSC3381: a client shows no more answers
 _ANY_FILE = MediaRule(mimes={"*/*": Support.FULL}, max_size=MAX_FILE_BYTES, caption_max=MAX_TEXT_BYTES)
 CAPABILITIES = Capabilities(
     checked_on=date(2026, 11, 24),
@@ -34,6 +37,11 @@ CAPABILITIES = Capabilities(
     text_unit="byte",
     formatting="html",
     media={"image": _ANY_FILE, "video": _ANY_FILE, "audio": _ANY_FILE, "voice": _ANY_FILE, "file": _ANY_FILE},
+    reply=Support.FULL,
+    edit=Support.FULL,
+    delete=Support.FULL,
+    reaction=Support.FULL,
+    buttons=MOST_BUTTONS,
     idempotent_send=True,
     confidentiality="e2ee",
 )
@@ -56,6 +64,7 @@ class MatrixChannel:
     ) -> None:
         self._http, self._sender, self._media, self._policy = http, sender, media, policy
         self._lookup, self.account, self._organisation = lookup, account, organisation
+        self._relations = Relations(http, sender, own=account)
 
     def capabilities(self, to: Handle | None = None) -> Capabilities:
         return CAPABILITIES
@@ -78,11 +87,29 @@ class MatrixChannel:
         return Health(state=HealthState.CONNECTED, since=utc_now())
 
     async def send(self, message: OutboundMessage) -> Sent:
-        said = Said(plain=message.content.text, html=message.content.html)
-        return await self._send(message, text_content(said))
+        if message.content.buttons:
+            return await self._send(message, placed(_menu(message), reply_to=message.reply_to), type=POLL_START)
+        return await self._send(message, placed(_text(message), reply_to=message.reply_to))
 
     async def send_file(self, message: OutboundMessage, file: File) -> Sent:
-        return await self._send(message, await self._media.message(file, message.content.text, message.content.html))
+        return await self._send(message, placed(await self._file(message, file), reply_to=message.reply_to))
+
+    async def edit(self, target: RemoteId, message: OutboundMessage) -> Sent:
+        return await self._send(message, edited(_text(message), target))
+
+    async def edit_file(self, target: RemoteId, message: OutboundMessage, file: File) -> Sent:
+        return await self._send(message, edited(await self._file(message, file), target))
+
+    async def delete(self, target: RemoteId, to: Handle, *, key: str, reply_token: str = "") -> None:
+        await self._relations.take_back(reply_token, target, key=key)
+
+    async def react(
+        self, target: RemoteId, to: Handle, now: frozenset[str], *, key: str, reply_token: str = ""
+    ) -> None:
+        await self._relations.set_reactions(reply_token, target, now, key=key)
+
+    async def end_menu(self, target: RemoteId, message: OutboundMessage) -> Sent:
+        return await self._send(message, end_of_menu(message.content.text, target), type=POLL_END)
 
     async def find_sent(self, message: OutboundMessage) -> Sent | None:
         event = await self._lookup.find(message.reply_token, message.key)
@@ -91,10 +118,11 @@ class MatrixChannel:
     async def aclose(self) -> None:
         """Nothing of its own to close: the connection is the desk's."""
 
-    async def _send(self, message: OutboundMessage, content: dict[str, Any]) -> Sent:
-        event = await self._sender.send(
-            message.reply_token, "m.room.message", content, txn=message.key, policy=self._policy
-        )
+    async def _file(self, message: OutboundMessage, file: File) -> dict[str, Any]:
+        return await self._media.message(file, message.content.text, message.content.html)
+
+    async def _send(self, message: OutboundMessage, content: dict[str, Any], *, type: str = "m.room.message") -> Sent:
+        event = await self._sender.send(message.reply_token, type, content, txn=message.key, policy=self._policy)
         return Sent(remote_ids=(RemoteId(event),))
 
     # ── entering chats ──
@@ -199,6 +227,16 @@ class MatrixChannel:
         return ChatReady(
             account=self.account, chat=chat, person=Handle(kind="mxid", value=person), name=name, at=utc_now()
         )
+
+
+def _text(message: OutboundMessage) -> dict[str, Any]:
+    return text_content(Said(plain=message.content.text, html=message.content.html))
+
+
+def _menu(message: OutboundMessage) -> dict[str, Any]:
+    if len(message.content.buttons) > MOST_BUTTONS:
+        raise Rejected("content_refused", raw_code="too many buttons")
+    return menu(message.content.text, message.content.buttons)
 
 
 def _alias(chat: str, person: str) -> str:

@@ -1,32 +1,27 @@
 """Room events as inbox items. Pure. The relay is an allow-list: what is not understood becomes a visible `Unsupported`
 or a staff message of a type that is never sent on."""
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from messenger.app.desk_ports import Arrival, RoomState
-from messenger.app.items import Item, StaffReacted, StaffRedacted, StaffSaid, Unreadable
+from messenger.app.items import CustomerReacted, Item, StaffReacted, StaffRedacted, StaffSaid, Unreadable
 from messenger.channels.messages import (
     Assurance,
     ChannelAccountId,
     Content,
     Handle,
     InboundMessage,
-    MediaRef,
     MessageDeleted,
     MessageEdited,
-    ReactionsChanged,
     RemoteId,
     Unsupported,
 )
 from messenger.matrix.batch import as_dict, as_event_id, as_list, as_text, is_user_id
 from messenger.matrix.engine import Decrypted
+from messenger.matrix.incoming import FILES, TEXTS, VOTES, chosen, message_content, new_content
 
-TEXTS = frozenset({"m.text", "m.notice", "m.emote"})
-FILES = frozenset({"m.image", "m.file", "m.audio", "m.video"})
-_QUOTATIONS = ("> <@", "> * <@")
 _LAST_MS = 4_102_444_800_000  # the year 2100: a larger time stamp is nonsense
 
 
@@ -36,7 +31,8 @@ def arrival(
     """None for what concerns nobody: state, our own events, unknown clear-text types."""
     if event["sender"] == account or "state_key" in event:
         return None
-    converter = _OfGroup(account, room, event) if room.use == "group" else _OfChat(account, room, event, is_late)
+    is_staffs = room.use in ("group", "case")
+    converter = _OfStaff(account, room, event) if is_staffs else _OfChat(account, room, event, is_late)
     item = converter.item(opened)
     if item is None:
         return None
@@ -67,8 +63,11 @@ class _Converter:
         self.relation = as_dict(event["content"].get("m.relates_to"))
         is_in_thread = self.relation.get("rel_type") == "m.thread"
         self.thread = as_event_id(self.relation.get("event_id")) or None if is_in_thread else None
-        self.reply_to = as_event_id(as_dict(self.relation.get("m.in_reply_to")).get("event_id")) or None
         self.is_edit = self.relation.get("rel_type") == "m.replace"
+        answered = as_event_id(as_dict(self.relation.get("m.in_reply_to")).get("event_id")) or None
+        self.reply_to = None if self.is_edit else answered
+        # An edit does not say whether it edits a reply, and some clients repeat the quotation in it.
+        self.is_reply = self.is_edit or answered is not None
         self.at = _moment(event.get("origin_server_ts"))
 
     def item(self, opened: Decrypted | None) -> Item | None:
@@ -113,11 +112,13 @@ class _Converter:
         raise TypeError("a converter knows its side")
 
 
-class _OfGroup(_Converter):
-    """A skill group's room: the staff's side."""
+class _OfStaff(_Converter):
+    """The staff's side: a skill group's room, or one conversation's."""
 
     @property
     def lane(self) -> str:
+        if self.room.use == "case":
+            return f"{self.room.room_id}|main"  # one conversation, one order
         return f"{self.room.room_id}|{self.thread or self.target() or 'main'}"
 
     def reaction(self) -> Item | None:
@@ -148,6 +149,8 @@ class _OfGroup(_Converter):
 
     def message(self, type: str, content: Mapping[str, Any], opened: Decrypted) -> Item | None:
         kind = as_text(content.get("msgtype")) if type == "m.room.message" else type
+        if self.is_edit:
+            kind, content = self._replacement(kind, content)
         mentions = [user for user in as_list(as_dict(content.get("m.mentions")).get("user_ids")) if is_user_id(user)]
         return StaffSaid(
             account=self.account,
@@ -157,12 +160,19 @@ class _OfGroup(_Converter):
             sender=self.event["sender"],
             at=self.at,
             type=kind or "unknown",
-            content=message_content(content, is_reply=self.reply_to is not None),
+            content=message_content(content, is_reply=self.is_reply),
             mentions=mentions[:50],
-            reply_to=self.target() if self.is_edit else self.reply_to,
-            is_edit=self.is_edit,
+            reply_to=self.reply_to,
+            edits=self.target() or None if self.is_edit else None,
             owner_signed=opened.owner_signed,
         )
+
+    def _replacement(self, kind: str, content: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+        """An edit that names no message, or puts none in its place, must not look like words to send on."""
+        new = new_content(content)
+        if new is None or not self.target():
+            return "m.replace", new or content
+        return as_text(new.get("msgtype")), new
 
 
 class _OfChat(_Converter):
@@ -178,39 +188,70 @@ class _OfChat(_Converter):
 
     def reaction(self) -> Item | None:
         key = as_text(self.relation.get("key"))[:64]
-        return ReactionsChanged(
-            **self._received(), sender=self._sender(), target=RemoteId(self.target()), now=frozenset({key})
+        if not self.target() or not key:
+            return None
+        return CustomerReacted(
+            account=self.account,
+            room=self.room.room_id,
+            event=self.event["event_id"],
+            target=self.target(),
+            key=key,
+            sender=self._sender(),
+            at=self.at,
         )
 
     def redaction(self) -> Item | None:
         return MessageDeleted(**self._received(), sender=self._sender(), target=RemoteId(self.target()))
 
     def message(self, type: str, content: Mapping[str, Any], opened: Decrypted) -> Item | None:
-        if self.relation.get("rel_type") == "m.replace":
-            new = as_dict(content.get("m.new_content"))
-            return MessageEdited(
-                **self._received(),
-                sender=self._sender(),
-                target=RemoteId(self.target()),
-                content=message_content(new),
-                hints=(self.room.room_id,),
-                assurance=_assurance(opened),
-            )
         kind = as_text(content.get("msgtype"))
+        if self.is_edit and type == "m.room.message":
+            return self._edited(content, opened)
+        if type in VOTES and chosen(type, content):
+            return self._voted(chosen(type, content), opened)
         if type != "m.room.message" or kind not in TEXTS | FILES:
-            return Unsupported(
-                **self._received(), sender=self._sender(), what=(kind or type)[:80], hints=(self.room.room_id,)
-            )
+            return self._unsupported(kind or type)
         return InboundMessage(
-            **self._received(),
-            sender=self._sender(),
-            content=message_content(content, is_reply=self.reply_to is not None),
-            hints=(self.room.room_id,),
-            remote_ids=(RemoteId(self.event["event_id"]),),
+            **self._said(opened),
+            content=message_content(content, is_reply=self.is_reply),
             reply_to=RemoteId(self.reply_to) if self.reply_to else None,
             signals=self.signals,
+        )
+
+    def _edited(self, content: Mapping[str, Any], opened: Decrypted) -> Item:
+        """An edit that puts no message in the place of another still shows whatever words it bears."""
+        shown = message_content(new_content(content) or content, is_reply=True)
+        if not shown.text and not shown.media:
+            return self._unsupported("m.replace")
+        return MessageEdited(
+            **self._received(),
+            sender=self._sender(),
+            target=RemoteId(self.target()),
+            content=shown,
+            hints=(self.room.room_id,),
             assurance=_assurance(opened),
         )
+
+    def _voted(self, answer: str, opened: Decrypted) -> Item:
+        """The choice in one of our menus. Which words the id stands for is known where the menu was made."""
+        return InboundMessage(
+            **self._said(opened),
+            content=Content(text=answer),
+            reply_to=RemoteId(self.target()) if self.target() else None,
+            signals={**self.signals, "button": answer},
+        )
+
+    def _unsupported(self, what: str) -> Item:
+        return Unsupported(**self._received(), sender=self._sender(), what=what[:80], hints=(self.room.room_id,))
+
+    def _said(self, opened: Decrypted) -> dict[str, Any]:
+        return {
+            **self._received(),
+            "sender": self._sender(),
+            "hints": (self.room.room_id,),
+            "remote_ids": (RemoteId(self.event["event_id"]),),
+            "assurance": _assurance(opened),
+        }
 
     def _sender(self) -> Handle:
         return Handle(kind="mxid", value=self.event["sender"])
@@ -219,43 +260,8 @@ class _OfChat(_Converter):
         return {"account": ChannelAccountId(self.account), "source_id": self.event["event_id"], "at": self.at}
 
 
-def message_content(content: Mapping[str, Any], *, is_reply: bool = False) -> Content:
-    """Text, HTML and file of an m.room.message, raw: cleaning is the core's (it is the same for every channel)."""
-    body, kind = as_text(content.get("body")), as_text(content.get("msgtype"))
-    body = without_quotation(body) if is_reply else body
-    is_html = content.get("format") == "org.matrix.custom.html"
-    html = as_text(content.get("formatted_body")) if is_html else ""
-    if kind not in FILES:
-        return Content(text=body, html=html)
-    name = as_text(content.get("filename")) or body
-    caption = body if content.get("filename") and body != name else ""  # MSC2530
-    return Content(text=caption, html=html if caption else "", media=(_media(content, name),))
-
-
-def without_quotation(body: str) -> str:
-    """Older clients put what they reply to above their words ("rich reply fallback", removed in spec v1.13). It must
-    go: an answer that quotes an internal note would carry the note out, and a quoted line hides a command or a note."""
-    if not body.startswith(_QUOTATIONS):
-        return body
-    lines = body.split("\n")
-    own = next((n for n, line in enumerate(lines) if not line.startswith(">")), len(lines))
-    return "\n".join(lines[own:]).removeprefix("\n")
-
-
 def _assurance(opened: Decrypted) -> Assurance:
     return Assurance.AUTHENTICATED if opened.owner_signed else Assurance.CHANNEL
-
-
-def _media(content: Mapping[str, Any], name: str) -> MediaRef:
-    info, file = as_dict(content.get("info")), as_dict(content.get("file"))
-    size = info.get("size")
-    return MediaRef(
-        id=json.dumps(file) if file else "",
-        mime=as_text(info.get("mimetype"))[:127] or "application/octet-stream",
-        filename=name[:1000],
-        size=size if isinstance(size, int) and size >= 0 else None,
-        voice="org.matrix.msc3245.voice" in content,
-    )
 
 
 def _moment(milliseconds: Any) -> datetime:

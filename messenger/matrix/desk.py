@@ -2,23 +2,25 @@
 port."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from messenger.app.ports import Place, Said, SkillGroup
 from messenger.channels.errors import Rejected
+from messenger.domain.ids import ConversationId
 from messenger.domain.people import DevicePolicy
-from messenger.matrix.batch import server_of
+from messenger.matrix.batch import as_dict, as_list, server_of
+from messenger.matrix.contents import edited, extras, placed, text_content
 from messenger.matrix.engine import CryptoEngine
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError, Unreachable, path
 from messenger.matrix.media import MatrixMedia
+from messenger.matrix.relations import Relations
 from messenger.matrix.room_book import RoomBook
 from messenger.matrix.sender import Sender, as_channel_error
 from messenger.matrix.sent_lookup import SentLookup
 
 log = logging.getLogger(__name__)
 
-HTML = "org.matrix.custom.html"
 ROOM_VERSION = "12"
 _ENCRYPTED = {"type": "m.room.encryption", "state_key": "", "content": {"algorithm": "m.megolm.v1.aes-sha2"}}
 _SHARED_HISTORY = {"type": "m.room.history_visibility", "state_key": "", "content": {"history_visibility": "shared"}}
@@ -37,6 +39,7 @@ class MatrixDesk:
     ) -> None:
         self._http, self._sender, self._media, self._book, self._engine = http, sender, media, book, engine
         self._lookup, self.account = lookup, engine.user_id
+        self._relations = Relations(http, sender, own=engine.user_id)
 
     async def find(self, room: str, txn: str) -> str | None:
         return await self._lookup.find(room, txn)
@@ -47,25 +50,11 @@ class MatrixDesk:
         return f"https://matrix.to/#/{path(*parts)}?via={server_of(self.account)}"
 
     async def post(self, place: Place, said: Said, *, txn: str, policy: DevicePolicy) -> str:
-        content = await self._content(said)
-        if place.thread:
-            content["m.relates_to"] = {
-                "rel_type": "m.thread",
-                "event_id": place.thread,
-                "is_falling_back": True,
-                "m.in_reply_to": {"event_id": place.thread},
-            }
+        content = placed(await self._content(said), thread=place.thread, reply_to=said.reply_to)
         return await self._sender.send(place.room, "m.room.message", content, txn=txn, policy=policy)
 
     async def edit(self, place: Place, event: str, said: Said, *, txn: str, policy: DevicePolicy) -> str:
-        new = text_content(said)
-        # Empty top-level mentions: an edit rings nobody a second time (client-server API, "User and room mentions").
-        content = {
-            **text_content(said, prefix="* "),
-            "m.mentions": {},
-            "m.new_content": new,
-            "m.relates_to": {"rel_type": "m.replace", "event_id": event},
-        }
+        content = edited(await self._content(said), event)
         return await self._sender.send(place.room, "m.room.message", content, txn=txn, policy=policy)
 
     async def react(self, room: str, event: str, key: str, *, txn: str) -> str | None:
@@ -75,11 +64,36 @@ class MatrixDesk:
     async def redact(self, room: str, event: str, *, txn: str) -> None:
         await self._sender.redact(room, event, txn=txn)
 
+    async def take_back(self, room: str, event: str, *, txn: str) -> None:
+        await self._relations.take_back(room, event, key=txn)
+
+    async def pin(self, room: str, events: Sequence[str]) -> None:
+        url = f"{CLIENT}/rooms/{path(room, 'state', 'm.room.pinned_events')}"
+        try:
+            if await self._pinned(url) != list(events):
+                await self._http.call("PUT", url, {"pinned": list(events)})
+        except (MatrixError, Unreachable) as error:
+            raise as_channel_error(error) from error
+
+    async def _pinned(self, url: str) -> list[Any]:
+        try:
+            return as_list(as_dict(await self._http.call("GET", url)).get("pinned"))
+        except MatrixError as error:
+            if error.status == 404:
+                return []
+            raise
+
     async def provide_room(self, group: SkillGroup) -> str:
+        return await self._provide(f"stellwerk-group-{group.id.hex}", group.name)
+
+    async def provide_case_room(self, conversation: ConversationId, number: str) -> str:
+        """The room's name is in clear, so it says the number only."""
+        return await self._provide(f"stellwerk-case-{conversation.hex}", f"Case {number}")
+
+    async def _provide(self, alias: str, name: str) -> str:
         """The alias makes it idempotent: a second try finds the room of the first. It holds an id, no name."""
-        alias = f"stellwerk-group-{group.id.hex}"
         body = {
-            "name": group.name,
+            "name": name,
             "room_alias_name": alias,
             "preset": "private_chat",
             "visibility": "private",
@@ -126,24 +140,7 @@ class MatrixDesk:
         if said.file is None:
             return text_content(said)
         content = await self._media.message(said.file, said.plain, said.html)
-        return {**content, **_extras(said)}
-
-
-def text_content(said: Said, *, prefix: str = "") -> dict[str, Any]:
-    content = {"msgtype": "m.notice" if said.is_notice else "m.text", "body": prefix + said.plain, **_extras(said)}
-    if said.html:
-        content |= {"format": HTML, "formatted_body": prefix + said.html}
-    return content
-
-
-def _extras(said: Said) -> dict[str, Any]:
-    """Mentions are always set by us, so that a customer's `@room` rings nobody. The profile is MSC4144's; the name
-    stands in the text as well."""
-    extras: dict[str, Any] = {"m.mentions": {"user_ids": list(said.mentions)} if said.mentions else {}}
-    if said.profile:
-        id, name = said.profile
-        extras["com.beeper.per_message_profile"] = {"id": id, "displayname": name, "has_fallback": True}
-    return extras
+        return {**content, **extras(said)}
 
 
 async def create_or_find(http: HomeserverClient, own: str, alias: str, body: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import aiohttp
 
 CLIENT = "/_matrix/client/v3"
+CLIENT_V1 = "/_matrix/client/v1"
 MAX_JSON_BYTES = 64 * 1024 * 1024
 
 
@@ -69,7 +70,7 @@ class HomeserverClient:
         server, _, media_id = mxc.removeprefix("mxc://").partition("/")
         if not mxc.startswith("mxc://") or not server or not media_id:
             raise ValueError("not an mxc:// address")
-        url = "/_matrix/client/v1/media/download/" + path(server, media_id)
+        url = f"{CLIENT_V1}/media/download/" + path(server, media_id)
         status, raw = await self._exchange("GET", url, None, "", 120, None, max_bytes)
         if status != 200:
             _decoded(status, raw)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -9,8 +10,11 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app.items import ChatReady, ChatRefused
+from messenger.app.ports import EditsFiles, File
+from messenger.channels.capabilities import Support
+from messenger.channels.contract import DeletesMessages, EditsMessages, EndsMenus, SendsReactions
 from messenger.channels.errors import Rejected
-from messenger.channels.messages import Content, Handle, OutboundMessage
+from messenger.channels.messages import Content, Handle, OutboundMessage, RemoteId
 from messenger.matrix.chat_channel import MatrixChannel
 from messenger.matrix.crypto.engine import NioEngine
 from messenger.matrix.http import CLIENT, HomeserverClient
@@ -27,6 +31,7 @@ from messenger.storage.unit_of_work import SqlUnits
 from messenger.workers.supervise import for_ever
 from tests.support.crowd import Writer
 from tests.support.fake_homeserver import FakeHomeserver
+from tests.support.timeline import Seen, reactions
 
 FAREWELL = "Please go on in the other chat."
 
@@ -72,6 +77,23 @@ class Door:
     def message(self, room: str, text: str, *, key: str = "m1") -> OutboundMessage:
         person = Handle(kind="mxid", value=self.customer.user_id)
         return OutboundMessage(key=key, to=person, content=Content(text=text), reply_token=room)
+
+    async def sent(self, room: str, text: str, *, key: str = "m1") -> RemoteId:
+        return (await self.channel.send(self.message(room, text, key=key))).remote_ids[0]
+
+    async def react(self, room: str, event: RemoteId, *now: str, key: str) -> None:
+        person = Handle(kind="mxid", value=self.customer.user_id)
+        await self.channel.react(event, person, frozenset(now), key=key, reply_token=room)
+
+    async def delete(self, room: str, event: RemoteId, *, key: str) -> None:
+        await self.channel.delete(event, Handle(kind="mxid", value=self.customer.user_id), key=key, reply_token=room)
+
+    def read(self, room: str) -> list[Seen]:
+        """What the customer has of us."""
+        return [seen for seen in self.customer.read(room) if seen.sender == self.user_id]
+
+    def our_keys(self, room: str) -> list[str]:
+        return sorted(reaction.key for reaction in reactions(self.read(room)))
 
 
 @pytest.fixture
@@ -140,6 +162,102 @@ async def test_a_customer_who_left_is_not_written_to(door: Door) -> None:
     with pytest.raises(Rejected) as refused:
         await door.channel.send(door.message(room, "are you there?"))
     assert refused.value.code == "left"
+
+
+# ── Answers, changes, reactions, menus ──
+
+
+async def test_what_it_declares_is_what_it_can(door: Door) -> None:
+    can = door.channel.capabilities()
+    assert (
+        can.edit >= Support.PARTIAL and isinstance(door.channel, EditsMessages) and isinstance(door.channel, EditsFiles)
+    )
+    assert can.delete >= Support.PARTIAL and isinstance(door.channel, DeletesMessages)
+    assert can.reaction >= Support.PARTIAL and isinstance(door.channel, SendsReactions)
+    assert can.buttons and isinstance(door.channel, EndsMenus)
+
+
+@pytest.mark.usefixtures("encrypting")
+async def test_an_answer_names_what_it_answers(door: Door) -> None:
+    room = await door.chat()
+    first = await door.sent(room, "hello")
+    await door.channel.send(replace(door.message(room, "and this", key="m2"), reply_to=first))
+    assert [seen.reply_to for seen in door.read(room) if seen.body == "and this"] == [first]
+
+
+@pytest.mark.usefixtures("encrypting")
+async def test_an_edit_replaces_the_words_once_and_rings_nobody(door: Door) -> None:
+    room = await door.chat()
+    first = await door.sent(room, "frist")
+    ids = {(await door.channel.edit(first, door.message(room, "first", key="m2"))).remote_ids[0] for _ in range(2)}
+    edits = [seen for seen in door.read(room) if seen.replaces == first]
+    assert {edit.event_id for edit in edits} == ids and len(edits) == 1
+    content = edits[0].content
+    assert (content["body"], content["m.new_content"]["body"], content["m.mentions"]) == ("* first", "first", {})
+    assert await door.channel.find_sent(door.message(room, "", key="m2"))
+
+
+@pytest.mark.usefixtures("encrypting")
+async def test_an_edit_of_a_caption_bears_the_file(door: Door) -> None:
+    room = await door.chat()
+    file = File(data=b"%PDF", name="a.pdf", mime="application/pdf", type="m.file")
+    first = (await door.channel.send_file(door.message(room, "lok"), file)).remote_ids[0]
+    await door.channel.edit_file(first, door.message(room, "look", key="m2"), file)
+    content = next(seen for seen in door.read(room) if seen.replaces == first).content
+    assert content["m.new_content"]["body"] == "look" and content["m.new_content"]["filename"] == "a.pdf"
+    assert content["m.new_content"]["file"] == content["file"] and content["body"] == "* look"
+
+
+@pytest.mark.usefixtures("encrypting")
+async def test_a_deletion_takes_the_edits_too_and_what_is_gone_is_gone(door: Door) -> None:
+    room = await door.chat()
+    first = await door.sent(room, "a secret")
+    await door.channel.edit(first, door.message(room, "another secret", key="m2"))
+    for _ in range(2):
+        await door.delete(room, first, key="m3")
+        assert [seen for seen in door.read(room) if "secret" in seen.body] == []
+    await door.delete(room, RemoteId("$never-there"), key="m4")
+
+
+@pytest.mark.usefixtures("encrypting")
+async def test_our_reactions_become_exactly_what_they_shall_be(door: Door) -> None:
+    room = await door.chat()
+    first = await door.sent(room, "hello")
+    door.customer.react(room, first, "👍")
+    for number, now in enumerate([("👍",), ("👍", "❤️"), ("❤️",), (), ("👍",)]):
+        for _ in range(2):
+            await door.react(room, first, *now, key=f"r{number}")
+            assert door.our_keys(room) == sorted(now)
+    assert [each.key for each in reactions(door.customer.read(room)) if each.sender != door.user_id] == ["👍"]
+
+
+async def test_a_reaction_to_what_is_not_there_is_refused(door: Door) -> None:
+    room = await door.chat()
+    with pytest.raises(Rejected) as refused:
+        await door.react(room, RemoteId("$never-there"), "👍", key="r1")
+    assert refused.value.code == "expired"
+
+
+@pytest.mark.usefixtures("encrypting")
+async def test_a_menu_is_a_poll_that_can_also_be_read_as_lines(door: Door) -> None:
+    room = await door.chat()
+    content = Content(text="Which matter?", buttons=[("billing", "A bill"), ("other", "Something else")])
+    message = replace(door.message(room, ""), content=content)
+    menu = (await door.channel.send(message)).remote_ids[0]
+    assert (await door.channel.send(message)).remote_ids == (menu,)
+    shown = next(seen for seen in door.read(room) if seen.event_id == menu)
+    assert shown.type == "org.matrix.msc3381.poll.start" and shown.was_encrypted
+    assert shown.body == "Which matter?\n1. A bill\n2. Something else"
+    assert [answer["id"] for answer in shown.content[shown.type]["answers"]] == ["billing", "other"]
+    await door.channel.end_menu(menu, door.message(room, "Thank you", key="m2"))
+    assert door.read(room)[-1].content["m.relates_to"] == {"rel_type": "m.reference", "event_id": menu}
+
+
+async def test_a_menu_of_more_answers_than_clients_show_is_refused(door: Door) -> None:
+    room = await door.chat()
+    buttons = [(str(number), str(number)) for number in range(21)]
+    with pytest.raises(Rejected):
+        await door.channel.send(replace(door.message(room, ""), content=Content(text="?", buttons=buttons)))
 
 
 # ── Entering chats ──

@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 
 from messenger.app.desk_ports import Arrival, RoomState
-from messenger.app.items import StaffReacted, StaffRedacted, StaffSaid, Unreadable
+from messenger.app.items import CustomerReacted, StaffReacted, StaffRedacted, StaffSaid, Unreadable
 from messenger.channels.messages import (
     InboundMessage,
     MessageDeleted,
     MessageEdited,
-    ReactionsChanged,
     Unsupported,
 )
 from messenger.matrix import convert, room_state
@@ -24,6 +23,7 @@ from tests.support.fuzz import fuzzed_bodies
 
 DESK = "@desk:x"
 GROUP = RoomState(room_id="!group", encrypted=True, use="group")
+CASE = RoomState(room_id="!case", encrypted=True, use="case")
 CHAT = RoomState(room_id="!chat", encrypted=True, use="chat")
 TEXT = {"msgtype": "m.text", "body": "hello"}
 
@@ -65,9 +65,80 @@ def test_a_thread_of_nonsense_is_no_thread(root: object) -> None:
     assert found.item.thread is None and "\0" not in found.lane and len(found.lane) < 600
 
 
-def test_an_edit_of_staff_is_marked_as_one() -> None:
-    said = item(GROUP, event({"rel_type": "m.replace", "event_id": "$old"}), opened(TEXT))
-    assert isinstance(said, StaffSaid) and said.is_edit and said.thread is None
+REPLACE = {"rel_type": "m.replace", "event_id": "$old"}
+
+
+def test_an_edit_of_staff_says_what_it_puts_in_the_place_of_what() -> None:
+    new = {**TEXT, "msgtype": "m.emote", "body": "better", "m.mentions": {"user_ids": ["@cleo:x"]}}
+    outer = {**TEXT, "body": "* better", "m.mentions": {"user_ids": ["@other:x"]}, "m.new_content": new}
+    said = item(GROUP, event(REPLACE), opened(outer))
+    assert isinstance(said, StaffSaid) and (said.edits, said.reply_to, said.thread) == ("$old", None, None)
+    assert (said.content.text, said.type, list(said.mentions)) == ("better", "m.emote", ["@cleo:x"])
+
+
+def test_an_edit_of_a_caption_brings_the_file_again() -> None:
+    new = {"msgtype": "m.file", "body": "look here", "filename": "a.pdf", "file": {"url": "mxc://x/y"}}
+    said = item(GROUP, event(REPLACE), opened({**TEXT, "m.new_content": new}))
+    assert (said.type, said.content.text, said.content.media[0].filename) == ("m.file", "look here", "a.pdf")
+
+
+@pytest.mark.parametrize("new", [None, 7, "x", {}, {"body": "b"}, {"msgtype": "m.text"}, {"msgtype": [], "body": {}}])
+def test_an_edit_that_puts_nothing_in_place_stays_visible_and_is_never_words_to_send(new: object) -> None:
+    outer = {**TEXT, "body": "* better", **({"m.new_content": new} if new is not None else {})}
+    said = item(GROUP, event(REPLACE), opened(outer))
+    assert (said.edits, said.type, said.content.text) == ("$old", "m.replace", "* better")
+    edited = item(CHAT, event(REPLACE), opened(outer))
+    assert isinstance(edited, MessageEdited) and edited.content.text == "* better"
+    nothing = item(CHAT, event(REPLACE), opened({"msgtype": "m.text", "m.new_content": new}))
+    assert isinstance(nothing, Unsupported) and nothing.what == "m.replace"
+
+
+@pytest.mark.parametrize("target", [None, 7, "", "old", ["$old"]])
+def test_an_edit_of_no_message_is_no_message_to_send_either(target: object) -> None:
+    relation = {"rel_type": "m.replace", "event_id": target}
+    said = item(GROUP, event(relation), opened({**TEXT, "m.new_content": {**TEXT, "body": "better"}}))
+    assert (said.edits, said.type, said.content.text) == (None, "m.replace", "better")
+
+
+@pytest.mark.parametrize(
+    "relation", [{"rel_type": "x.odd", "event_id": "$o"}, {"rel_type": 7}, {"rel_type": "m.thread"}]
+)
+def test_an_unknown_relation_loses_no_words(relation: Mapping[str, Any]) -> None:
+    assert item(CHAT, event(relation), opened(TEXT)).content.text == "hello"
+    said = item(GROUP, event(relation), opened(TEXT))
+    assert (said.content.text, said.type, said.thread, said.edits) == ("hello", "m.text", None, None)
+
+
+def test_a_case_room_is_staffs_and_everything_in_it_is_one_lane() -> None:
+    found = [
+        arrival(CASE, event(), opened(TEXT)),
+        arrival(CASE, event(REPLACE), opened({**TEXT, "m.new_content": TEXT})),
+        arrival(CASE, event({"event_id": "$x", "key": "👀"}, type="m.reaction")),
+        arrival(CASE, event(type="m.room.redaction", redacts="$o")),
+    ]
+    assert [type(each.item) for each in found if each] == [StaffSaid, StaffSaid, StaffReacted, StaffRedacted]
+    assert {each.lane for each in found if each} == {"!case|main"}
+
+
+@pytest.mark.parametrize(
+    ("type", "content"),
+    [
+        ("org.matrix.msc3381.poll.response", {"org.matrix.msc3381.poll.response": {"answers": ["billing"]}}),
+        ("m.poll.response", {"m.poll.response": {"answers": ["billing", "other"]}}),
+        ("m.poll.response", {"m.selections": ["billing"]}),
+    ],
+)
+def test_a_vote_in_a_chat_is_the_answer_to_the_menu(type: str, content: Mapping[str, Any]) -> None:
+    said = item(CHAT, event({"rel_type": "m.reference", "event_id": "$menu"}), opened(content, type=type))
+    assert isinstance(said, InboundMessage)
+    assert (said.content.text, said.signals, said.reply_to) == ("billing", {"button": "billing"}, "$menu")
+
+
+@pytest.mark.parametrize("answers", [None, [], "x", [7], [{}]])
+def test_a_vote_for_nothing_is_shown_as_what_it_is(answers: object) -> None:
+    kind = "org.matrix.msc3381.poll.response"
+    found = item(CHAT, event(), opened({kind: {"answers": answers}, "m.selections": answers}, type=kind))
+    assert isinstance(found, Unsupported) and found.what == kind
 
 
 @pytest.mark.parametrize("kind", ["m.sticker", "m.poll.start", "org.matrix.msc3381.poll.start", "x"])
@@ -90,6 +161,10 @@ def test_reactions_and_redactions_of_staff() -> None:
 )
 def test_a_reaction_of_nonsense_is_nothing(relation: Mapping[str, Any]) -> None:
     assert arrival(GROUP, event(relation, type="m.reaction")) is None
+    key = relation.get("key")
+    assert (arrival(CHAT, event(relation, type="m.reaction")) is None) == (
+        key is None or relation.get("event_id") != "$c"
+    )
 
 
 def test_a_customers_message_edit_reaction_and_deletion() -> None:
@@ -97,7 +172,9 @@ def test_a_customers_message_edit_reaction_and_deletion() -> None:
     edited = item(CHAT, event(replace), opened({**TEXT, "m.new_content": {**TEXT, "body": "new"}}))
     assert isinstance(edited, MessageEdited) and (edited.target, edited.content.text) == ("$old", "new")
     assert isinstance(item(CHAT, event(), opened(TEXT)), InboundMessage)
-    assert isinstance(item(CHAT, event({"event_id": "$o", "key": "👍"}, type="m.reaction")), ReactionsChanged)
+    reacted = item(CHAT, event({"event_id": "$o", "key": "👍"}, type="m.reaction"))
+    assert isinstance(reacted, CustomerReacted)
+    assert (reacted.room, reacted.event, reacted.target, reacted.key) == ("!chat", "$1", "$o", "👍")
     assert isinstance(item(CHAT, event(type="m.room.redaction", redacts="$o")), MessageDeleted)
     assert isinstance(item(CHAT, event(), opened({}, type="m.sticker")), Unsupported)
 
@@ -138,6 +215,9 @@ def test_the_quotation_above_a_reply_is_taken_away(body: str, own: str) -> None:
     reply = {**THREAD, "m.in_reply_to": {"event_id": "$note"}}
     for room in (GROUP, CHAT):
         assert item(room, event(reply), opened({**TEXT, "body": body})).content.text == own
+    if own:
+        new = {**TEXT, "body": body}
+        assert item(GROUP, event(REPLACE), opened({**TEXT, "m.new_content": new})).content.text == own
     assert item(GROUP, event(THREAD), opened({**TEXT, "body": body})).content.text == body, "no reply, so a quotation"
 
 

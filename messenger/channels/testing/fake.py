@@ -233,11 +233,13 @@ class _FakeChannel:
         self._peer.find(target).text = message.content.text
         return Sent(remote_ids=[target])
 
-    async def delete(self, target: RemoteId, to: Handle, *, key: str) -> None:
+    async def delete(self, target: RemoteId, to: Handle, *, key: str, reply_token: str = "") -> None:
         self._peer.log_in(self._token)
         self._peer.find(target).deleted = True
 
-    async def react(self, target: RemoteId, to: Handle, now: frozenset[str], *, key: str) -> None:
+    async def react(
+        self, target: RemoteId, to: Handle, now: frozenset[str], *, key: str, reply_token: str = ""
+    ) -> None:
         self._peer.log_in(self._token)
         self._peer.find(target).reactions = now
 

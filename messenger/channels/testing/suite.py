@@ -263,8 +263,9 @@ class BridgeContract:
             target = (await bridge.send(bench.message("frist"))).remote_ids[0]
             await bridge.edit(target, bench.message("first", key="key-2"))
             assert list(bench.rig.received()) == ["first"]
-            await bridge.delete(target, bench.rig.recipient, key="key-3")
-            assert list(bench.rig.received()) == []
+            for _ in range(2):
+                await bridge.delete(target, bench.rig.recipient, key="key-3", reply_token=bench.message("").reply_token)
+                assert list(bench.rig.received()) == []
 
         self.on_bench(scenario)
 
@@ -274,7 +275,8 @@ class BridgeContract:
                 raise SkipTest("cannot react")
             target = (await bench.bridge.send(bench.message("well done"))).remote_ids[0]
             for now in (frozenset({"👍"}), frozenset({"👍"}), frozenset[str]()):
-                await bench.bridge.react(target, bench.rig.recipient, now, key="key-2")
+                token = bench.message("").reply_token
+                await bench.bridge.react(target, bench.rig.recipient, now, key="key-2", reply_token=token)
                 assert bench.rig.reactions(target) == now
 
         self.on_bench(scenario)

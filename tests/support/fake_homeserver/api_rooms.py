@@ -142,11 +142,15 @@ def one_event(context: Context) -> Json:
 
 def relations(context: Context) -> Json:
     target, kind = context.part("event"), context.request.match_info.get("kind")
+    if target not in context.room.by_id:
+        raise Refused(404, "M_NOT_FOUND")
+    wanted = context.request.match_info.get("type")
     chunk = [
         event
         for event in reversed(context.room.timeline)
         if (relation := event["content"].get("m.relates_to", {})).get("event_id") == target
         and kind in (None, relation.get("rel_type"))
+        and wanted in (None, event["type"])
     ]
     return {"chunk": chunk}
 
@@ -183,6 +187,7 @@ ROUTES: Routes = {
     ("GET", f"{ROOM}/event/{{event}}"): one_event,
     ("GET", "/_matrix/client/v1/rooms/{room}/relations/{event}"): relations,
     ("GET", "/_matrix/client/v1/rooms/{room}/relations/{event}/{kind}"): relations,
+    ("GET", "/_matrix/client/v1/rooms/{room}/relations/{event}/{kind}/{type}"): relations,
     ("PUT", f"{ROOM}/typing/{{user}}"): nothing,
     ("POST", f"{ROOM}/receipt/{{type}}/{{event}}"): nothing,
     ("POST", f"{ROOM}/read_markers"): nothing,

@@ -175,7 +175,8 @@ class World:
         content = {"redacts": event_id, **({"reason": reason} if reason else {})}
         redaction = self.emit(room, sender, "m.room.redaction", content)
         redaction["redacts"] = event_id
-        room.annotations = {known for known in room.annotations if known[0] != event_id}
+        relation = target["content"].get("m.relates_to", {})
+        room.annotations.discard((relation.get("event_id"), relation.get("key"), target["sender"]))
         target["content"] = {}
         target["unsigned"] = {"redacted_because": redaction}
         return redaction
