@@ -9,9 +9,9 @@ from messenger.app.staff_messages import actor_of, add_message, claim, mentions_
 from messenger.app.turn import Turn
 from messenger.domain.commands import ReleaseConversation, WithdrawMessage
 from messenger.domain.conversation import Conversation
-from messenger.domain.errors import NotHeld
+from messenger.domain.errors import NotHeld, NotOffered, NotThisConversation
 from messenger.domain.replies import Fate, Said
-from messenger.domain.staff_commands import Asked
+from messenger.domain.staff_commands import COMMANDS, Asked
 
 Order = Callable[[Turn, StaffSaid, Conversation, Seat, Asked], Awaitable[None]]
 
@@ -20,8 +20,14 @@ _MESSAGES = frozenset({"note", "r"})
 
 
 async def carry_out(turn: Turn, item: StaffSaid, conversation: Conversation, seat: Seat, asked: Asked) -> bool:
-    """True if the order was a message. Raises DomainError when it is refused."""
-    await _ORDERS[asked.command.name](turn, item, conversation, seat, asked)
+    """True if the order was a message. Raises DomainError when it is refused: also one with the reference of another
+    conversation, for what is meant there must not be done here."""
+    if asked.ref not in ("", conversation.number):
+        raise NotThisConversation()
+    order = _ORDERS.get(asked.command.name)
+    if order is None:
+        raise NotOffered(action=asked.command.name)
+    await order(turn, item, conversation, seat, asked)
     return asked.command.name in _MESSAGES
 
 
@@ -65,7 +71,7 @@ async def _who(turn: Turn, item: StaffSaid, conversation: Conversation, seat: Se
 
 
 async def _help(turn: Turn, item: StaffSaid, conversation: Conversation, seat: Seat, asked: Asked) -> None:
-    refuse(turn, conversation, "S33.all" if asked.text.casefold() == "all" else "S33")
+    refuse(turn, conversation, "S33", topic=asked.text[:40], role=seat.role, language=seat.agent.language)
 
 
 _ORDERS: dict[str, Order] = {
@@ -77,3 +83,6 @@ _ORDERS: dict[str, Order] = {
     "who": _who,
     "help": _help,
 }
+
+# Declared, so that words and help are settled, but not carried out yet: the desk says so.
+UNWIRED = frozenset(command.name for command in COMMANDS if command.name not in _ORDERS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
-from typing import Literal, Protocol
+from typing import Literal
 
 from babel.dates import format_datetime
 from babel.numbers import format_decimal
@@ -24,7 +24,7 @@ FileKind = Literal["image", "document", "audio", "video"]
 Trust = Literal["encryption_off", "unsigned_device", "identity_changed", "unexpected_member"]
 # Texts whose ids no rule puts together; for `notice`.
 NoticeId = Literal[
-    "C.clear", "C.newroom", "C4", "C9", "S3b", "S4.deleted", "S10", "S10.plain", "S10b", "S12", "S13b", "S15",
+    "C.clear", "C.newroom", "C4", "C9", "S3b", "S4.deleted", "S10", "S10.plain", "S10b", "S10d", "S12", "S13b", "S15",
     "S25.customer", "S25.late", "S25.staff", "S25.unsupported", "S25.withheld", "S26", "S26.former", "who.nobody",
     "who.owner",
 ]  # fmt: skip
@@ -72,17 +72,6 @@ class CardView:
     tz: tzinfo
     now: datetime
     is_released: bool = False
-
-
-class Command(Protocol):
-    """What the help needs of a staff command: `messenger.domain.staff_commands.StaffCommand` has it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def aliases(self) -> tuple[str, ...]: ...
-    @property
-    def usage(self) -> str: ...
 
 
 def card(texts: Texts, view: CardView) -> Rendered:
@@ -171,19 +160,6 @@ def notice(texts: Texts, id: str, *, clock: Clock | None = None, **fields: Field
     if id == "S10c.owner" and not shown.get("owner"):
         id = "S10c.nobody"
     return _both(texts, _known(texts, id), **shown)
-
-
-def help_text(texts: Texts, commands: Sequence[Command], *, every: bool = False) -> Rendered:
-    """S33: how a thread works and the commands in short, or every command with its line. Made from the commands
-    themselves."""
-    if not every:
-        head = _both(texts, "S33")
-        used = _both(texts, "S33.used", commands=" ".join(f"!{command.name}" for command in commands))
-        return Rendered(f"{head.plain}\n{used.plain}", f"{head.html}<br>{used.html}")
-    head = _both(texts, "S33.all")
-    lines = [_line(texts, command) for command in commands]
-    plain = "\n".join([head.plain, *(line.plain for line in lines)])
-    return Rendered(plain, f"{head.html}<ul>{''.join(line.html for line in lines)}</ul>")
 
 
 def say_time(texts: Texts, at: datetime, clock: Clock) -> str:
@@ -294,12 +270,3 @@ def _stacked(parts: Sequence[str]) -> str:
 def _shortened(text: str, *, limit: int = 160) -> str:
     one_line = " ".join(text.split())
     return one_line if len(one_line) <= limit else f"{one_line[: limit - 1].rstrip()}…"
-
-
-def _line(texts: Texts, command: Command) -> Rendered:
-    return _both(texts, "S33.line", usage=_usage(command), help=texts.plain(f"help.{command.name}"))
-
-
-def _usage(command: Command) -> str:
-    """With the words of other languages: `!claim (take, übernehmen, 接手)`."""
-    return f"{command.usage} ({', '.join(command.aliases)})" if command.aliases else command.usage

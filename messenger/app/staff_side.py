@@ -13,6 +13,7 @@ from messenger.domain.events import NoteKept
 from messenger.domain.ids import ConversationId, MessageId
 from messenger.domain.replies import MARKERS, Fate, Said, is_command
 from messenger.domain.staff_commands import Asked, Unknown, parse
+from messenger.i18n import texts
 
 CLAIM_KEYS = frozenset({"👀", "🙋"})
 APPROVE_KEY = "📤"
@@ -108,7 +109,8 @@ async def device_left_out(turn: Turn, item: DeviceLeftOut) -> None:
 
 async def _obey(turn: Turn, item: StaffSaid, conversation: Conversation, seat: Seat, asked: Asked) -> None:
     if not asked.is_complete:
-        refuse(turn, conversation, "S10b", usage=asked.command.usage)
+        example = asked.command.example_in(texts(seat.agent.language).language)
+        refuse(turn, conversation, "S10b", usage=asked.command.usage, example=example)
         return _mark(turn, item, Fate.FAILED)
     try:
         is_message = await carry_out(turn, item, conversation, seat, asked)

@@ -6,10 +6,11 @@ from datetime import datetime
 from uuid import UUID
 
 from messenger.app import effects as fx
-from messenger.app import render
+from messenger.app import help, render
 from messenger.app.files import fetch_checked
 from messenger.app.hands import Hands, clock_of
 from messenger.app.message_parts import fitted, part_txn, parts_of, safe_html
+from messenger.app.orders import UNWIRED
 from messenger.app.outcome import NOTHING, Outcome, ended
 from messenger.app.ports import (
     Case,
@@ -22,7 +23,7 @@ from messenger.app.ports import (
 from messenger.channels.errors import Temporary
 from messenger.domain.attachment import Policy, Refused
 from messenger.domain.ids import AgentId, ConversationId, MessageId
-from messenger.domain.people import ReplyMode
+from messenger.domain.people import ReplyMode, Role
 from messenger.domain.replies import MARKERS
 from messenger.domain.staff_commands import COMMANDS
 from messenger.i18n import Texts, texts
@@ -139,8 +140,8 @@ async def post_notice(hands: Hands, effect: fx.PostNotice, txn: str) -> Outcome:
         mentioned = await unit.people.agent(AgentId(effect.mention)) if effect.mention else None
         fields = await _filled(unit, case, effect.fields)
     words = texts(case.group.language)
-    if effect.text in ("S33", "S33.all"):
-        text = render.help_text(words, COMMANDS, every=effect.text == "S33.all")
+    if effect.text == "S33":
+        text = _help(effect, words)
     else:
         limit = render.say_size(words, hands.max_file_bytes)
         text = render.notice(words, effect.text, clock=clock_of(case), **{"limit": limit, **fields})
@@ -152,6 +153,14 @@ async def post_notice(hands: Hands, effect: fx.PostNotice, txn: str) -> Outcome:
     )
     await hands.post(case, said, txn)
     return NOTHING
+
+
+def _help(effect: fx.PostNotice, words: Texts) -> render.Rendered:
+    """In the reader's own language, with what this version carries out."""
+    fields = effect.fields
+    offered = [command for command in COMMANDS if command.name not in UNWIRED]
+    role = Role(fields.get("role", Role.AGENT))
+    return help.answer(texts(fields.get("language", words.language)), offered, fields.get("topic", ""), role)
 
 
 async def post_context(hands: Hands, effect: fx.PostContext, txn: str) -> Outcome:

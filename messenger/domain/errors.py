@@ -5,6 +5,8 @@ DomainError
 ├── NotYourConversation    only the owner (or a lead)
 ├── ClaimLost              another agent was first
 ├── AlreadyYours           nothing to do
+├── NotThisConversation    the reference is that of another one
+├── NotOffered             this version does not carry the command out
 └── NotHeld                the message is not waiting for approval
 """
 
@@ -49,6 +51,22 @@ class AlreadyYours(DomainError):
     """You own this conversation already."""
 
     text = "S10c.yours"
+
+
+class NotThisConversation(DomainError):
+    """Not done: you named another conversation, and this is {ref}."""
+
+    text = "S10c.other"
+
+
+class NotOffered(DomainError):
+    """Not done: !{action} is not available in this version."""
+
+    text = "S10d"
+
+    def __init__(self, *, action: str) -> None:
+        super().__init__(action)
+        self.action = action
 
 
 class NotHeld(DomainError):

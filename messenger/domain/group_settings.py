@@ -7,6 +7,7 @@ from typing import Any
 
 from rapidfuzz import process
 
+from messenger.domain.hours import BadHours
 from messenger.domain.people import (
     AgentIdentity,
     Assignment,
@@ -21,6 +22,7 @@ from messenger.domain.people import (
 from messenger.domain.setting_kinds import (
     Choice,
     Flag,
+    Hours,
     Kind,
     Language,
     Levels,
@@ -73,7 +75,7 @@ SETTINGS = (
         Number(0, 10080),
         "After so long without a message an open conversation counts as one that waits for the customer.",
     ),
-    Setting("hours", Words(500), "Opening hours; empty means always open."),
+    Setting("hours", Hours(), "When the group is open, in its time zone; empty means always."),
     Setting("transfer_to", Names(), "The groups that conversations may be handed to; empty means every group."),
     Setting(
         "fallback_group",
@@ -130,8 +132,8 @@ def parse(key: str, text: str) -> Any:
     found = setting(key)
     try:
         return found.kind.parse(text.strip())
-    except ValueError:
-        raise _refused(found) from None
+    except ValueError as error:
+        raise _refused(found, error) from None
 
 
 def show(key: str, value: Any) -> str:
@@ -153,9 +155,10 @@ def store(values: Mapping[str, Any]) -> dict[str, Any]:
 def _loaded(found: Setting, stored: Any) -> Any:
     try:
         return found.kind.load(stored)
-    except ValueError:
-        raise _refused(found) from None
+    except ValueError as error:
+        raise _refused(found, error) from None
 
 
-def _refused(found: Setting) -> WrongSetting:
-    return WrongSetting(f"{found.key}: allowed is {found.kind.allowed}")
+def _refused(found: Setting, error: ValueError) -> WrongSetting:
+    wrong = ", ".join(problem.part for problem in error.problems) if isinstance(error, BadHours) else ""
+    return WrongSetting(f"{found.key}: allowed is {found.kind.allowed}" + (f" (wrong: {wrong})" if wrong else ""))

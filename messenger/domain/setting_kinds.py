@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
+from messenger.domain.hours import parse_hours
+
 _YES = frozenset({"true", "yes", "on", "1"})
 _NO = frozenset({"false", "no", "off", "0"})
 _NOTHING = frozenset({"", "none"})
@@ -178,6 +180,18 @@ class TimeZone(Words):
         except (KeyError, OSError):  # the name of a folder of the data base raises OSError
             raise ValueError(stored) from None
         return str(stored)
+
+
+@dataclass(frozen=True, slots=True)
+class Hours(Words):
+    """Opening hours in their canonical spelling. Reading raises BadHours, which names the parts that are wrong."""
+
+    @property
+    def allowed(self) -> str:
+        return "opening hours such as Mon-Fri 8-12, 13-17; Sat 9-12; 2026-12-25 closed; or empty"
+
+    def load(self, stored: Any) -> str:
+        return parse_hours(_instance(stored, str), ZoneInfo("UTC")).text()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,50 +1,29 @@
-"""The commands that staff writes, declared once: the parser, the help and the hints all come from `COMMANDS`."""
+"""Reads what staff wrote as a command. The commands themselves are declared in `command_table`."""
 
+import re
+import unicodedata
 from dataclasses import dataclass
-from typing import Literal
 
 from rapidfuzz.distance import Levenshtein
 
-Who = Literal["agent", "owner", "all"]
+from messenger.domain.command_table import COMMANDS, StaffCommand
+from messenger.domain.ids import ALPHABET
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StaffCommand:
-    """`name` is also the catalogue id of its help line (`help.claim`). `arguments` is shown in the usage line."""
-
-    name: str
-    aliases: tuple[str, ...]
-    who: Who
-    arguments: str = ""
-    needs_text: bool = False
-
-    @property
-    def usage(self) -> str:
-        return f"!{self.name} {self.arguments}".rstrip()
-
-
-COMMANDS = (
-    StaffCommand(name="claim", aliases=("take", "übernehmen", "uebernehmen", "接手"), who="agent"),
-    StaffCommand(name="release", aliases=("zurückgeben", "zurueckgeben", "退回"), who="owner"),
-    StaffCommand(name="note", aliases=("notiz", "备注"), who="all", arguments="TEXT", needs_text=True),
-    StaffCommand(
-        name="r", aliases=("reply", "send", "antwort", "回复"), who="owner", arguments="TEXT", needs_text=True
-    ),
-    StaffCommand(name="undo", aliases=("rückgängig", "rueckgaengig", "撤销"), who="owner"),
-    StaffCommand(name="who", aliases=("wer", "谁"), who="all"),
-    StaffCommand(name="help", aliases=("?", "hilfe", "帮助"), who="all"),
-)
+__all__ = ["COMMANDS", "Asked", "StaffCommand", "Unknown", "find", "parse"]
 
 _LONGEST_WORD = 100
 _BY_WORD = {word: command for command in COMMANDS for word in (command.name, *command.aliases)}
+_REFERENCE = re.compile(rf"K-[{ALPHABET}]{{4,12}}")
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A known command with the text behind it. `is_complete` is false where the text is missing."""
+    """A known command with the text behind it. `ref` is the conversation's number if one came first. `is_complete` is
+    false where the text is missing."""
 
     command: StaffCommand
     text: str
+    ref: str = ""
 
     @property
     def is_complete(self) -> bool:
@@ -60,16 +39,37 @@ class Unknown:
 
 
 def parse(text: str) -> Asked | Unknown:
-    """Reads a message that begins with `!` or `！`. Never raises."""
+    """Reads a message that begins with `!` or `！`. Never raises. A reference is split off only for commands that take
+    one: in the text of an answer or a note it stays where it is."""
     word, arguments = _split(text.lstrip().lstrip("!！").lstrip())
-    command = _BY_WORD.get(word)
-    return Asked(command, arguments) if command else Unknown(word[:40], _closest(word))
+    command = _BY_WORD.get(_unified(word))
+    if command is None:
+        return Unknown(word.casefold()[:40], _closest(_unified(word)))
+    ref, rest = _reference(arguments) if command.takes_ref else ("", arguments)
+    return Asked(command, rest, ref)
+
+
+def find(word: str) -> StaffCommand | None:
+    """The command that a person calls by this word, with or without its sign."""
+    return _BY_WORD.get(_unified(word.strip().lstrip("!！")))
 
 
 def _split(text: str) -> tuple[str, str]:
     """The first word and what follows it, at any white space: Chinese keyboards type a wide one."""
     word = next(iter(text[: 2 * _LONGEST_WORD].split(maxsplit=1)), "")
-    return word.casefold(), text[len(word) :].strip()
+    return word, text[len(word) :].strip()
+
+
+def _unified(word: str) -> str:
+    """Small letters in one spelling: Macs send ü as two characters, Chinese keyboards wide letters."""
+    return unicodedata.normalize("NFKC", word).casefold()
+
+
+def _reference(arguments: str) -> tuple[str, str]:
+    """`K-4F7Q` in any letters, and what follows it."""
+    first, rest = _split(arguments)
+    number = unicodedata.normalize("NFKC", first).upper()
+    return (number, rest) if _REFERENCE.fullmatch(number) else ("", arguments)
 
 
 def _closest(word: str) -> str:

@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-from messenger.reference import group_settings
+from messenger.reference import commands, group_settings
 
-PAGES = {"group-settings.md": group_settings.page}
+PAGES = {"commands.md": commands.page, "group-settings.md": group_settings.page}
 
 
 def main(arguments: list[str]) -> int:

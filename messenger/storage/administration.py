@@ -90,11 +90,13 @@ class Administration:
             )
 
     async def add_member(self, group_name: str, address: str, role: str) -> None:
-        """Unknown people are made known by their address; `add_agent` gives them a name."""
+        """Unknown people are made known by their address and get the group's language; `add_agent` gives them a name
+        and their own."""
         async with self._engine.begin() as connection:
             group = await _group(connection, group_name)
+            language = group_settings.load(group.settings)["language"]
             person = insert(staff).values(
-                id=uuid4(), address=address, name=address[1:].partition(":")[0], language="en"
+                id=uuid4(), address=address, name=address[1:].partition(":")[0], language=language
             )
             await connection.execute(person.on_conflict_do_nothing())
             who = (await connection.execute(sa.select(staff.c.id).where(staff.c.address == address))).scalar_one()

@@ -8,9 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app import effects as fx
 from messenger.app.items import ChatInvited, StaffRedacted
+from messenger.app.orders import UNWIRED
 from messenger.channels.messages import Handle
 from messenger.domain.conversation import State, fold
 from messenger.domain.events import ConversationClaimed, ConversationReleased, ReplyAccepted
+from messenger.domain.replies import MARKERS, Fate
 from messenger.observability.time import utc_now
 from tests.integration.staff_desk import (
     AT,
@@ -151,3 +153,27 @@ async def test_a_server_that_floods_us_waits_in_its_own_lane(desk: StaffDesk) ->
     joined = [each.chat for each in await desk.effects() if isinstance(each, fx.JoinChat)]
     assert sorted(joined) == ["!flood.example0", "!quiet.example0"]
     assert await desk.inbox_states("ChatInvited") == ["done", "new", "new", "done"]
+
+
+async def test_what_is_declared_but_not_carried_out_is_refused_and_changes_nothing(desk: StaffDesk) -> None:
+    id = await desk.set_up(AGENTS[:1])
+    before = await desk.state_and_log(id)
+    await desk.put(*(staff_says(AGENTS[0], f"!{name} anything") for name in UNWIRED))
+    await desk.work(1)
+    effects = await desk.effects()
+    refusals = [each for each in effects if isinstance(each, fx.PostNotice) and each.text == "S10d"]
+    assert {each.fields["action"] for each in refusals} == set(UNWIRED)
+    assert [each.key for each in effects if isinstance(each, fx.React)] == [MARKERS[Fate.FAILED]] * len(UNWIRED)
+    assert await desk.state_and_log(id) == before
+
+
+async def test_a_command_for_another_conversation_is_not_carried_out_on_this_one(desk: StaffDesk) -> None:
+    id = await desk.set_up(AGENTS[:1])
+    number = (await desk.state_and_log(id))[0].number
+    await desk.put(staff_says(AGENTS[0], "!claim K-2222" if number != "K-2222" else "!claim K-3333"))
+    await desk.work(1)
+    assert (await desk.state_and_log(id))[0].owner is None
+    assert "S10c.other" in [each.text for each in await desk.effects() if isinstance(each, fx.PostNotice)]
+    await desk.put(staff_says(AGENTS[0], f"!claim {number.lower()}"))
+    await desk.work(1)
+    assert (await desk.state_and_log(id))[0].owner is not None

@@ -170,6 +170,21 @@ async def test_a_mention_is_held_and_sent_by_a_reaction(house: House) -> None:
     await thread.fate(held, Fate.DELIVERED)
 
 
+async def test_help_says_what_the_reader_may_do_and_explains_a_command(house: House) -> None:
+    thread = await house.conversation()
+    asked = await thread.say(house.dana, "!help")
+    short = await thread.told(house.dana, "Thread = customer")
+    await thread.fate(asked, Fate.DONE)
+    assert "!note" in short.body and "!claim" not in short.body
+    await thread.say(house.ben, "！help ！接手")
+    one = await thread.told(house.ben, "Who may: agents and leads")
+    assert one.body.startswith("!claim [REF] — take the conversation") and "!übernehmen" in one.body
+    incomplete = await thread.say(house.ben, "!note")
+    usage = await thread.told(house.ben, "Usage: !note TEXT")
+    assert "for example: !note the doctor" in usage.body
+    await thread.fate(incomplete, Fate.FAILED)
+
+
 async def test_a_mention_of_the_desk_is_held_too(house: House) -> None:
     thread = await house.conversation(owner=house.ben)
     held = await thread.say(house.ben, "desk, help me", **{"m.mentions": {"user_ids": [house.product.desk]}})

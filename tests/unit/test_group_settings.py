@@ -45,6 +45,7 @@ def test_a_default_is_allowed_and_survives_text_and_storage(declared: Setting) -
         ("required_skills", "claims=3, german = 2", {"claims": 3, "german": 2}),
         ("required_skills", "", {}),
         ("menu_label", "处方 (Rezepte)", "处方 (Rezepte)"),
+        ("hours", "Mo-Fr 8-12 Uhr; Sa 9-12", "Mon-Fri 08:00-12:00; Sat 09:00-12:00"),
         ("time_zone", "Asia/Shanghai", "Asia/Shanghai"),
     ],
 )
@@ -85,9 +86,15 @@ def test_a_value_that_cannot_be_is_refused_with_the_key_and_what_is_allowed(key:
     assert str(refused.value) == f"{key}: allowed is {setting(key).kind.allowed}"
 
 
+def test_opening_hours_are_refused_with_the_part_that_is_wrong() -> None:
+    with pytest.raises(WrongSetting, match=r"hours: allowed is opening hours such as .*wrong: .*25"):
+        parse("hours", "Mon-Fri 8-12; Sat 9-25")
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
+        ("hours", "whenever"),
         ("hold_seconds", True),
         ("hold_seconds", "5"),
         ("hold_seconds", 61),

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from messenger.app import help
 from messenger.app.render import (
     CardView,
     Clock,
@@ -21,13 +22,13 @@ from messenger.app.render import (
     customer_message,
     greeting,
     held_back,
-    help_text,
     notice,
     say_duration,
     say_size,
     say_time,
     trust_alert,
 )
+from messenger.domain.people import Role
 from messenger.domain.staff_commands import COMMANDS
 from messenger.i18n import LANGUAGES, Texts, texts
 
@@ -87,6 +88,9 @@ FIELDS: dict[str, str | int | datetime] = {
     "provider": "WhatsApp",
     "commands": "!claim",
     "help": "…",
+    "place": "anywhere",
+    "example": "!claim K-4F7Q",
+    "words": "!take !接手",
     "n": 2,
 }
 
@@ -113,8 +117,9 @@ def rendered(language: Texts) -> Iterator[tuple[str, Rendered]]:
     yield "file held back", held_back(language, "M. S.", "../x.exe", "type_not_allowed")
     yield "trust alert", trust_alert(language, "K-4F7Q", "identity_changed", person="@kim:example.org")
     yield "greeting", greeting([language, *(texts(other) for other in LANGUAGES)], "Example <Insurance>")
-    yield "help", help_text(language, COMMANDS)
-    yield "help all", help_text(language, COMMANDS, every=True)
+    yield "help", help.answer(language, COMMANDS, "", Role.CLERK)
+    yield "help all", help.answer(language, COMMANDS, "all", Role.CLERK)
+    yield "help for one command", help.answer(language, COMMANDS, "pause", Role.AGENT)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
