@@ -58,6 +58,11 @@ class DeskStore(Protocol):
 
     def unit(self) -> AbstractAsyncContextManager[DeskUnit]: ...
 
+    async def save_ratchets(self, rows: Sequence[CryptoRow]) -> None:
+        """As a unit that writes these rows, all of `mx_megolm_out`, and nothing else. Committed, and fenced, when it
+        returns."""
+        ...
+
 
 # ── What the sync loop writes
 # ────────────────────────────────────────────────────────────────────────────────────────────

@@ -46,7 +46,7 @@ class Hands:
     max_file_bytes: int = MAX_BYTES
 
     async def case(self, id: UUID) -> Case:
-        async with self.units() as unit:
+        async with self.units.look() as unit:
             return await unit.conversations.case(ConversationId(id))
 
     async def post(self, case: Case, said: Said, txn: str) -> str:
@@ -58,7 +58,7 @@ class Hands:
     async def card_of(self, case: Case) -> Said:
         preview = ""
         if case.group.announce_preview and case.owner is None:
-            async with self.units() as unit:
+            async with self.units.look() as unit:
                 preview = await unit.messages.first_text(case.conversation.id)
         text = render.card(texts(case.group.language), self.view(case, preview))
         return Said(plain=text.plain, html=text.html)

@@ -159,6 +159,10 @@ class ConversationPort(Protocol):
 
     async def case(self, id: ConversationId) -> Case: ...
 
+    async def case_of(self, message: MessageId) -> tuple[Case, StoredMessage]:
+        """A message with its conversation: what a relay needs, in one answer."""
+        ...
+
     async def is_number_taken(self, number: str) -> bool: ...
 
     async def history(self, id: ConversationId) -> Sequence[Recorded]: ...
@@ -250,6 +254,10 @@ class InboxQueue(Protocol):
 
 class Units(Protocol):
     def __call__(self) -> AbstractAsyncContextManager[UnitOfWork]: ...
+
+    def look(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """For reading only: each answer is the newest state, and no transaction is open between two of them."""
+        ...
 
 
 # ── What the use cases ask of the outside

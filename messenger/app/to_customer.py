@@ -17,9 +17,8 @@ from messenger.i18n import Field, Texts, texts
 
 
 async def send_to_customer(hands: Hands, effect: fx.SendToCustomer, txn: str) -> Outcome:
-    async with hands.units() as unit:
-        case = await unit.conversations.case(ConversationId(effect.conversation))
-        message = await unit.messages.get(MessageId(effect.message))
+    async with hands.units.look() as unit:
+        case, message = await unit.conversations.case_of(MessageId(effect.message))
         author = await unit.people.agent(message.author) if message.author else None
     words, name = texts(hands.language_of(case.chat)), author.first_name if author else hands.organisation.name
     remote: list[str] = []
@@ -63,7 +62,7 @@ async def join_chat(hands: Hands, effect: fx.JoinChat, txn: str) -> Outcome:
 
 
 async def tell_customer(hands: Hands, effect: fx.TellCustomer, txn: str) -> Outcome:
-    async with hands.units() as unit:
+    async with hands.units.look() as unit:
         chat = await unit.chats.get(ChatId(effect.chat))
         fields = dict(effect.fields)
         if effect.conversation:

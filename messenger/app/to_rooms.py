@@ -21,7 +21,7 @@ async def answer_in_room(hands: Hands, effect: fx.AnswerInRoom, txn: str) -> Non
 
 
 async def tell_group(hands: Hands, effect: fx.TellGroup, txn: str) -> None:
-    async with hands.units() as unit:
+    async with hands.units.look() as unit:
         group = await unit.people.group(GroupId(effect.group))
         room = await unit.people.room_of_group(group.id)
         seat = await unit.people.seat(group.id, effect.person)
@@ -33,7 +33,7 @@ async def tell_group(hands: Hands, effect: fx.TellGroup, txn: str) -> None:
 
 
 async def arrange_group(hands: Hands, effect: fx.ProvideGroupRoom | fx.SeatMember | fx.UnseatMember) -> Outcome:
-    async with hands.units() as unit:
+    async with hands.units.look() as unit:
         group = await unit.people.group(GroupId(effect.group))
         room = await unit.people.room_of_group(group.id)
         address = (

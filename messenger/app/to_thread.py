@@ -72,9 +72,8 @@ class _Relay:
 
 
 async def relay_to_thread(hands: Hands, effect: fx.RelayToThread, txn: str) -> Outcome:
-    async with hands.units() as unit:
-        case = await unit.conversations.case(ConversationId(effect.conversation))
-        message = await unit.messages.get(MessageId(effect.message))
+    async with hands.units.look() as unit:
+        case, message = await unit.conversations.case_of(MessageId(effect.message))
     relay = _Relay(case=case, message=message, words=texts(case.group.language), txn=txn)
     if message.content.media:
         return await _relay_file(hands, relay)
@@ -135,7 +134,7 @@ def _copies(hands: Hands, relay: _Relay, events: Sequence[str]) -> list[Trace]:
 
 
 async def post_notice(hands: Hands, effect: fx.PostNotice, txn: str) -> Outcome:
-    async with hands.units() as unit:
+    async with hands.units.look() as unit:
         case = await unit.conversations.case(ConversationId(effect.conversation))
         mentioned = await unit.people.agent(AgentId(effect.mention)) if effect.mention else None
         fields = await _filled(unit, case, effect.fields)
@@ -174,7 +173,7 @@ async def post_context(hands: Hands, effect: fx.PostContext, txn: str) -> Outcom
 
 
 async def show_fate(hands: Hands, effect: fx.ShowFate, txn: str) -> Outcome:
-    async with hands.units() as unit:
+    async with hands.units.look() as unit:
         message = await unit.messages.get(MessageId(effect.message))
         traces = await unit.messages.traces_of(message.id)
     origin = next((trace for trace in traces if trace.kind == "origin"), None)

@@ -8,21 +8,22 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from messenger.app.ports import Case
+from messenger.app.ports import Case, StoredMessage
 from messenger.domain.conversation import Conversation, State
 from messenger.domain.events import Recorded
-from messenger.domain.ids import AgentId, ChatId, ContactId, ConversationId, GroupId
+from messenger.domain.ids import AgentId, ChatId, ContactId, ConversationId, GroupId, MessageId
 from messenger.domain.people import Agent
 from messenger.observability.failpoints import fp
 from messenger.storage.chats import CHAT_COLUMNS, ChatRows, as_chat
 from messenger.storage.codec import event_ids, load_event
 from messenger.storage.data_keys import DataKeys
-from messenger.storage.models.conversations import channel_identity, chat, contact, conversation, event_log
+from messenger.storage.messages import MESSAGE_COLUMNS, as_message
+from messenger.storage.models.conversations import channel_identity, chat, contact, conversation, event_log, message
 from messenger.storage.models.people import skill_group, staff
 from messenger.storage.people import as_group
 
 _LOCK = sa.select(conversation).where(conversation.c.id == sa.bindparam("which")).with_for_update()
-_CASE = (
+_CASES = (
     sa.select(
         conversation,
         skill_group.c.id.label("g_id"),
@@ -42,7 +43,12 @@ _CASE = (
     .join(contact, contact.c.id == chat.c.contact_id)
     .join(channel_identity, channel_identity.c.id == chat.c.identity_id)
     .outerjoin(staff, staff.c.id == conversation.c.owner_id)
-    .where(conversation.c.id == sa.bindparam("which"))
+)
+_CASE = _CASES.where(conversation.c.id == sa.bindparam("which"))
+_CASE_OF = (
+    _CASES.add_columns(*MESSAGE_COLUMNS)
+    .join(message, message.c.conversation_id == conversation.c.id)
+    .where(message.c.id == sa.bindparam("which"))
 )
 
 # State and log in one statement; the rows of the log are numbered in their order.
@@ -118,6 +124,13 @@ class SqlConversations:
         row = (await self._connection.execute(_CASE, {"which": id})).first()
         if row is None:
             raise UnknownConversation(str(id))
+        return await self._case(row)
+
+    async def case_of(self, message: MessageId) -> tuple[Case, StoredMessage]:
+        row = (await self._connection.execute(_CASE_OF, {"which": message})).one()
+        return await self._case(row), await as_message(row, self._keys)
+
+    async def _case(self, row: Any) -> Case:
         state = as_conversation(row)
         owner = (
             Agent(id=state.owner, address=row.s_address, name=row.s_name, language=row.s_language)

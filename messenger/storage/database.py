@@ -34,9 +34,22 @@ def connect(url: str, *, pool_size: int = 20, application: str = "stellwerk") ->
 @asynccontextmanager
 async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """As `engine.begin`. Raises StorageAway when the database goes away, before or inside."""
+    async with _telling(), engine.begin() as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def at_once(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Every statement is a transaction of its own, committed when it returns: one way to the database and back instead
+    of three. For reads, and for a write that is one statement. Raises StorageAway."""
+    async with _telling(), engine.connect() as connection:
+        yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+@asynccontextmanager
+async def _telling() -> AsyncIterator[None]:
     try:
-        async with engine.begin() as connection:
-            yield connection
+        yield
     except (DBAPIError, NoFreeConnection, OSError) as error:
         if _is_away(error):
             raise StorageAway(type(error.__cause__ or error).__name__) from error

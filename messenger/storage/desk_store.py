@@ -17,7 +17,7 @@ from messenger.observability.failpoints import fp
 from messenger.storage import rooms
 from messenger.storage.crypto_rows import SqlCryptoRows
 from messenger.storage.data_keys import QUEUE_SCOPE, DataKeys
-from messenger.storage.database import transaction
+from messenger.storage.database import at_once, transaction
 from messenger.storage.encryption import Key
 from messenger.storage.inbox import add_rows, sealed_row
 from messenger.storage.leases import Lease, fence
@@ -205,19 +205,23 @@ class SqlDeskStore:
                 await fence(connection, self._lease)
             yield SqlDeskUnit(connection, self._keys, account=self.account, key=self._key, lease=self._lease)
 
+    async def save_ratchets(self, rows: Sequence[CryptoRow]) -> None:
+        async with at_once(self._engine) as connection:
+            await SqlCryptoRows(connection, account=self.account, key=self._key).save_ratchets(rows, self._lease)
+
     async def cursor(self) -> str | None:
-        async with transaction(self._engine) as connection:
+        async with at_once(self._engine) as connection:
             token: str | None = await connection.scalar(
                 sa.select(cursor.c.token).where(cursor.c.source == self.account)
             )
         return token
 
     async def room(self, room_id: str) -> RoomState | None:
-        async with transaction(self._engine) as connection:
+        async with at_once(self._engine) as connection:
             return (await rooms.load(connection, self.account, [room_id])).get(room_id)
 
     async def audience(self, room_id: str) -> Audience:
-        async with transaction(self._engine) as connection:
+        async with at_once(self._engine) as connection:
             return Audience(
                 members=await rooms.members(connection, self.account, room_id),
                 entitled=await rooms.entitled(connection, self.account, room_id) | {self.account},
@@ -229,5 +233,5 @@ class SqlDeskStore:
             .distinct()
             .where(inbox.c.state == "waiting_key", inbox.c.source == self.account)
         )
-        async with transaction(self._engine) as connection:
+        async with at_once(self._engine) as connection:
             return [(row.room_id, row.session_id) for row in await connection.execute(query)]

@@ -16,6 +16,10 @@ _FENCE = (
     .with_for_update(read=True)
 )
 
+# The fence as a part of a statement that is a transaction of its own: `held` has one row, or the lease is lost and the
+# statement must write nothing.
+HELD = "held AS MATERIALIZED (SELECT 1 FROM lease WHERE resource = :resource AND epoch = :epoch FOR SHARE)"
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:

@@ -26,11 +26,30 @@ WITH added AS (
 INSERT INTO remote_message (account, remote_id, part, kind, room, conversation_id, message_id)
 VALUES (:account, :remote_id, :part, :kind, :room, :conversation_id, :message_id)
 ON CONFLICT DO NOTHING""")
-_GET = sa.select(message).where(message.c.id == sa.bindparam("which"))
+MESSAGE_COLUMNS = tuple(column.label(f"m_{column.name}") for column in message.columns)
+_MESSAGES = sa.select(*MESSAGE_COLUMNS)
+_GET = _MESSAGES.where(message.c.id == sa.bindparam("which"))
 
 
 def _body_place(conversation: ConversationId, id: MessageId) -> str:
     return f"message|enc_body|{conversation}|{id}"
+
+
+async def as_message(row: Any, keys: DataKeys) -> StoredMessage:
+    body = load_body(await keys.open(row.m_enc_body, where=_body_place(row.m_conversation_id, row.m_id)))
+    return StoredMessage(
+        id=MessageId(row.m_id),
+        conversation=ConversationId(row.m_conversation_id),
+        author=AgentId(row.m_author_id) if row.m_author_id else None,
+        fate=Fate(row.m_fate) if row.m_fate else None,
+        content=body.content,
+        speaker=body.speaker,
+        at=row.m_at,
+        type=row.m_type,
+        is_unverified=bool(row.m_flags & _UNVERIFIED),
+        is_late=bool(row.m_flags & _LATE),
+        is_edited=bool(row.m_flags & _EDITED),
+    )
 
 
 def trace_row(trace: Trace) -> dict[str, Any]:
@@ -95,18 +114,17 @@ class SqlMessages:
         )
 
     async def get(self, id: MessageId) -> StoredMessage:
-        return await self._opened((await self._connection.execute(_GET, {"which": id})).one())
+        return await as_message((await self._connection.execute(_GET, {"which": id})).one(), self._keys)
 
     async def first_text(self, conversation: ConversationId) -> str:
         """The customer's first words, for the card."""
-        query = sa.select(message).where(message.c.conversation_id == conversation, message.c.author_id.is_(None))
+        query = _MESSAGES.where(message.c.conversation_id == conversation, message.c.author_id.is_(None))
         row = (await self._connection.execute(query.order_by(message.c.at).limit(1))).first()
-        return (await self._opened(row)).content.text if row else ""
+        return (await as_message(row, self._keys)).content.text if row else ""
 
     async def last_held(self, conversation: ConversationId, author: AgentId) -> StoredMessage | None:
         query = (
-            sa.select(message)
-            .where(
+            _MESSAGES.where(
                 message.c.conversation_id == conversation,
                 message.c.author_id == author,
                 message.c.fate == Fate.HELD.value,
@@ -115,7 +133,7 @@ class SqlMessages:
             .limit(1)
         )
         row = (await self._connection.execute(query)).first()
-        return await self._opened(row) if row else None
+        return await as_message(row, self._keys) if row else None
 
     async def set_fate(self, id: MessageId, fate: Fate) -> None:
         await self._connection.execute(message.update().where(message.c.id == id).values(fate=fate.value))
@@ -137,20 +155,3 @@ class SqlMessages:
     async def is_told(self, conversation: ConversationId, agent: AgentId, text: str) -> bool:
         new = insert(told).values(conversation_id=conversation, staff_id=agent, text=text).on_conflict_do_nothing()
         return (await self._connection.execute(new)).rowcount == 0
-
-    async def _opened(self, row: Any) -> StoredMessage:
-        sealed = await self._keys.open(row.enc_body, where=_body_place(row.conversation_id, row.id))
-        body = load_body(sealed)
-        return StoredMessage(
-            id=MessageId(row.id),
-            conversation=ConversationId(row.conversation_id),
-            author=AgentId(row.author_id) if row.author_id else None,
-            fate=Fate(row.fate) if row.fate else None,
-            content=body.content,
-            speaker=body.speaker,
-            at=row.at,
-            type=row.type,
-            is_unverified=bool(row.flags & _UNVERIFIED),
-            is_late=bool(row.flags & _LATE),
-            is_edited=bool(row.flags & _EDITED),
-        )

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid5
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -15,9 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.app.effects import EditCard, Effect, OfConversation, ShowFate
 from messenger.app.ports import OutboxRow
-from messenger.storage.codec import UNREADABLE, dump, load_effect
+from messenger.channels.errors import LeaseLost
+from messenger.storage.codec import dump, load_effect
 from messenger.storage.data_keys import QUEUE_SCOPE, DataKeys
 from messenger.storage.lanes import Round, walk
+from messenger.storage.leases import HELD, Lease
 from messenger.storage.models.conversations import conversation
 from messenger.storage.models.queues import dead_letter, outbox
 
@@ -99,20 +101,25 @@ class SqlOutbox:
                 row["next_at"] = max(self._now, not_before[effect.conversation])
 
 
+# Fence and claim in one statement. A single row that is not `held` says that the lease is lost.
 _CLAIM = sa.text(
-    f"""{walk("outbox", f"state IN {_OPEN}")}, due AS (
+    f"""{walk("outbox", f"state IN {_OPEN}")}, {HELD}, due AS (
   SELECT head.id FROM walk CROSS JOIN LATERAL (
     SELECT id FROM outbox
     WHERE outbox.id = walk.id AND desk = :desk AND next_at <= now()
       AND (state = 'new' OR state = 'claimed' AND claimed_until < now())
     FOR UPDATE SKIP LOCKED
-  ) AS head LIMIT :most
+  ) AS head WHERE EXISTS (SELECT FROM held) LIMIT :most
+), claimed AS (
+  UPDATE outbox SET state = 'claimed', claim_token = :token,
+    claimed_until = now() + interval '{CLAIM_FOR.total_seconds()} s', attempts = attempts + 1,
+    first_try_at = coalesce(first_try_at, now()), device_id = coalesce(device_id, :device)
+  FROM due WHERE outbox.id = due.id
+  RETURNING outbox.id, lane, txn, attempts, made_at, first_try_at, device_id, kind, enc_body
 )
-UPDATE outbox SET state = 'claimed', claim_token = :token,
-  claimed_until = now() + interval '{CLAIM_FOR.total_seconds()} s', attempts = attempts + 1,
-  first_try_at = coalesce(first_try_at, now()), device_id = coalesce(device_id, :device)
-FROM due WHERE outbox.id = due.id
-RETURNING outbox.id, lane, txn, attempts, made_at, first_try_at, device_id, kind, enc_body"""  # noqa: S608 - fixed texts of ours
+SELECT claimed.*, fence.is_held
+FROM (SELECT EXISTS (SELECT FROM held) AS is_held) AS fence LEFT JOIN claimed ON true
+WHERE claimed.id IS NOT NULL OR NOT fence.is_held"""  # noqa: S608 - fixed texts of ours
 )
 _SETTLE = sa.text("""
 UPDATE outbox SET state = ended.state, code = ended.code, claimed_until = NULL
@@ -123,24 +130,19 @@ RETURNING outbox.id""")
 
 
 async def claim(
-    connection: AsyncConnection, keys: DataKeys, round: Round, *, desk: str, device: str, most: int
-) -> list[OutboxRow]:
-    """Claims the head rows of up to `most` lanes; the caller commits. A row that does not open is put aside, so that it
-    stops nobody else."""
-    token = uuid4()
-    claimed = {"after": round.after, "desk": desk, "device": device, "token": token, "most": most}
-    found = (await connection.execute(_CLAIM, claimed)).all()
+    connection: AsyncConnection, round: Round, *, lease: Lease, desk: str, device: str, most: int, token: UUID
+) -> list[Any]:
+    """Claims the head rows of up to `most` lanes, oldest first, still sealed. One statement: fence, claim and commit
+    are one. Raises LeaseLost."""
+    values = {"after": round.after, "desk": desk, "device": device, "token": token, "most": most}
+    found = (await connection.execute(_CLAIM, values | {"resource": lease.resource, "epoch": lease.epoch})).all()
+    if not all(row.is_held for row in found):
+        raise LeaseLost(lease.resource)
     round.served([row.lane for row in found])
-    opened = []
-    for row in sorted(found, key=lambda row: row.id):
-        try:
-            opened.append(await _opened(keys, row, token))
-        except UNREADABLE as error:
-            await _bury(connection, row, type(error).__name__)
-    return opened
+    return sorted(found, key=lambda row: row.id)
 
 
-async def _bury(connection: AsyncConnection, row: Any, reason: str) -> None:
+async def bury(connection: AsyncConnection, row: Any, reason: str) -> None:
     log.error("outbox row does not open", extra={"row_id": row.id, "kind": row.kind, "error": reason})
     await connection.execute(outbox.update().where(outbox.c.id == row.id).values(state="dead", code="unreadable"))
     await connection.execute(dead_letter.insert().values(queue="outbox", row_id=row.id, reason=reason))
@@ -162,7 +164,7 @@ async def settle(connection: AsyncConnection, endings: Sequence[tuple[OutboxRow,
     return frozenset(found)
 
 
-async def _opened(keys: DataKeys, row: Any, token: UUID) -> OutboxRow:
+async def opened(keys: DataKeys, row: Any, token: UUID) -> OutboxRow:
     return OutboxRow(
         id=row.id,
         txn=row.txn,

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -15,8 +16,9 @@ from messenger.app.outcome import Outcome
 from messenger.app.ports import OutboxRow
 from messenger.observability.failpoints import fp
 from messenger.storage import outbox as rows
+from messenger.storage.codec import UNREADABLE
 from messenger.storage.data_keys import DataKeys
-from messenger.storage.database import transaction
+from messenger.storage.database import at_once, transaction
 from messenger.storage.inbox import add_rows, sealed_row
 from messenger.storage.lanes import Round
 from messenger.storage.leases import Lease, fence
@@ -41,8 +43,7 @@ class Ending:
 
 
 class SqlOutboxQueue:
-    """Of one desk. Every transaction begins with the fence: a process that lost the lease claims and settles
-    nothing."""
+    """Of one desk. Every transaction is fenced: a process that lost the lease claims and settles nothing."""
 
     def __init__(self, engine: AsyncEngine, keys: DataKeys, *, desk: str, device: str, lease: Lease) -> None:
         self._engine, self._keys, self._desk, self._device, self._lease = engine, keys, desk, device, lease
@@ -50,13 +51,27 @@ class SqlOutboxQueue:
         self._ended: asyncio.Queue[tuple[Ending, asyncio.Future[None]]] = asyncio.Queue()
 
     async def claim(self, most: int) -> Sequence[OutboxRow]:
-        async with self._fenced() as connection:
+        """A row that does not open is put aside, so that it stops nobody else."""
+        token, opened = uuid4(), []
+        async with at_once(self._engine) as connection:
             claimed = await rows.claim(
-                connection, self._keys, self._round, desk=self._desk, device=self._device, most=most
+                connection,
+                self._round,
+                lease=self._lease,
+                desk=self._desk,
+                device=self._device,
+                most=most,
+                token=token,
             )
         if claimed:
             fp("outbox_claimed")
-        return claimed
+        for row in claimed:
+            try:
+                opened.append(await rows.opened(self._keys, row, token))
+            except UNREADABLE as error:
+                async with self._fenced() as connection:
+                    await rows.bury(connection, row, type(error).__name__)
+        return opened
 
     async def end(self, row: OutboxRow, *, state: str, outcome: Outcome, code: str = "") -> None:
         """Returns after COMMIT."""

@@ -11,7 +11,7 @@ from messenger.observability.time import utc_now
 from messenger.storage.chats import ChatRows
 from messenger.storage.conversations import SqlConversations
 from messenger.storage.data_keys import DataKeys
-from messenger.storage.database import transaction
+from messenger.storage.database import at_once, transaction
 from messenger.storage.inbox import SqlInbox
 from messenger.storage.lanes import Round
 from messenger.storage.messages import SqlMessages
@@ -53,6 +53,14 @@ class SqlUnits:
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator[SqlUnit]:
         async with transaction(self._engine) as connection:
-            yield SqlUnit(
-                connection, self._keys, namespace=self._namespace, desk=self._desk, now=self._clock(), round=self._round
-            )
+            yield self._unit(connection)
+
+    @asynccontextmanager
+    async def look(self) -> AsyncIterator[SqlUnit]:
+        async with at_once(self._engine) as connection:
+            yield self._unit(connection)
+
+    def _unit(self, connection: AsyncConnection) -> SqlUnit:
+        return SqlUnit(
+            connection, self._keys, namespace=self._namespace, desk=self._desk, now=self._clock(), round=self._round
+        )

@@ -54,7 +54,7 @@ class OutboxWorker:
             task = asyncio.create_task(self._carry_out(row), name=f"outbox {row.id}")
             self._running.add(task)
             task.add_done_callback(self._running.discard)
-        if not rows:
+        if len(rows) < free or not free:  # that was all; another claim would find nothing
             await self._wake.wait()
 
     def pause(self) -> None:

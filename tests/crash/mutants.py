@@ -21,7 +21,7 @@ from messenger.matrix.crypto.sharing import RoomKeys, RoomPlan
 from messenger.matrix.crypto.todevice import ToDevice
 from messenger.observability.failpoints import fp
 from messenger.storage import inbox, outbox
-from messenger.storage.desk_store import SqlDeskUnit
+from messenger.storage.desk_store import SqlDeskStore, SqlDeskUnit
 from messenger.storage.lanes import walk
 from messenger.workers.outbox import OutboxWorker
 
@@ -115,20 +115,27 @@ def skip_megolm_seen() -> None:
 
 def ratchet_after_put() -> None:
     """The database is one message behind the wire: the ratchet that is saved is that of the message before."""
-    proper, last = SqlDeskUnit.write, dict[str, Any]()
+    proper_write, proper_save, last = SqlDeskUnit.write, SqlDeskStore.save_ratchets, dict[str, Any]()
 
-    async def write(self: SqlDeskUnit, rows: Sequence[Any]) -> None:
-        late = []
+    def late(rows: Sequence[Any]) -> list[Any]:
+        saved = []
         for row in rows:
             if row.table == "mx_megolm_out" and not row.removed:
                 room = str(row.key["room_id"])
-                late.append(last.get(room, row))
+                saved.append(last.get(room, row))
                 last[room] = row
             else:
-                late.append(row)
-        await proper(self, late)
+                saved.append(row)
+        return saved
+
+    async def write(self: SqlDeskUnit, rows: Sequence[Any]) -> None:
+        await proper_write(self, late(rows))
+
+    async def save(self: SqlDeskStore, rows: Sequence[Any]) -> None:
+        await proper_save(self, late(rows))
 
     SqlDeskUnit.write = write  # type: ignore[method-assign]
+    SqlDeskStore.save_ratchets = save  # type: ignore[method-assign]
 
 
 def share_before_put() -> None:

@@ -19,13 +19,21 @@ _OUTBOX = """INSERT INTO outbox (lane, desk, txn, kind, enc_body, {more})
     SELECT {lane}, '@desk:test', 'm' || n, 'EditCard', '\\x00', {values}"""
 _INBOX = """INSERT INTO inbox (source, source_id, lane, kind, enc_body, {more})
     SELECT 'test', n, {lane}, 'SendEnded', '\\x00', {values}"""
-_CLAIM_OUTBOX = {"desk": "@desk:test", "device": "D", "token": UUID(int=1), "most": MOST}
+_CLAIM_OUTBOX = {
+    "desk": "@desk:test",
+    "device": "D",
+    "token": UUID(int=1),
+    "most": MOST,
+    "resource": "desk:test",
+    "epoch": 1,
+}
 
 
 async def fill(database: AsyncEngine, insert: str, lane: str, *, more: str = "state", values: str = "'new'") -> None:
     async with database.begin() as connection:
         statement = insert.format(lane=lane, more=more, values=values)
         await connection.exec_driver_sql(f"{statement} FROM generate_series(1, {ROWS}) AS n")
+        await connection.exec_driver_sql("INSERT INTO lease VALUES ('desk:test', 'test', 1, now() + interval '1 h')")
     async with database.connect() as connection:
         await (await connection.execution_options(isolation_level="AUTOCOMMIT")).exec_driver_sql("ANALYZE")
 

@@ -41,6 +41,10 @@ class SqlDeskStore:
                 self.fail_next -= 1
                 raise ConnectionError("the database is gone")
 
+    async def save_ratchets(self, rows: Sequence[CryptoRow]) -> None:
+        async with self.unit() as unit:
+            await unit.write(rows)
+
 
 class _Counting:
     def __init__(self, rows: CryptoRows) -> None:
@@ -68,6 +72,10 @@ class MemoryDeskStore:
         unit = MemoryRows(copy.copy(self.rows))
         yield unit
         self.rows = unit.rows
+
+    async def save_ratchets(self, rows: Sequence[CryptoRow]) -> None:
+        async with self.unit() as unit:
+            await unit.write(rows)
 
 
 class MemoryRows:

@@ -106,8 +106,9 @@ class NioEngine:
         users, keys = senders_of(batch.to_device)
         authors = authors_of(batch) | self._wanted
         await self._state.ensure_loaded()
-        async with self._store.unit() as unit:
-            await self._load(unit, batch, users | authors, keys)
+        if not self._state.has(self._users_of(batch, users | authors), sessions_of(batch), keys):
+            async with self._store.unit() as unit:
+                await self._load(unit, batch, users | authors, keys)
         changed = _names(batch.changed)
         await self._lists.refresh((authors | {self.user_id}) & changed, force=True)
         await self._lists.refresh(authors | {self.user_id})
@@ -116,9 +117,12 @@ class NioEngine:
         await self._find_news()
 
     async def _load(self, unit: DeskUnit, batch: SyncCrypto, users: Collection[str], keys: Collection[str]) -> None:
-        await self._state.load_users(unit, {*users, *_names(batch.changed), *_names(batch.left), self.user_id})
+        await self._state.load_users(unit, self._users_of(batch, users))
         await self._state.load_olm(unit, keys)
         await self._state.load_inbound(unit, sessions_of(batch))
+
+    def _users_of(self, batch: SyncCrypto, users: Collection[str]) -> set[str]:
+        return {*users, *_names(batch.changed), *_names(batch.left), self.user_id}
 
     def _lacks_device(self, user_id: str, batch: SyncCrypto) -> bool:
         """Is an event of this user from a device that a list, not quite new, does not show?"""

@@ -174,7 +174,9 @@ class CryptoState:
         async with self.exclusive():
             yield
             rows = self.changes.take()
-            if rows:
+            if rows and all(row.table == "mx_megolm_out" and not row.removed for row in rows):
+                await self.desk_store.save_ratchets(rows)
+            elif rows:
                 async with self.desk_store.unit() as unit:
                     await unit.write(rows)
 
@@ -196,6 +198,14 @@ class CryptoState:
         _drop_oldest(self.users, self.limits.users)
 
     # -- loading ------------------------------------------------------------------------------------------------------
+
+    def has(self, user_ids: Collection[str], pairs: Collection[RoomSession], sender_keys: Collection[str]) -> bool:
+        """Is all of this in memory?"""
+        return (
+            all(user in self.users for user in user_ids)
+            and all(pair in self.inbound for pair in pairs)
+            and all(key in self.olm_peers for key in sender_keys)
+        )
 
     async def load_users(self, rows: CryptoRows, user_ids: Collection[str]) -> None:
         wanted = _missing(self.users, user_ids)
