@@ -169,13 +169,15 @@ def parse_hours(text: str, zone: ZoneInfo) -> OpeningHours:
 
 _ENTRY = re.compile(r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})?(?P<days>[^0-9]*)(?P<times>.*)", re.DOTALL)
 _RANGE = re.compile(r"([0-9]{1,2})(?::([0-9]{2}))?-([0-9]{1,2})(?::([0-9]{2}))?")
-_TO = re.compile(r"\s*(?:[-‐‑‒–—−~至到]|\b(?:bis|to)\b)\s*")
+_TO = re.compile(r" ?(?:[-‐‑‒–—−~至到]|\b(?:bis|to)\b) ?")
 _AND = re.compile(r"[,、&/+和]|\b(?:and|und)\b")
 _NOISE = re.compile(r"\buhr\b|[点點]|\.(?=\s|-|,|$)")
 
 
 def _unified(text: str) -> str:
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    """Small letters, half-width signs, single spaces (so that no pattern goes over long white space), `-` for "to"."""
+    lines = unicodedata.normalize("NFKC", text).casefold().splitlines()
+    folded = "\n".join(" ".join(line.split()) for line in lines)
     return _TO.sub("-", _NOISE.sub("", folded))
 
 

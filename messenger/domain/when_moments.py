@@ -161,12 +161,26 @@ def _at(day: _Day, clock: _Clock | None, context: Context) -> datetime:
 
 def _day(head: str, at: int, context: Context) -> tuple[_Day, int] | None:
     if found := match(w.DAY, head, at):
-        return _Day(context.today + timedelta(days=w.DAYS[found["day"]])), found.end()
+        return _Day(context.today + timedelta(days=_offset(found["day"]))), found.end()
     if found := match(w.WEEKDAY, head, at):
-        return _weekday(found, context.today), found.end()
+        return _week_of(head, found, context.today)
     if found := match(w.WEEK, head, at):
         return _Day(_monday(context.today) + timedelta(days=7)), found.end()
     return _days_ahead(head, at, context) or _date(head, at, context.today)
+
+
+def _offset(word: str) -> int:
+    return w.DAYS[word] if word in w.DAYS else w.IMPLIED_DAYS[word]
+
+
+def _week_of(head: str, found: re.Match[str], today: date) -> tuple[_Day, int]:
+    """As said, but "Friday next week" and "Freitag in einer Woche" are later than the next such day."""
+    weekday = _weekday(found, today)
+    if week := match(w.WEEK, head, found.end()):
+        return _Day(_monday(today) + timedelta(days=7 + WEEKDAYS[found["weekday"]])), week.end()
+    if later := match(w.WEEK_LATER, head, found.end()):
+        return _Day(weekday.day + timedelta(days=7)), later.end()
+    return weekday, found.end()
 
 
 def _weekday(found: re.Match[str], today: date) -> _Day:
@@ -227,15 +241,19 @@ def _clock(head: str, at: int, patterns: Iterable[re.Pattern[str]]) -> tuple[_Cl
 
 def _clock_of(parts: dict[str, str]) -> _Clock | None:
     kind, alone = w.PERIODS.get(parts.get("period", ""), ("", None))
-    if "half_to" in parts:
-        return _valid(int(_number(parts["half_to"])) - 1, 30)
     if "hour" not in parts:
         return _Clock(alone * 60 if alone else None)
-    hour = int(parts["hour"]) if parts["hour"].isascii() else _chinese(parts["hour"])
-    half = w.HALVES.get(parts.get("half", ""), "")
+    hour = _hour(int(_number(parts["hour"])), w.HALVES.get(parts.get("half", ""), kind))
+    if "shift" in parts:
+        return _shifted(hour, w.SHIFTS[parts["shift"]])
     minute = 30 if "thirty" in parts else {"": 0, "一": 15, "三": 45}[parts.get("quarter", "")]
-    minute = int(parts.get("minute") or parts.get("minute2") or minute)
-    return _valid(_hour(hour, half or kind), minute, int(parts.get("second", 0)))
+    written = parts.get("minute") or parts.get("minute2")
+    return _valid(hour, int(_number(written)) if written else minute, int(parts.get("second", 0)))
+
+
+def _shifted(hour: int, minutes: int) -> _Clock | None:
+    """As in "half past 8" and "Viertel vor 9"."""
+    return _valid(*divmod(hour * 60 + minutes, 60))
 
 
 def _hour(hour: int, kind: str) -> int:
@@ -252,10 +270,3 @@ def _hour(hour: int, kind: str) -> int:
 def _valid(hour: int, minute: int, seconds: int = 0) -> _Clock | None:
     is_time = 0 <= hour < 24 and minute < 60 and seconds < 60
     return _Clock(hour * 60 + minute, seconds) if is_time or (hour, minute, seconds) == (24, 0, 0) else None
-
-
-def _chinese(word: str) -> int:
-    """一 to 十二, and up to 二十四."""
-    tens, ten, ones = word.rpartition("十")
-    digits = {"": 0} | {digit: number for number, digit in enumerate("零一二三四五六七八九")} | {"两": 2}
-    return (digits.get(tens, 99) or 1) * 10 + digits.get(ones, 99) if ten else digits.get(word, 99)

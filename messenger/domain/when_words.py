@@ -58,29 +58,41 @@ MONTHS = values({
     6: "jun june juni", 7: "jul july juli", 8: "aug august", 9: "sep sept september", 10: "oct october okt oktober",
     11: "nov november", 12: "dec december dez dezember",
 })  # fmt: skip
-NUMBERS = values({
+_DIGITS = "一二三四五六七八九"
+_TENS = {"": 0, "十": 10} | {f"{digit}十": 10 * number for number, digit in enumerate(_DIGITS, 1) if number > 1}
+CHINESE = {"两": 2} | {
+    tens + ones: ten + one for tens, ten in _TENS.items() for one, ones in enumerate(["", *_DIGITS]) if tens or ones
+}
+NUMBERS = {word: float(number) for word, number in CHINESE.items()} | values({
+    0.25: "quarter_of a_quarter_of",
     0.5: "half half_a half_an a_half halbe halben eine_halbe einer_halben 半 半个",
-    1: "a an one ein eine einer einem einen 一 一个",
-    1.5: "eineinhalb anderthalb 一个半",
-    2: "two zwei 二 两 两个 兩",
+    1: "a an one ein eine einer einem einen 一个",
+    1.5: "eineinhalb anderthalb one_and_a_half 一个半",
+    2: "two zwei 两个 兩",
     2.5: "zweieinhalb 两个半",
-    3: "three drei 三 三个", 4: "four vier 四 四个", 5: "five fünf 五 五个", 6: "six sechs 六 六个",
-    7: "seven sieben 七 七个", 8: "eight acht 八 八个", 9: "nine neun 九 九个", 10: "ten zehn 十 十个",
-    11: "eleven elf 十一 十一个", 12: "twelve zwölf 十二 十二个",
+    3: "three drei 三个", 4: "four vier 四个", 5: "five fünf 五个", 6: "six sechs 六个",
+    7: "seven sieben 七个", 8: "eight acht 八个", 9: "nine neun 九个", 10: "ten zehn 十个",
+    11: "eleven elf 十一个", 12: "twelve zwölf 十二个",
 })  # fmt: skip
 UNITS = values({
     1: "m min mins minute minutes minuten 分 分钟 分鐘",
+    15: "viertelstunde 刻钟",
     60: "h hr hrs hour hours std stunde stunden 小时 个小时 小時 钟头 个钟头",
     24 * 60: "d day days tag tage tagen 天",
     7 * 24 * 60: "w wk week weeks woche wochen 周 星期 个星期 礼拜 个礼拜",
 })  # fmt: skip
+# "tonight", "this evening", 明早: the day is in the word before or with the part of the day.
+IMPLIED_DAYS = {"to": 0, "this": 0, "今": 0, "明": 1}
 # Parts of a day: how they change an hour, and the hour they mean alone (None: the morning of the group).
 PERIODS = values({
-    ("am", None): "morning früh vormittag 早上 早晨 上午 凌晨",
+    ("am", None): "morning früh vormittag 早上 早晨 早 上午 凌晨",
     ("noon", 12): "noon midday mittag mittags 中午",
     ("pm", 14): "afternoon nachmittag 下午",
     ("pm", 18): "evening abend 傍晚",
-    ("night", 18): "晚上",
+    ("night", 18): "night 晚上 晚",
+})  # fmt: skip
+SHIFTS = values({
+    -30: "halb", -15: "quarter_to viertel_vor dreiviertel", 15: "quarter_past viertel_nach", 30: "half_past",
 })  # fmt: skip
 HALVES = values({"am": "am a.m. a.m früh morgens vormittags", "pm": "pm p.m. p.m nachmittags abends"})
 
@@ -108,11 +120,14 @@ HOURS_MINUTES = re.compile(rf"(?P<hours>[0-9]{{1,5}})h(?P<minutes>[0-5][0-9])(?:
 AMOUNT = re.compile(rf"{_NUMBER}\s*(?:an?\s+)?(?P<unit>{any_of(UNITS)})")
 DURATION_TAIL = re.compile(any_of(["from now", "later", "später", "spaeter", "之后", "以后", "后", "後"]))
 
-DAY = re.compile(rf"(?P<day>{any_of(DAYS)})")
+DAY = re.compile(
+    rf"(?P<day>{any_of(DAYS)}|to(?=night{END})|this(?=\s(?:morning|afternoon|evening){END})|[今明](?=[早晚]))"
+)
 WEEKDAY = re.compile(
     rf"(?:(?:(?P<next>{_NEXT})|{_THIS})\s*)?(?:{_ZH_WEEK}\s*)?"
     rf"(?P<weekday>{_LONG_DAYS}|(?:{'|'.join(_SHORT)}){END}{_FOLLOWS})\.?"
 )
+WEEK_LATER = re.compile(any_of(["in einer woche", "in a week"]))
 WEEK = re.compile(any_of(["next week", "nächste woche", "nächster woche", "naechste woche", "nachste woche",
                           "下周", "下星期", "下个星期", "下个周", "下礼拜"]))  # fmt: skip
 DATES = (
@@ -130,25 +145,27 @@ DATES = (
 
 _NOON = any_of(word for word, (kind, _) in PERIODS.items() if kind == "noon")
 _AT = r"(?:(?:at|um|ab|gegen)\s+|@\s*)?"
-_PERIOD = rf"(?:(?P<period>{any_of(PERIODS)})\s*)?"
+_PERIOD = rf"(?:(?P<period>{any_of(PERIODS)})\s*(?:(?:at|um)\s+)?)?"
 _HALF = rf"(?:\s?(?P<half>{any_of(HALVES)}))"
 _HOUR = r"(?P<hour>[0-9]{1,2})"
 TIMES = (
     re.compile(
-        rf"{_AT}{_PERIOD}{_HOUR}:(?P<minute>[0-9]{{2}})(?::(?P<second>[0-9]{{2}}))?(?:\s?uhr{END})?{_HALF}?{END}"
+        rf"{_AT}{_PERIOD}{_HOUR}:(?P<minute>[0-9]{{2}})(?::(?P<second>[0-9]{{2}}))?(?:\s?(?:uhr|h){END})?{_HALF}?{END}"
     ),
     re.compile(rf"{_AT}{_PERIOD}{_HOUR}(?:\.(?P<minute>[0-9]{{2}}))?\s?uhr{END}(?:\s(?P<minute2>[0-5][0-9]){END})?{_HALF}?"),
     re.compile(rf"{_AT}{_HOUR}{_HALF}"),
     re.compile(
-        rf"{_PERIOD}(?P<hour>[0-9]{{1,2}}|[一二两三四五六七八九十]{{1,3}})\s?(?:点钟|点|點|时)"
-        r"(?:(?P<thirty>半)|(?P<quarter>[一三])刻|(?P<minute>[0-9]{1,2})分?)?"
+        rf"{_PERIOD}(?P<hour>[0-9]{{1,2}}|{any_of(CHINESE)})\s?(?:点钟|点|點|时)"
+        rf"(?:(?P<thirty>半)|(?P<quarter>[一三])刻|(?P<minute>[0-9]{{1,2}}|{any_of(CHINESE)}(?=分|\W|\Z))分?)?"
     ),
-    re.compile(rf"{_AT}halb\s(?P<half_to>[0-9]{{1,2}}|{any_of(NUMBERS)}){END}"),
+    re.compile(rf"{_AT}(?P<shift>{any_of(SHIFTS)})\s(?P<hour>[0-9]{{1,2}}|{any_of(NUMBERS)}){END}"),
     re.compile(rf"{_AT}(?P<period>{_NOON})(?!\s?[0-9])"),
 )  # fmt: skip
 # Only directly behind a day: a bare number, and a part of the day alone.
 TIMES_OF_A_DAY = (
     *TIMES,
-    re.compile(rf"{_AT}{_PERIOD}{_HOUR}(?:\.(?P<minute>[0-9]{{2}}))?(?![0-9:]){END}(?!\s?{any_of(UNITS)})(?!\.[0-9])"),
+    re.compile(
+        rf"{_AT}{_PERIOD}{_HOUR}(?:\.(?P<minute>[0-9]{{2}}))?(?![0-9:]){END}(?!\s?{any_of(UNITS)})(?!\.[0-9]|\s?-\s?[0-9])"
+    ),
     re.compile(rf"(?:in the\s|am\s)?(?P<period>{any_of(PERIODS)})"),
 )

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from messenger.domain import when_words as w
-from messenger.domain.hours import WEEKDAYS, OpeningHours, moment, parse_hours
+from messenger.domain.hours import WEEKDAYS, BadHours, OpeningHours, moment, parse_hours
 from messenger.domain.when import FARTHEST, Cause, NotUnderstood, When, read_when
 from messenger.domain.when_examples import EXAMPLES
 
@@ -24,6 +24,7 @@ SPOKEN = st.lists(st.one_of(st.sampled_from(WORDS), st.integers(0, 10**10).map(s
 ANY = st.one_of(
     st.text(), SPOKEN.map(" ".join), SPOKEN.map("".join), st.sampled_from(EXAMPLES).map(lambda sample: sample.text)
 )
+PARTS_OF_HOURS = [*WEEKDAYS, *WEEKS, "9-12", "-", ";", ",", "bis", "closed", "休息", " " * 5_000, "\n" * 5_000]
 NOWS = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.sampled_from([*ZONES]))  # noqa: DTZ001
 HOURS = st.builds(parse_hours, st.sampled_from(WEEKS), st.sampled_from(ZONES))
 
@@ -76,6 +77,18 @@ def test_a_local_time_is_shown_by_its_clock_or_lies_in_a_gap(day: date, minutes:
     shown = [found.astimezone(zone).replace(tzinfo=None) for found in (first, second)]
     assert first <= second
     assert shown == [wanted] * 2 or (first == second and wanted < shown[0] <= wanted + timedelta(hours=1))
+
+
+@given(st.one_of(st.text(), st.lists(st.sampled_from(PARTS_OF_HOURS)).map("".join)))
+def test_any_hours_are_read_or_say_what_is_wrong(text: str) -> None:
+    try:
+        hours = parse_hours(text, ZONES[0])
+    except BadHours as bad:
+        problems: tuple[object, ...] = bad.problems
+    else:
+        problems = ("none",)
+        assert parse_hours(hours.text(), ZONES[0]) == hours
+    assert problems
 
 
 @given(HOURS, NOWS)
