@@ -257,6 +257,7 @@ def test_what_wakes_it_and_what_is_the_reason(text: str, wake_on: set[str], keep
         ("2h ＡＢＣ", "2026-11-26 13:00", "ＡＢＣ"),
         ("三点三个人来", "2026-11-27 03:00", "三个人来"),
         ("fri 9-12 boxes", "2026-11-27 09:00", "9-12 boxes"),
+        ("tomorrow ⒐ boxes", "2026-11-27 09:00", "⒐ boxes"),
         ("明天9点你好", "2026-11-27 09:00", "你好"),
         ("fri 9:00: İstanbul ﬁle", "2026-11-27 09:00", "İstanbul ﬁle"),
     ],
@@ -321,6 +322,8 @@ CLOCKS = [
     # the group's day, not that of the server
     (SHANGHAI, "2026-11-26T17:00+00:00", "明天9点", "2026-11-28T09:00+08:00"),
     (NEW_YORK, "2026-11-27T03:00+00:00", "tomorrow 9", "2026-11-27T09:00-05:00"),
+    # a weekday without a time is never today, not even early in the morning
+    (BERLIN, "2026-11-26T05:00+01:00", "thu", "2026-12-03T09:00+01:00"),
     # year end and leap day
     (BERLIN, "2026-12-31T23:30+01:00", "tomorrow", "2027-01-01T09:00+01:00"),
     (BERLIN, "2026-12-31T23:30+01:00", "1h", "2027-01-01T00:30+01:00"),
