@@ -149,7 +149,7 @@ class _OfStaff(_Converter):
 
     def message(self, type: str, content: Mapping[str, Any], opened: Decrypted) -> Item | None:
         kind = as_text(content.get("msgtype")) if type == "m.room.message" else type
-        if self.is_edit:
+        if self.is_edit or "m.new_content" in content:
             kind, content = self._replacement(kind, content)
         mentions = [user for user in as_list(as_dict(content.get("m.mentions")).get("user_ids")) if is_user_id(user)]
         return StaffSaid(
@@ -168,9 +168,9 @@ class _OfStaff(_Converter):
         )
 
     def _replacement(self, kind: str, content: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-        """An edit that names no message, or puts none in its place, must not look like words to send on."""
+        """An edit that names no message in clear, or puts none in its place, must not look like words to send on."""
         new = new_content(content)
-        if new is None or not self.target():
+        if new is None or not (self.is_edit and self.target()):
             return "m.replace", new or content
         return as_text(new.get("msgtype")), new
 

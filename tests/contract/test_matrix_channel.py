@@ -1,10 +1,7 @@
 """Matrix as a customer channel: the parts of the contract that it shares with every bridge, and how it enters chats."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
-from uuid import UUID
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -15,63 +12,27 @@ from messenger.channels.capabilities import Support
 from messenger.channels.contract import DeletesMessages, EditsMessages, EndsMenus, SendsReactions
 from messenger.channels.errors import Rejected
 from messenger.channels.messages import Content, Handle, OutboundMessage, RemoteId
-from messenger.matrix.chat_channel import MatrixChannel
-from messenger.matrix.crypto.engine import NioEngine
-from messenger.matrix.http import CLIENT, HomeserverClient
-from messenger.matrix.media import MatrixMedia
-from messenger.matrix.room_book import RoomBook
-from messenger.matrix.sender import Encryptor, Sender
-from messenger.matrix.sent_lookup import SentLookup
-from messenger.storage import leases
-from messenger.storage.data_keys import DataKeys
-from messenger.storage.desk_store import SqlDeskStore
-from messenger.storage.desks import desk_key
-from messenger.storage.encryption import Key, new_secret
-from messenger.storage.unit_of_work import SqlUnits
-from messenger.workers.supervise import for_ever
 from tests.support.crowd import Writer
 from tests.support.fake_homeserver import FakeHomeserver
+from tests.support.hands import DeskHands
 from tests.support.timeline import Seen, reactions
 
 FAREWELL = "Please go on in the other chat."
 
 
-class Door:
+class Door(DeskHands):
     """The channel of one desk on a fake homeserver, and a customer."""
 
     def __init__(self, server: FakeHomeserver, database: AsyncEngine) -> None:
-        self.server, self._database = server, database
-        self.keys = DataKeys(database, Key(1, new_secret()))
+        account = server.register("desk")
+        super().__init__(server.url, account.user_id, database)
+        self.server, self.password = server, account.password
         self.customer = Writer(server.world, "anna")
-
-    async def open(self) -> None:
-        account = self.server.register("desk")
-        self.user_id = account.user_id
-        self.http = HomeserverClient(self.server.url)
-        user = {"identifier": {"type": "m.id.user", "user": account.user_id}}
-        login = {"type": "m.login.password", "password": account.password, **user}
-        answer = await self.http.call("POST", f"{CLIENT}/login", login)
-        self.http.token = answer["access_token"]
-        lease = await leases.acquire(self._database, f"desk:{self.user_id}", "test", timedelta(hours=1))
-        assert lease is not None
-        key = await desk_key(self.keys, self.user_id)
-        store = SqlDeskStore(self._database, self.keys, account=self.user_id, key=key, lease=lease)
-        engine = NioEngine(self.http, store, user_id=self.user_id, device_id=answer["device_id"])
-        await engine.start()
-        self.book, self.encryptor = RoomBook(self.http, store), Encryptor(engine)
-        sender = Sender(self.http, self.book, self.encryptor, on_left_out=lambda device: None)
-        lookup = SentLookup(self.http, engine, store)
-        self.channel = MatrixChannel(
-            self.http, sender, MatrixMedia(self.http), lookup, account=self.user_id, organisation="Linden Health"
-        )
 
     async def chat(self) -> str:
         """A chat that the core knows."""
         room = self.customer.start_direct_chat(self.user_id)
-        ready = await self.channel.join(room, self.customer.user_id, farewell=FAREWELL)
-        assert isinstance(ready, ChatReady)
-        async with SqlUnits(self._database, self.keys, namespace=UUID(int=1), desk=self.user_id)() as unit:
-            await unit.chats.open(ready)
+        await self.enter(room, self.customer.user_id, farewell=FAREWELL)
         return room
 
     def message(self, room: str, text: str, *, key: str = "m1") -> OutboundMessage:
@@ -101,7 +62,7 @@ async def door(database: AsyncEngine) -> AsyncIterator[Door]:
     server = FakeHomeserver()
     await server.start()
     door = Door(server, database)
-    await door.open()
+    await door.open(door.password)
     yield door
     await door.http.close()
     await server.stop()
@@ -109,9 +70,8 @@ async def door(database: AsyncEngine) -> AsyncIterator[Door]:
 
 @pytest.fixture
 async def encrypting(door: Door) -> AsyncIterator[None]:
-    task = asyncio.create_task(for_ever("encryptor", door.encryptor.step))
-    yield
-    task.cancel()
+    async with door.encrypting():
+        yield
 
 
 async def test_addresses_are_normalised_once_and_nonsense_is_refused(door: Door) -> None:

@@ -129,8 +129,9 @@ class Person:
         content = {"msgtype": "m.text", "body": text, **_relation(thread, reply_to), **extra}
         return await self.send(room_id, "m.room.message", content)
 
-    async def edit(self, room_id: str, event_id: str, text: str) -> str:
-        new = {"msgtype": "m.text", "body": text}
+    async def edit(self, room_id: str, event_id: str, text: str, **extra: Any) -> str:
+        """`extra` goes into the new content: a file whose caption is edited, mentions."""
+        new = {"msgtype": "m.text", "body": text, **extra}
         relation = {"rel_type": "m.replace", "event_id": event_id}
         content = {**new, "body": "* " + text, "m.new_content": new, "m.relates_to": relation}
         return await self.send(room_id, "m.room.message", content)
@@ -138,6 +139,12 @@ class Person:
     async def react(self, room_id: str, event_id: str, key: str) -> str:
         relation = {"rel_type": "m.annotation", "event_id": event_id, "key": key}
         return await self._put_event(room_id, "m.reaction", {"m.relates_to": relation})
+
+    async def vote(self, room_id: str, poll: str, *answers: str) -> str:
+        """As Element answers a poll."""
+        relation = {"rel_type": "m.reference", "event_id": poll}
+        content = {"m.relates_to": relation, "org.matrix.msc3381.poll.response": {"answers": list(answers)}}
+        return await self.send(room_id, "org.matrix.msc3381.poll.response", content)
 
     async def redact(self, room_id: str, event_id: str) -> str:
         answer = await self._room_call("PUT", room_id, "redact", event_id, uuid.uuid4().hex, body={})
@@ -184,6 +191,10 @@ class Person:
 
     def reactions(self, room_id: str) -> list[Reaction]:
         return reactions(self.events(room_id))
+
+    async def standing_reactions(self, room_id: str) -> list[Reaction]:
+        """As the homeserver has them now."""
+        return reactions(await self.read_back(room_id))
 
     def latest_text(self, room_id: str, event_id: str) -> str:
         """The text of a message after its last edit by the same sender."""

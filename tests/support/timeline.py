@@ -24,6 +24,13 @@ class Seen:
     thread: str | None = None
     replaces: str | None = None
     reply_to: str | None = None
+    is_falling_back: bool = False
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """Of a poll: the answers by their ids."""
+        answers = self.content.get("org.matrix.msc3381.poll.start", {}).get("answers", [])
+        return {answer["id"]: answer["org.matrix.msc1767.text"] for answer in answers}
 
     @property
     def body(self) -> str:
@@ -90,6 +97,7 @@ def seen(device: Device, room_id: str, event: Mapping[str, Any], *, redacted: fr
         thread=relation.get("event_id") if kind == "m.thread" else None,
         replaces=relation.get("event_id") if kind == "m.replace" else None,
         reply_to=relation.get("m.in_reply_to", {}).get("event_id"),
+        is_falling_back=relation.get("is_falling_back", False),
     )
 
 

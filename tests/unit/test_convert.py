@@ -93,6 +93,13 @@ def test_an_edit_that_puts_nothing_in_place_stays_visible_and_is_never_words_to_
     assert isinstance(nothing, Unsupported) and nothing.what == "m.replace"
 
 
+def test_an_edit_that_says_only_inside_what_it_edits_is_no_message_to_send() -> None:
+    hidden = {**TEXT, "body": "* better", "m.new_content": {**TEXT, "body": "better"}, "m.relates_to": REPLACE}
+    for room in (GROUP, CASE):
+        said = item(room, event(), opened(hidden))
+        assert (said.edits, said.type, said.content.text) == (None, "m.replace", "better")
+
+
 @pytest.mark.parametrize("target", [None, 7, "", "old", ["$old"]])
 def test_an_edit_of_no_message_is_no_message_to_send_either(target: object) -> None:
     relation = {"rel_type": "m.replace", "event_id": target}
@@ -255,6 +262,9 @@ INNER: list[dict[str, Any]] = [
     FILE,
     {**TEXT, "m.new_content": TEXT},
 ]
+REFERENCE = {"rel_type": "m.reference", "event_id": "$menu"}
+VOTED = "org.matrix.msc3381.poll.response"
+VOTE = {VOTED: {"answers": ["a"]}, "m.selections": ["a"]}
 # The inner contents stand in clear here, so that they are wounded with the rest.
 ANSWER = {
     "next_batch": "s1",
@@ -268,6 +278,7 @@ ANSWER = {
                         for m, inner in enumerate(INNER)
                     ]
                     + [
+                        {**event(REFERENCE), "event_id": "$vote", "inner": VOTE, "inner_type": VOTED},
                         {**event(RELATIONS[3], type="m.reaction"), "event_id": "$re"},
                         {**event(type="m.room.redaction"), "event_id": "$rd", "redacts": "$x"},
                         {**event(type="m.room.member"), "event_id": "$m", "state_key": "@a:b"},
@@ -298,7 +309,7 @@ def test_ten_thousand_broken_answers_raise_nothing_and_everything_can_be_stored(
             known = RoomState(room_id=room.room_id, use="group" if "group" in room.room_id else "chat")
             state, members = room_state.apply(known, room.state, own=DESK)
             storable(state.algorithm, state.history_visibility, *members, *members.values())
-            for raw in room.timeline[:4] + room.timeline[-4:]:
+            for raw in room.timeline[:4] + room.timeline[-5:]:
                 items += converts(state, raw)
     assert batches > 10_000 and items > 10_000, "too much was thrown away to prove anything"
 
