@@ -13,6 +13,7 @@ __all__ = ["COMMANDS", "Asked", "StaffCommand", "Unknown", "find", "parse"]
 
 _LONGEST_WORD = 100
 _BY_WORD = {word: command for command in COMMANDS for word in (command.name, *command.aliases)}
+_WORDS = [word for word in _BY_WORD if len(word) > 1]
 _REFERENCE = re.compile(rf"K-[{ALPHABET}]{{4,12}}")
 
 
@@ -73,5 +74,6 @@ def _reference(arguments: str) -> tuple[str, str]:
 
 
 def _closest(word: str) -> str:
-    near = [known for known in _BY_WORD if Levenshtein.distance(word, known, score_cutoff=1) <= 1]
+    """A word of one letter is one typo away from every other letter: it is never a guess."""
+    near = [known for known in _WORDS if Levenshtein.distance(word, known, score_cutoff=1) <= 1]
     return _BY_WORD[near[0]].name if near else ""
