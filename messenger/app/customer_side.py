@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from messenger.app.effects import JoinChat, PostNotice, TellCustomer, WarnCustomer
 from messenger.app.items import ChatInvited, ChatReady, Unreadable
 from messenger.app.languages import detect
 from messenger.app.ports import Chat, StoredMessage, Trace
+from messenger.app.sight import answered_message, is_out_of_sight, owner_is_away
 from messenger.app.turn import NotYet, Turn
 from messenger.channels.messages import (
     Assurance,
@@ -18,8 +20,10 @@ from messenger.channels.messages import (
     RemoteId,
     Unsupported,
 )
-from messenger.domain.commands import OpenConversation, ReceiveMessage
+from messenger.domain.commands import OpenConversation, ReceiveDeletion, ReceiveEdit, ReceiveMessage
+from messenger.domain.conversation import Conversation
 from messenger.domain.ids import ConversationId, MessageId, number_for
+from messenger.domain.life import reopens
 from messenger.domain.routing.rules import Arrival, route
 
 CUSTOMER = "customer"
@@ -42,31 +46,31 @@ async def chat_ready(turn: Turn, item: ChatReady) -> None:
         turn.effects.append(TellCustomer(chat=chat.id, text="C1"))
 
 
-async def customer_wrote(turn: Turn, item: InboundMessage, *, is_edited: bool = False) -> None:
+async def customer_wrote(turn: Turn, item: InboundMessage, *, edited_at: datetime | None = None) -> None:
     chat = await _chat_of(turn, item.account, item.hints)
-    message = replace(_stored(turn, item, chat), is_edited=is_edited)
-    if chat.conversation is None:
-        return await _open(turn, item, chat, message)
-    await _receive(turn, chat.conversation, message, _origin(item, message))
+    message = replace(await _stored(turn, item, chat), edited_at=edited_at)
+    current = await turn.unit.conversations.lock(chat.conversation) if chat.conversation else None
+    if current is None or not await _belongs_to(turn, current):
+        return await _open(turn, item, chat, message, previous=current)
+    await _receive(turn, current, message, _origin(item, message))
 
 
 async def customer_edited(turn: Turn, item: MessageEdited) -> None:
-    """Shown as a message of its own that says so: what the team has read already is not changed behind its back. So is
-    the edit of something that was never shown: it could not be read, or is not a message for us."""
+    """The copies in the thread follow. The edit of something that was never shown (it could not be read, or is not a
+    message for us) is a message of its own."""
     trace = await turn.unit.messages.find_trace(item.account, item.target)
     if trace is None or trace.message is None or trace.conversation is None:
-        return await customer_wrote(turn, _edit_as_message(item), is_edited=True)
+        return await customer_wrote(turn, _edit_as_message(item), edited_at=item.at)
     first = await turn.unit.messages.get(trace.message)
-    if trace.kind != "origin" or not await _is_author(turn, item.sender, first):
+    if trace.kind != "origin" or first.is_deleted or not await _is_author(turn, item.sender, first):
         return None
-    id = MessageId(turn.unit.new_id("message", item.account, item.source_id))
     # The edit may come from another device than the message: what is said of the first does not hold for it.
     is_unverified = item.assurance < Assurance.AUTHENTICATED or bool(first.speaker)
-    message = replace(
-        first, id=id, content=item.content, at=item.at, is_edited=True, is_late=False, is_unverified=is_unverified
-    )
-    origin = replace(trace, remote_id=item.source_id, kind="origin", message=id)
-    await _receive(turn, trace.conversation, message, origin)
+    content = replace(item.content, media=first.content.media)
+    changed = replace(first, content=content, edited_at=item.at, is_unverified=is_unverified)
+    conversation = await turn.unit.conversations.lock(trace.conversation)
+    await turn.act(conversation.id, conversation, ReceiveEdit(message=first.id), actor=CUSTOMER)
+    await turn.unit.messages.replace_content(changed)
 
 
 async def customer_deleted(turn: Turn, item: MessageDeleted) -> None:
@@ -74,9 +78,12 @@ async def customer_deleted(turn: Turn, item: MessageDeleted) -> None:
     if trace is None or trace.kind != "origin" or trace.message is None or trace.conversation is None:
         return
     # Others may have the right to delete in the customer's room; that is not the customer's doing.
-    if await _is_author(turn, item.sender, await turn.unit.messages.get(trace.message)):
-        fields = {"at": item.at.isoformat()}
-        turn.effects.append(PostNotice(conversation=trace.conversation, text="S4.deleted", fields=fields))
+    first = await turn.unit.messages.get(trace.message)
+    if first.is_deleted or not await _is_author(turn, item.sender, first):
+        return
+    conversation = await turn.unit.conversations.lock(trace.conversation)
+    await turn.act(conversation.id, conversation, ReceiveDeletion(message=first.id), actor=CUSTOMER)
+    await turn.unit.messages.mark_deleted(first.id, at=item.at)
 
 
 async def customer_sent_something_unknown(turn: Turn, item: Unsupported) -> None:
@@ -104,26 +111,37 @@ async def customer_message_unreadable(turn: Turn, item: Unreadable, chat: Chat) 
         turn.effects.append(WarnCustomer(chat=chat.id, text="C9"))
 
 
-async def _open(turn: Turn, item: InboundMessage, chat: Chat, message: StoredMessage) -> None:
+async def _open(
+    turn: Turn, item: InboundMessage, chat: Chat, message: StoredMessage, *, previous: Conversation | None
+) -> None:
     language = detect(item.content.text) or chat.language
     if language != chat.language:
         await turn.unit.chats.set_language(chat.id, language)
     chosen = route(Arrival(language=language, first_text=item.content.text), await turn.unit.people.groups())
     id = ConversationId(turn.unit.new_id("conversation", item.account, item.source_id))
     command = OpenConversation(
-        number=await _free_number(turn, id),
+        number=await free_number(turn, id),
         contact=chat.contact,
         chat=chat.id,
         language=language,
         group=chosen.group,
         routed_because=chosen.reason,
         message=message.id,
+        previous=previous.id if previous else None,
     )
     first = replace(message, conversation=id)
     await turn.act(id, None, command, actor=CUSTOMER, message=first, trace=_origin(item, first))
 
 
-async def _free_number(turn: Turn, id: ConversationId) -> str:
+async def _belongs_to(turn: Turn, conversation: Conversation) -> bool:
+    """To this one, or has its time to be reopened passed?"""
+    if not conversation.is_resolved or conversation.group is None:
+        return True
+    group = await turn.group(conversation.group)
+    return reopens(conversation, group.reopen, timedelta(days=group.reopen_days), turn.unit.now)
+
+
+async def free_number(turn: Turn, id: ConversationId) -> str:
     attempt = 0
     while await turn.unit.conversations.is_number_taken(number_for(id, attempt)):
         attempt += 1
@@ -146,10 +164,22 @@ async def _is_author(turn: Turn, person: Handle, message: StoredMessage) -> bool
     return person.value == (message.speaker or case.chat.person.value)
 
 
-async def _receive(turn: Turn, id: ConversationId, message: StoredMessage, trace: Trace) -> None:
-    conversation = await turn.unit.conversations.lock(id)
-    command = ReceiveMessage(message=message.id)
-    await turn.act(id, conversation, command, actor=CUSTOMER, message=message, trace=trace)
+async def _receive(turn: Turn, conversation: Conversation, message: StoredMessage, trace: Trace) -> None:
+    command = ReceiveMessage(
+        message=message.id,
+        is_out_of_sight=await is_out_of_sight(turn, conversation),
+        owner_is_available=await _owner_is_available(turn, conversation),
+    )
+    await turn.set_fates(
+        await turn.act(conversation.id, conversation, command, actor=CUSTOMER, message=message, trace=trace)
+    )
+
+
+async def _owner_is_available(turn: Turn, conversation: Conversation) -> bool:
+    """Asked only when it decides who gets a reopened conversation."""
+    if not conversation.is_resolved or conversation.owner is None:
+        return True
+    return not await owner_is_away(turn, conversation)
 
 
 def _as_message(item: Unsupported, sender: Handle) -> InboundMessage:
@@ -178,7 +208,7 @@ def _edit_as_message(item: MessageEdited) -> InboundMessage:
     )
 
 
-def _stored(turn: Turn, item: InboundMessage, chat: Chat) -> StoredMessage:
+async def _stored(turn: Turn, item: InboundMessage, chat: Chat) -> StoredMessage:
     id = MessageId(turn.unit.new_id("message", item.account, item.source_id))
     return StoredMessage(
         id=id,
@@ -191,6 +221,7 @@ def _stored(turn: Turn, item: InboundMessage, chat: Chat) -> StoredMessage:
         is_unverified=item.assurance < Assurance.AUTHENTICATED or item.sender != chat.person,
         speaker="" if item.sender == chat.person else item.sender.value,
         is_late="late" in item.signals,
+        reply_to=await answered_message(turn, item.account, item.reply_to),
     )
 
 

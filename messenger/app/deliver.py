@@ -5,7 +5,7 @@ id."""
 from dataclasses import dataclass, replace
 
 from messenger.app import effects as fx
-from messenger.app import to_customer, to_rooms, to_thread
+from messenger.app import packs, to_customer, to_rooms, to_thread
 from messenger.app.effects import Effect
 from messenger.app.files import Impatient
 from messenger.app.hands import Hands
@@ -27,6 +27,16 @@ class Deliverer:
                 return await to_thread.post_card(self.hands, effect, txn)
             case fx.EditCard():
                 return await to_thread.edit_card(self.hands, effect, txn)
+            case fx.EditFormerCard():
+                return await to_thread.edit_former_card(self.hands, effect, txn)
+            case fx.EditInThread():
+                return await to_thread.edit_in_thread(self.hands, effect, txn)
+            case fx.PostPack():
+                return await packs.post_pack(self.hands, effect, txn)
+            case fx.ShowFiles():
+                return await packs.show_files(self.hands, effect, txn)
+            case fx.ShowTranscript():
+                return await packs.show_transcript(self.hands, effect, txn)
             case fx.RelayToThread():
                 return await to_thread.relay_to_thread(self.hands, effect, txn)
             case fx.PostNotice():
@@ -37,6 +47,10 @@ class Deliverer:
                 return await to_thread.show_fate(self.hands, effect, txn)
             case fx.SendToCustomer():
                 return await to_customer.send_to_customer(self.hands, effect, txn)
+            case fx.EditAtCustomer():
+                return await to_customer.edit_at_customer(self.hands, effect, txn)
+            case fx.DeleteAtCustomer():
+                return await to_customer.delete_at_customer(self.hands, effect, txn)
             case fx.TellCustomer():
                 return await to_customer.tell_customer(self.hands, effect, txn)
             case fx.JoinChat():

@@ -3,11 +3,17 @@ opened only when it is sent, so that the newest state is shown and an erased bod
 
 `lane` is the unit of order: rows of one lane leave one after the other. `is_latest_wins` effects show a state; while
 one is waiting, another adds nothing.
+
+Two kinds stay inside: `SetTimer` and `RouteGroup` become rows of our own queues instead of the outbox.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
 from uuid import UUID
+
+TimerKind = Literal["wake", "silence", "later", "menu"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +46,17 @@ class ToThread(OfConversation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostCard(ToThread):
-    """The conversation's card; the thread hangs below it."""
+    """The card of the conversation's place with this number; the thread hangs below it."""
+
+    place: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditFormerCard(ToThread):
+    """The card of an earlier place says where the conversation goes on. Behind the new card, so that it can link to
+    it."""
+
+    place: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +69,14 @@ class RelayToThread(ToThread):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostNotice(ToThread):
     """A line of the desk in the thread. `text` is a catalogue id; `fields` are filled in, staff ids by their names.
-    With `mention` it is an ordinary message to that person, else a notice that rings nobody."""
+    With `mention` it is an ordinary message to that person, else a notice that rings nobody. `reader` is whose language
+    it speaks (else the group's); `place` an earlier place, where it is said instead."""
 
     text: str
     fields: Mapping[str, str] = field(default_factory=dict)
     mention: UUID | None = None
+    reader: UUID | None = None
+    place: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +84,32 @@ class PostContext(ToThread):
     """Tells the new owner what there is to know."""
 
     agent: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostPack(ToThread):
+    """The resume pack: what happened, the open point, files, the last messages. `cause` names its first line; `by` is
+    the colleague who caused it."""
+
+    cause: str
+    by: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowFiles(ToThread):
+    """The conversation's files once more, for people who have not been there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowTranscript(ToThread):
+    """Everything that was said, as one file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditInThread(ToThread):
+    """The customer changed a message, or took it back: so do all its copies in the thread."""
+
+    message: UUID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,13 +143,44 @@ class ShowFateNow(ShowFate):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SendToCustomer(OfConversation):
+class AtCustomer(OfConversation):
+    """An answer: sent, changed, or taken back at the customer's."""
+
     chat: UUID
     message: UUID
 
     @property
     def lane(self) -> str:
         return f"chat:{self.chat}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendToCustomer(AtCustomer):
+    """`hold_s`: so long it waits, and can be changed or taken back."""
+
+    hold_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditAtCustomer(AtCustomer):
+    """The answer, in its newest words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteAtCustomer(AtCustomer):
+    """All parts of the answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MirrorReactions(OfConversation):
+    """The reactions to a message as they are now, on the other side."""
+
+    is_latest_wins = True
+    message: UUID
+
+    @property
+    def lane(self) -> str:
+        return f"reactions:{self.message}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +208,18 @@ class WarnCustomer(TellCustomer):
     @property
     def merge_key(self) -> str | None:
         return f"{self.lane}:{self.text}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferMenu(Effect):
+    """Asks the customer where the matter belongs."""
+
+    chat: UUID
+    conversation: UUID
+
+    @property
+    def lane(self) -> str:
+        return f"chat:{self.chat}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +292,17 @@ class TellGroup(OfGroup):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EditBoard(OfGroup):
+    """The group's pinned board, as things stand when it is sent."""
+
+    is_latest_wins = True
+
+    @property
+    def lane(self) -> str:
+        return f"board:{self.group}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeatMember(OfGroup):
     agent: UUID
 
@@ -211,3 +310,21 @@ class SeatMember(OfGroup):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnseatMember(OfGroup):
     agent: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetTimer(Effect):
+    """Something shall be looked at, at this moment or later, once; also after a restart. Whether there is still
+    anything to do is decided then: an old timer does nothing. `subject` tells several of one kind apart."""
+
+    conversation: UUID
+    kind: TimerKind
+    at: datetime
+    subject: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteGroup(Effect):
+    """Something in this group has changed that may let somebody get something to do."""
+
+    group: UUID

@@ -5,7 +5,7 @@ Nothing outside is awaited here. A process that dies in between leaves the row a
 from datetime import timedelta
 from typing import assert_never
 
-from messenger.app import customer_side, outcomes, staff_side
+from messenger.app import customer_side, outcomes, staff_changes, staff_side, timers
 from messenger.app.items import (
     ChatInvited,
     ChatReady,
@@ -14,10 +14,12 @@ from messenger.app.items import (
     DeviceLeftOut,
     Item,
     KeyStillMissing,
+    RoutingWanted,
     SendEnded,
     StaffReacted,
     StaffRedacted,
     StaffSaid,
+    TimerDue,
     Unreadable,
 )
 from messenger.app.ports import InboxRow, StorageAway, UnitOfWork, Units
@@ -90,11 +92,15 @@ async def handle(turn: Turn, item: Item) -> None:
         case StaffReacted():
             await staff_side.staff_reacted(turn, item)
         case StaffRedacted():
-            await staff_side.staff_redacted(turn, item)
+            await staff_changes.staff_redacted(turn, item)
         case SendEnded():
             await outcomes.send_ended(turn, item)
         case Unreadable():
             await _unreadable(turn, item)
+        case TimerDue():
+            await timers.timer_due(turn, item)
+        case RoutingWanted():
+            pass
         case DeviceLeftOut():
             await staff_side.device_left_out(turn, item)
         case KeyStillMissing():

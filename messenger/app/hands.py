@@ -56,15 +56,17 @@ class Hands:
         return await self.desk.post(place, said, txn=txn, policy=case.group.device_policy)
 
     async def card_of(self, case: Case) -> Said:
-        preview = ""
-        if case.group.announce_preview and case.owner is None:
+        preview, pause = "", case.conversation.pause
+        note = pause.note if pause else None
+        if note or (case.group.announce_preview and case.owner is None):
             async with self.units.look() as unit:
                 preview = await unit.messages.first_text(case.conversation.id)
-        text = render.card(texts(case.group.language), self.view(case, preview))
+                reason = (await unit.messages.get(note)).content.text if note else ""
+        text = render.card(texts(case.group.language), self.view(case, preview, reason if note else ""))
         return Said(plain=text.plain, html=text.html)
 
-    def view(self, case: Case, preview: str) -> render.CardView:
-        now = case.conversation
+    def view(self, case: Case, preview: str, pause_note: str = "") -> render.CardView:
+        now, pause = case.conversation, case.conversation.pause
         return render.CardView(
             ref=now.number,
             label=case.chat.name,
@@ -80,6 +82,11 @@ class Hands:
             leg="matrix",
             tz=clock_of(case).tz,
             now=clock_of(case).now,
+            paused_until=pause.until if pause else None,
+            wake_on=sorted(pause.wake_on) if pause else (),
+            pause_note=pause_note,
+            resolved_at=now.resolved_at,
+            resolution=now.resolution or "",
         )
 
     def copy(self, case: Case, message: StoredMessage, event: str) -> Trace:

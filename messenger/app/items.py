@@ -8,7 +8,10 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from messenger.app.effects import TimerKind
 from messenger.channels import messages as ch
+
+SentEffect = Literal["SendToCustomer", "RelayToThread", "EditAtCustomer", "DeleteAtCustomer"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +127,23 @@ class KeyStillMissing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TimerDue:
+    """A conversation's timer. `due` is the moment for which it was set."""
+
+    kind: TimerKind
+    conversation: UUID
+    due: datetime
+    subject: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingWanted:
+    """The group's queue shall be looked at."""
+
+    group: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceLeftOut:
     """A device in a room that gets no keys; `code` is what it was told (Matrix spec, `m.room_key.withheld`)."""
 
@@ -140,7 +160,7 @@ class SendEnded:
 
     conversation: UUID
     message: UUID
-    effect: Literal["SendToCustomer", "RelayToThread"]
+    effect: SentEffect
     code: str = ""
 
 
@@ -159,6 +179,8 @@ Item = (
     | ChatRefused
     | Unreadable
     | KeyStillMissing
+    | TimerDue
+    | RoutingWanted
     | DeviceLeftOut
     | SendEnded
 )

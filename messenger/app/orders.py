@@ -1,22 +1,71 @@
 """The staff's commands, carried out. Each is one small function; who may do it is the domain's decision."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 
 from messenger.app.items import StaffSaid
-from messenger.app.ports import Seat
-from messenger.app.staff_messages import actor_of, add_message, claim, mentions_us, refuse
+from messenger.app.persons import find_colleague, find_group, rest_of
+from messenger.app.ports import Seat, StoredMessage, Trace
+from messenger.app.sight import is_out_of_sight
+from messenger.app.staff_messages import Refusal, actor_of, add_message, claim, group_of, mentions_us, stored, tell
 from messenger.app.turn import Turn
-from messenger.domain.commands import ReleaseConversation, WithdrawMessage
+from messenger.app.waits import moment_asked, pause_asked
+from messenger.channels.messages import Content
+from messenger.domain import commands as c
 from messenger.domain.conversation import Conversation
-from messenger.domain.errors import NotHeld, NotOffered, NotThisConversation
+from messenger.domain.errors import CannotAnswer, NotHeld, NotOffered, NotThisConversation, TransferForbidden
+from messenger.domain.ids import MessageId
+from messenger.domain.people import DevicePolicy, SkillGroup
 from messenger.domain.replies import Fate, Said
 from messenger.domain.staff_commands import COMMANDS, Asked
+from messenger.i18n import texts
 
-Order = Callable[[Turn, StaffSaid, Conversation, Seat, Asked], Awaitable[None]]
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A command in a conversation's place, with who gave it."""
+
+    turn: Turn
+    item: StaffSaid
+    conversation: Conversation
+    seat: Seat
+    asked: Asked
+
+    async def do(self, command: c.Command, *, note: str = "") -> None:
+        """`note`: a reason or a comment. It is kept as a note of the conversation: the event log names it and holds no
+        text. Raises DomainError."""
+        await self.turn.change_fate(self.conversation.id, self.conversation, command, actor=actor_of(self.seat))
+        if note:
+            content = replace(self.item.content, text=note, html="")
+            message = replace(self.message(content), fate=Fate.KEPT)
+            await self.turn.unit.messages.add(message, self.origin(message))
+
+    def answer(self, text: str, **fields: str) -> None:
+        tell(self.turn, self.conversation, self.seat, text, **fields)
+
+    def message(self, content: Content) -> StoredMessage:
+        return stored(self.turn, self.item, content, self.conversation, self.seat)
+
+    def note_id(self, text: str) -> MessageId | None:
+        return self.message(self.item.content).id if text else None
+
+    @property
+    def example(self) -> str:
+        return self.asked.command.example_in(texts(self.seat.agent.language).language)
+
+    def origin(self, message: StoredMessage) -> Trace:
+        return Trace(
+            account=self.item.account,
+            room=self.item.room,
+            remote_id=self.item.event,
+            kind="origin",
+            conversation=self.conversation.id,
+            message=message.id,
+        )
+
 
 # These orders carry a message; it gets a message's fate marker instead of the one of a command.
-_MESSAGES = frozenset({"note", "r"})
+_MESSAGES = frozenset({"note", "r", "later"})
 
 
 async def carry_out(turn: Turn, item: StaffSaid, conversation: Conversation, seat: Seat, asked: Asked) -> bool:
@@ -27,58 +76,205 @@ async def carry_out(turn: Turn, item: StaffSaid, conversation: Conversation, sea
     order = _ORDERS.get(asked.command.name)
     if order is None:
         raise NotOffered(action=asked.command.name)
-    await order(turn, item, conversation, seat, asked)
+    await order(Order(turn, item, conversation, seat, asked))
     return asked.command.name in _MESSAGES
 
 
-async def _claim(turn: Turn, item: StaffSaid, conversation: Conversation, seat: Seat, asked: Asked) -> None:
-    await claim(turn, conversation, seat)
+async def _claim(order: Order) -> None:
+    await claim(order.turn, order.conversation, order.seat)
 
 
-async def _release(turn: Turn, item: StaffSaid, conversation: Conversation, seat: Seat, asked: Asked) -> None:
-    command = ReleaseConversation(agent=seat.agent.id, role=seat.role)
-    await turn.act(conversation.id, conversation, command, actor=actor_of(seat))
+async def _release(order: Order) -> None:
+    await order.do(c.ReleaseConversation(agent=order.seat.agent.id, role=order.seat.role), note=order.asked.text)
 
 
-async def _note(turn: Turn, item: StaffSaid, conversation: Conversation, seat: Seat, asked: Asked) -> None:
-    said = Said(type=item.type, text=asked.text, is_note=True)
-    await add_message(turn, item, replace(item.content, text=asked.text, html=""), conversation, seat, said)
+async def _assign(order: Order) -> None:
+    colleague = await find_colleague(order.turn, order.item, order.asked.text)
+    seat = await order.turn.unit.people.seat(group_of(order.conversation), colleague.address)
+    if seat is None:
+        raise Refusal("S10c.not_in_group", person=colleague.name)
+    await _hand_to(order, seat, rest_of(order.asked.text))
 
 
-async def _reply(turn: Turn, item: StaffSaid, conversation: Conversation, seat: Seat, asked: Asked) -> None:
-    mentions = await mentions_us(turn, item)
-    said = Said(type=item.type, text=asked.text, mentions_staff=mentions, is_explicit=True)
-    await add_message(turn, item, replace(item.content, text=asked.text, html=""), conversation, seat, said)
+async def _transfer(order: Order) -> None:
+    """To a colleague in this group the thread stays; to another group, or a colleague there, it moves."""
+    text = order.asked.text
+    if text.startswith("@") or order.item.mentions:
+        colleague = await find_colleague(order.turn, order.item, text)
+        seats = await order.turn.unit.people.seats_of(colleague.address)
+        here = next((seat for group, seat in seats if group.id == order.conversation.group), None)
+        if here is not None:
+            return await _hand_to(order, here, rest_of(text))
+        there = [(group, seat) for group, seat in seats if seat.role.can_answer]
+        if not there:
+            raise CannotAnswer()
+        group, seat = await _first_allowed(order, there)
+        return await _move(order, group.name, rest_of(text), seat)
+    name, comment = find_group(await order.turn.unit.people.groups(), text)
+    if name is None:
+        names = ", ".join(group.name for group in await order.turn.unit.people.groups())
+        raise Refusal("S17.unknown_group", groups=names)
+    await _move(order, name, comment, None)
 
 
-async def _undo(turn: Turn, item: StaffSaid, conversation: Conversation, seat: Seat, asked: Asked) -> None:
-    """Keeps the author's held message inside."""
-    held = await turn.unit.messages.last_held(conversation.id, seat.agent.id)
+async def _first_allowed(order: Order, seats: Sequence[tuple[SkillGroup, Seat]]) -> tuple[SkillGroup, Seat]:
+    mine = await order.turn.group(group_of(order.conversation))
+    allowed = [(group, seat) for group, seat in seats if mine.may_transfer_to(group)]
+    if not allowed:
+        raise TransferForbidden()
+    return allowed[0]
+
+
+async def _hand_to(order: Order, seat: Seat, comment: str) -> None:
+    command = c.AssignConversation(
+        agent=seat.agent.id,
+        agent_role=seat.role,
+        reason="handed",
+        by=order.seat.agent.id,
+        role=order.seat.role,
+        note=order.note_id(comment),
+    )
+    await order.do(command, note=comment)
+
+
+async def _move(order: Order, name: str, comment: str, seat: Seat | None) -> None:
+    """Where nobody can take it, it goes to the group's fallback."""
+    groups = await order.turn.unit.people.groups()
+    mine = await order.turn.group(group_of(order.conversation))
+    wanted = next(group for group in groups if group.name == name)
+    target = wanted
+    if seat is None and wanted.fallback_group and not await order.turn.unit.people.can_somebody_answer(wanted.id):
+        target = next((group for group in groups if group.name == wanted.fallback_group), wanted)
+    if target.id == mine.id:
+        raise Refusal("S17.same_group")
+    command = c.TransferConversation(
+        to_group=target.id,
+        by=order.seat.agent.id,
+        role=order.seat.role,
+        is_allowed=mine.may_transfer_to(wanted),
+        reason="asked" if target is wanted else "fallback",
+        agent=seat.agent.id if seat else None,
+        note=order.note_id(comment),
+    )
+    await order.do(command, note=comment)
+
+
+async def _pause(order: Order) -> None:
+    group = await order.turn.group(group_of(order.conversation))
+    asked = pause_asked(order.asked.text, group, order.turn.unit.now)
+    if isinstance(asked, str):
+        raise Refusal(f"S18.{asked}", example=order.example)
+    command = c.PauseConversation(
+        agent=order.seat.agent.id,
+        role=order.seat.role,
+        wake_on=asked.wake_on,
+        until=asked.until,
+        note=order.note_id(asked.rest),
+    )
+    await order.do(command, note=asked.rest)
+
+
+async def _resume(order: Order) -> None:
+    is_far = await is_out_of_sight(order.turn, order.conversation)
+    await order.do(c.ResumeConversation(agent=order.seat.agent.id, role=order.seat.role, is_out_of_sight=is_far))
+
+
+async def _resolve(order: Order) -> None:
+    text = order.asked.text
+    command = c.ResolveConversation(agent=order.seat.agent.id, role=order.seat.role, note=order.note_id(text))
+    await order.do(command, note=text)
+
+
+async def _reopen(order: Order) -> None:
+    is_far = await is_out_of_sight(order.turn, order.conversation)
+    await order.do(c.ReopenConversation(agent=order.seat.agent.id, role=order.seat.role, is_out_of_sight=is_far))
+
+
+async def _note(order: Order) -> None:
+    said = Said(type=order.item.type, text=order.asked.text, is_note=True)
+    await _add(order, order.asked.text, said)
+
+
+async def _reply(order: Order) -> None:
+    mentions = await mentions_us(order.turn, order.item)
+    said = Said(type=order.item.type, text=order.asked.text, mentions_staff=mentions, is_explicit=True)
+    await _add(order, order.asked.text, said)
+
+
+async def _add(order: Order, text: str, said: Said) -> None:
+    content = replace(order.item.content, text=text, html="")
+    await add_message(order.turn, order.item, content, order.conversation, order.seat, said)
+
+
+async def _later(order: Order) -> None:
+    """Ruled on now, so that what would stop it is said at once."""
+    group = await order.turn.group(group_of(order.conversation))
+    asked = moment_asked(order.asked.text, group, order.turn.unit.now)
+    if isinstance(asked, str):
+        raise Refusal(f"later.{asked}", example=order.example)
+    assert asked.until is not None
+    content = replace(order.item.content, text=asked.rest, html="")
+    message = order.message(content)
+    said = Said(
+        type=order.item.type,
+        text=asked.rest,
+        mentions_staff=await mentions_us(order.turn, order.item),
+        is_explicit=True,
+        is_from_trusted_device=order.item.owner_signed or group.device_policy is DevicePolicy.ANY,
+    )
+    command = c.ScheduleReply(
+        message=message.id,
+        author=order.seat.agent.id,
+        role=order.seat.role,
+        said=said,
+        mode=group.reply_mode,
+        at=asked.until,
+        four_eyes=group.four_eyes,
+        is_customer_room_safe=await order.turn.unit.chats.is_safe(order.conversation.chat),
+    )
+    await order.turn.act(
+        order.conversation.id,
+        order.conversation,
+        command,
+        actor=actor_of(order.seat),
+        message=message,
+        trace=order.origin(message),
+    )
+
+
+async def _undo(order: Order) -> None:
+    """Keeps the author's held message inside, or an answer that was to leave later."""
+    held = await order.turn.unit.messages.last_waiting(order.conversation.id, order.seat.agent.id)
     if held is None:
         raise NotHeld()
-    command = WithdrawMessage(message=held.id, author=seat.agent.id, is_held=held.fate is Fate.HELD)
-    await turn.change_fate(conversation.id, conversation, command, actor=actor_of(seat))
+    await order.do(c.WithdrawMessage(message=held.id, author=order.seat.agent.id, is_held=held.fate is Fate.HELD))
 
 
-async def _who(turn: Turn, item: StaffSaid, conversation: Conversation, seat: Seat, asked: Asked) -> None:
-    refuse(
-        turn,
-        conversation,
+async def _who(order: Order) -> None:
+    conversation = order.conversation
+    order.answer(
         "who.owner" if conversation.owner else "who.nobody",
         owner=str(conversation.owner or ""),
         at=conversation.claimed_at.isoformat() if conversation.claimed_at else "",
     )
 
 
-async def _help(turn: Turn, item: StaffSaid, conversation: Conversation, seat: Seat, asked: Asked) -> None:
-    refuse(turn, conversation, "S33", topic=asked.text[:40], role=seat.role, language=seat.agent.language)
+async def _help(order: Order) -> None:
+    order.answer("S33", topic=order.asked.text[:40], role=order.seat.role.value, language=order.seat.agent.language)
 
 
-_ORDERS: dict[str, Order] = {
+_ORDERS: dict[str, Callable[[Order], Awaitable[None]]] = {
     "claim": _claim,
     "release": _release,
+    "assign": _assign,
+    "transfer": _transfer,
+    "pause": _pause,
+    "resume": _resume,
+    "resolve": _resolve,
+    "reopen": _reopen,
     "note": _note,
     "r": _reply,
+    "later": _later,
     "undo": _undo,
     "who": _who,
     "help": _help,

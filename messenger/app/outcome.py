@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from messenger.app import effects as fx
-from messenger.app.items import SendEnded
-from messenger.app.ports import NewItem, Trace
+from messenger.app.items import SendEnded, SentEffect
+from messenger.app.ports import NewItem, PlaceRow, Trace
 from messenger.domain.ids import ConversationId, GroupId
 
 
@@ -17,7 +16,7 @@ class Outcome:
     traces: Sequence[Trace] = ()
     gone: Sequence[Trace] = ()
     items: Sequence[NewItem] = ()
-    card: tuple[ConversationId, str, str] | None = None
+    card: tuple[ConversationId, PlaceRow] | None = None
     edited_card: ConversationId | None = None
     group_room: tuple[GroupId, str] | None = None
 
@@ -25,10 +24,19 @@ class Outcome:
 NOTHING = Outcome()
 
 
-def ended(effect: fx.SendToCustomer | fx.RelayToThread, txn: str, code: str) -> NewItem:
+def ended(effect: fx.AtCustomer | fx.RelayToThread, txn: str, code: str) -> NewItem:
     """The result of a send; it comes back through the inbox."""
-    kind: Literal["SendToCustomer", "RelayToThread"] = (
-        "SendToCustomer" if isinstance(effect, fx.SendToCustomer) else "RelayToThread"
-    )
-    item = SendEnded(conversation=effect.conversation, message=effect.message, effect=kind, code=code)
+    item = SendEnded(conversation=effect.conversation, message=effect.message, effect=_name(effect), code=code)
     return NewItem(source="outbox", source_id=txn, lane=f"ended:{effect.message}", item=item)
+
+
+def _name(effect: fx.AtCustomer | fx.RelayToThread) -> SentEffect:
+    match effect:
+        case fx.RelayToThread():
+            return "RelayToThread"
+        case fx.EditAtCustomer():
+            return "EditAtCustomer"
+        case fx.DeleteAtCustomer():
+            return "DeleteAtCustomer"
+        case _:
+            return "SendToCustomer"

@@ -14,9 +14,13 @@ DESK = "desk"
 async def send_ended(turn: Turn, item: SendEnded) -> None:
     conversation = await turn.unit.conversations.lock(ConversationId(item.conversation))
     message = await turn.unit.messages.get(MessageId(item.message))
-    if item.effect == "SendToCustomer":
-        return await _answer_ended(turn, conversation, message, item.code)
-    _customers_file_was_refused(turn, conversation, message, item.code)
+    match item.effect:
+        case "SendToCustomer":
+            await _answer_ended(turn, conversation, message, item.code)
+        case "EditAtCustomer" | "DeleteAtCustomer":
+            _change_ended(turn, conversation, message, item.code)
+        case "RelayToThread":
+            _customers_file_was_refused(turn, conversation, message, item.code)
 
 
 async def _answer_ended(turn: Turn, conversation: Conversation, message: StoredMessage, code: str) -> None:
@@ -24,6 +28,12 @@ async def _answer_ended(turn: Turn, conversation: Conversation, message: StoredM
     await turn.change_fate(conversation.id, conversation, command, actor=DESK)
     if code:
         turn.effects.append(PostNotice(conversation=conversation.id, text=f"S13.{code}", mention=message.author))
+
+
+def _change_ended(turn: Turn, conversation: Conversation, message: StoredMessage, code: str) -> None:
+    """Where the channel could not follow, the customer keeps the first version, and its author must know."""
+    if code:
+        turn.effects.append(PostNotice(conversation=conversation.id, text="S14.refused", mention=message.author))
 
 
 def _customers_file_was_refused(turn: Turn, conversation: Conversation, message: StoredMessage, code: str) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Literal, Protocol, runtime_checkable
 from uuid import UUID
 
-from messenger.app.effects import Effect
+from messenger.app.effects import Effect, SetTimer
 from messenger.app.items import ChatReady, ChatRefused, Item, Unreadable
 from messenger.channels.contract import Bridge
 from messenger.channels.errors import Temporary
@@ -61,6 +61,7 @@ class StoredBody:
 
     content: Content
     speaker: str = ""
+    reply_to: MessageId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,28 +79,46 @@ class StoredMessage:
     speaker: str = ""
     is_unverified: bool = False
     is_late: bool = False
-    is_edited: bool = False
+    edited_at: datetime | None = None
+    is_deleted: bool = False
+    reply_to: MessageId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
     """One id by which a side names something of ours. `kind`: `origin` (where a message was written), `copy` (where we
-    relayed it), `card`, `claim` (a reaction that claimed), `fate` (a marker), `notice`."""
+    relayed it), `card` (its `part` is the number of the place), `claim` (a reaction that claimed), `fate` (a marker),
+    `notice`, `mirror` (a reaction that stands for somebody's on the other side)."""
 
     account: str
     room: str
     remote_id: str
-    kind: Literal["origin", "copy", "card", "claim", "fate", "notice"]
+    kind: Literal["origin", "copy", "card", "claim", "fate", "notice", "mirror"]
     conversation: ConversationId | None = None
     message: MessageId | None = None
+    part: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceRow:
+    """One place that a conversation has, or had: its number, whose room it is in, and its card. In a room of its own
+    (`is_room`) the conversation is the main timeline, else the card's thread."""
+
+    number: int
+    group: GroupId
+    room: str
+    card: str
+    is_room: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A conversation with what surrounds it, for rendering."""
+    """A conversation with what surrounds it, for rendering. `room` and `card` are its place; None while that is being
+    made."""
 
     conversation: Conversation
     group: SkillGroup
+    group_room: str | None
     room: str | None
     card: str | None
     chat: Chat
@@ -149,6 +168,18 @@ class OutboxPort(Protocol):
         """`source` names what caused them; transaction ids are a function of it, the lane and the position."""
         ...
 
+    async def keep_back(self, message: MessageId) -> bool:
+        """True if the answer has not left: until this unit ends nobody takes it."""
+        ...
+
+    async def cancel(self, message: MessageId) -> None:
+        """An answer that was kept back never leaves."""
+        ...
+
+
+class TimerPort(Protocol):
+    async def set(self, timers: Sequence[SetTimer]) -> None: ...
+
 
 class ConversationPort(Protocol):
     async def lock(self, id: ConversationId) -> Conversation: ...
@@ -163,6 +194,24 @@ class ConversationPort(Protocol):
         """A message with its conversation: what a relay needs, in one answer."""
         ...
 
+    async def places(self, id: ConversationId) -> Sequence[PlaceRow]:
+        """All it has had, oldest first."""
+        ...
+
+    async def place_of_room(self, room: str) -> tuple[ConversationId, PlaceRow] | None:
+        """Whose own room this is."""
+        ...
+
+    async def is_out_of_sight(self, id: ConversationId, *, cards: int) -> bool:
+        """Do more than so many newer cards lie below its card?"""
+        ...
+
+    async def last_activity(self, id: ConversationId) -> datetime | None:
+        """The time of its last message."""
+        ...
+
+    async def of_number(self, number: str) -> ConversationId | None: ...
+
     async def is_number_taken(self, number: str) -> bool: ...
 
     async def history(self, id: ConversationId) -> Sequence[Recorded]: ...
@@ -173,17 +222,37 @@ class MessagePort(Protocol):
 
     async def get(self, id: MessageId) -> StoredMessage: ...
 
+    async def latest(self, conversation: ConversationId, most: int) -> Sequence[StoredMessage]:
+        """The newest ones that staff can see already, oldest of them first; deleted ones are left out."""
+        ...
+
+    async def with_files(self, conversation: ConversationId) -> Sequence[StoredMessage]:
+        """Those that carry a file, oldest first; deleted ones are left out."""
+        ...
+
     async def first_text(self, conversation: ConversationId) -> str: ...
 
-    async def last_held(self, conversation: ConversationId, author: AgentId) -> StoredMessage | None: ...
+    async def last_waiting(self, conversation: ConversationId, author: AgentId) -> StoredMessage | None:
+        """The author's newest message that is held, or shall leave at a time."""
+        ...
 
     async def add_trace(self, trace: Trace) -> None: ...
 
     async def set_fate(self, id: MessageId, fate: Fate) -> None: ...
 
+    async def replace_content(self, message: StoredMessage) -> None:
+        """Its new words, and when they came."""
+        ...
+
+    async def mark_deleted(self, id: MessageId, *, at: datetime) -> None: ...
+
     async def find_trace(self, account: str, remote_id: str) -> Trace | None: ...
 
     async def traces_of(self, message: MessageId) -> Sequence[Trace]: ...
+
+    async def copies_of(self, message: MessageId) -> Sequence[Trace]:
+        """Where it was relayed to, in the order of its parts."""
+        ...
 
     async def is_told(self, conversation: ConversationId, agent: AgentId, text: str) -> bool:
         """Remembers that this person was told this once; True if it was so before."""
@@ -205,6 +274,20 @@ class PeoplePort(Protocol):
 
     async def is_staff(self, addresses: Sequence[str]) -> bool: ...
 
+    async def colleague(self, name: str) -> Agent | None:
+        """By address, by its local part (with or without `@`), by full or first name; None for nobody, or several."""
+        ...
+
+    async def seats_of(self, address: str) -> Sequence[tuple[SkillGroup, Seat]]:
+        """Everywhere this person has a seat, by the group's name."""
+        ...
+
+    async def can_somebody_answer(self, group: GroupId) -> bool:
+        """Is anybody there, and available, who may answer customers?"""
+        ...
+
+    async def is_available(self, agent: AgentId) -> bool: ...
+
 
 class ChatPort(Protocol):
     async def find(self, account: str, remote: str) -> Chat | None: ...
@@ -216,6 +299,10 @@ class ChatPort(Protocol):
         ...
 
     async def set_language(self, chat: ChatId, language: str) -> None: ...
+
+    async def is_safe(self, chat: ChatId) -> bool:
+        """False if something has happened to the chat's encryption since it began: nothing may leave there."""
+        ...
 
 
 class StorageAway(Exception):
@@ -230,6 +317,8 @@ class UnitOfWork(Protocol):
     def inbox(self) -> InboxPort: ...
     @property
     def outbox(self) -> OutboxPort: ...
+    @property
+    def timers(self) -> TimerPort: ...
     @property
     def conversations(self) -> ConversationPort: ...
     @property

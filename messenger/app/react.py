@@ -1,70 +1,53 @@
 """Pure: what an event of a conversation makes happen outside."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import assert_never
 
-from messenger.app.effects import (
-    EditCard,
-    Effect,
-    PostCard,
-    PostContext,
-    PostNotice,
-    RelayToThread,
-    SendToCustomer,
-    ShowFate,
-    ShowFateNow,
-    TellCustomer,
-)
+from messenger.app import effects as fx
+from messenger.app.effects import Effect
 from messenger.domain import events as e
 from messenger.domain.conversation import Conversation
+from messenger.domain.ids import AgentId
+from messenger.domain.life import silence_ends
+from messenger.domain.people import SkillGroup
 from messenger.domain.replies import Fate
+
+MENU_PATIENCE = timedelta(minutes=10)
 
 
 def react(
-    event: e.Event, before: Conversation | None, after: Conversation, *, tell: frozenset[str]
+    event: e.Event, before: Conversation | None, after: Conversation, group: SkillGroup | None
 ) -> Sequence[Effect]:
-    """The effects of one event, in the order in which they shall leave. `tell` names what this group tells its
-    customers."""
-    here = after.id
+    """The effects of one event, in the order in which they shall leave. `group` is where the conversation is now."""
+    if before is None:
+        return []
     match event:
         case e.ConversationOpened():
             return []
-        case e.ConversationQueued():
-            return [PostCard(conversation=here)]
-        case e.MessageReceived():
-            return [RelayToThread(conversation=here, message=event.message), *_turn_changed(before, after)]
-        case e.ConversationClaimed():
-            told = (
-                [TellCustomer(chat=after.chat, conversation=here, text="C4", agent=event.agent)]
-                if "claim" in tell
-                else []
-            )
-            return [EditCard(conversation=here), PostContext(conversation=here, agent=event.agent), *told]
-        case e.ConversationReleased():
-            return [EditCard(conversation=here)]
-        case e.ReplyAccepted():
-            return [
-                SendToCustomer(conversation=here, chat=after.chat, message=event.message),
-                ShowFate(conversation=here, message=event.message),
-                *_turn_changed(before, after),
-            ]
-        case e.ReplyHeld():
-            return [
-                ShowFateNow(conversation=here, message=event.message),
-                PostNotice(conversation=here, text=f"S8.{event.reason}", mention=event.author),
-            ]
-        case e.NoteKept() | e.MessageDelivered() | e.MessageFailed():
-            return [ShowFateNow(conversation=here, message=event.message)]
+        case e.MenuOffered() | e.ConversationQueued() | e.ConversationTransferred() | e.CardRenewed() | e.MovedToRoom():
+            return _placed(event, before, after, group)
+        case e.ConversationClaimed() | e.ConversationReleased() | e.ConversationAssigned():
+            return _owned(event, before, after, group)
+        case (
+            e.ConversationPaused()
+            | e.ConversationResumed()
+            | e.WakeSuppressed()
+            | e.ConversationResolved()
+            | e.ConversationReopened()
+            | e.SilenceWarned()
+        ):
+            return _living(event, before, after, group)
         case _:
-            assert_never(event)
+            return _said(event, before, after, group)
 
 
 def fate_after(event: e.Event) -> Fate | None:
     """The fate that an event gives to its message."""
     match event:
-        case e.ReplyAccepted():
+        case e.ReplyAccepted() | e.ReplyScheduled():
             return Fate.QUEUED
-        case e.NoteKept():
+        case e.NoteKept() | e.ReplyCancelled() | e.ScheduleCancelled():
             return Fate.KEPT
         case e.ReplyHeld():
             return Fate.HELD
@@ -76,8 +59,256 @@ def fate_after(event: e.Event) -> Fate | None:
             return None
 
 
-def _turn_changed(before: Conversation | None, after: Conversation) -> Sequence[Effect]:
-    """The card says whose turn it is: it is edited when that changes, not with every message."""
-    if before is None or (before.waiting_since is None) == (after.waiting_since is None):
+def silence_timer(conversation: Conversation, group: SkillGroup) -> Sequence[fx.SetTimer]:
+    """When the customer's silence shall be looked at next."""
+    after, warn_before = timedelta(days=group.auto_resolve_days), timedelta(days=group.auto_resolve_warn_days)
+    at = next((moment for moment in silence_ends(conversation, after, warn_before) if moment is not None), None)
+    return [fx.SetTimer(conversation=conversation.id, kind="silence", at=at)] if at else []
+
+
+def _placed(
+    event: e.MenuOffered | e.ConversationQueued | e.ConversationTransferred | e.CardRenewed | e.MovedToRoom,
+    before: Conversation,
+    after: Conversation,
+    group: SkillGroup | None,
+) -> Sequence[Effect]:
+    here = after.id
+    moved = [
+        fx.PostCard(conversation=here, place=after.place),
+        fx.EditFormerCard(conversation=here, place=before.place),
+    ]
+    match event:
+        case e.MenuOffered():
+            at = after.opened_at + MENU_PATIENCE
+            return [
+                fx.OfferMenu(chat=after.chat, conversation=here),
+                fx.SetTimer(conversation=here, kind="menu", at=at),
+            ]
+        case e.ConversationQueued():
+            relayed = [fx.RelayToThread(conversation=here, message=message) for message in before.unrouted]
+            card = fx.PostCard(conversation=here, place=after.place)
+            return [card, *relayed, *_queue_changed(before, after)]
+        case e.ConversationTransferred():
+            told = {"by": str(event.by), "note": str(event.note or "")}
+            return [
+                moved[0],
+                fx.PostPack(conversation=here, cause="transfer", by=event.by),
+                fx.ShowFiles(conversation=here),
+                fx.ShowTranscript(conversation=here),
+                moved[1],
+                fx.PostNotice(conversation=here, text="S17", fields=told, place=before.place),
+                *_tell(after, group, "transfer", "C4b"),
+                *_queue_changed(before, after),
+            ]
+        case e.CardRenewed() | e.MovedToRoom():
+            return moved
+        case _:
+            assert_never(event)
+
+
+def _owned(
+    event: e.ConversationClaimed | e.ConversationReleased | e.ConversationAssigned,
+    before: Conversation,
+    after: Conversation,
+    group: SkillGroup | None,
+) -> Sequence[Effect]:
+    here = after.id
+    card, changed = fx.EditCard(conversation=here), _queue_changed(before, after)
+    match event:
+        case e.ConversationClaimed():
+            return [card, _briefing(before, after, event.agent), *_tell_owner(after, group, "claim"), *changed]
+        case e.ConversationReleased():
+            return [card, *changed]
+        case e.ConversationAssigned():
+            kind = "claim" if event.by is None else "transfer"
+            return [card, _briefing(before, after, event.agent), *_tell_owner(after, group, kind), *changed]
+        case _:
+            assert_never(event)
+
+
+def _living(
+    event: (
+        e.ConversationPaused
+        | e.ConversationResumed
+        | e.WakeSuppressed
+        | e.ConversationResolved
+        | e.ConversationReopened
+        | e.SilenceWarned
+    ),
+    before: Conversation,
+    after: Conversation,
+    group: SkillGroup | None,
+) -> Sequence[Effect]:
+    here = after.id
+    card, changed = fx.EditCard(conversation=here), _queue_changed(before, after)
+    match event:
+        case e.ConversationPaused():
+            timer = [fx.SetTimer(conversation=here, kind="wake", at=event.until)] if event.until else []
+            told = {
+                "by": str(event.by),
+                "until": event.until.isoformat() if event.until else "",
+                "wakes": " ".join(event.wake_on),
+                "note": str(event.note or ""),
+            }
+            notice = fx.PostNotice(conversation=here, text="S18", fields=told)
+            return [card, notice, *_tell(after, group, "pause", "C5"), *timer, *changed]
+        case e.ConversationResumed():
+            pack = [] if _goes_on_alone(event, before) else [_pack(after, event.cause, event.by)]
+            return [card, *pack, *_tell(after, group, "resume", "C6"), *changed]
+        case e.WakeSuppressed():
+            assert after.pause is not None
+            until = after.pause.until.isoformat() if after.pause.until else ""
+            return [fx.PostNotice(conversation=here, text="S18b", fields={"until": until})]
+        case e.ConversationResolved():
+            return [card, _resolved_notice(event, before), *changed]
+        case e.ConversationReopened():
+            pack = [] if event.cause == "reply" else [_pack(after, f"reopen_{event.cause}", event.owner)]
+            return [card, *pack, *changed]
+        case e.SilenceWarned():
+            fields = _silence_fields(after, group)
+            return [
+                fx.TellCustomer(chat=after.chat, conversation=here, text="C15", fields=fields),
+                fx.PostNotice(conversation=here, text="S22.warned", fields=fields),
+                *(silence_timer(after, group) if group else []),
+            ]
+        case _:
+            assert_never(event)
+
+
+def _said(event: e.Event, before: Conversation, after: Conversation, group: SkillGroup | None) -> Sequence[Effect]:
+    here = after.id
+    match event:
+        case e.MessageReceived():
+            if after.group is None:
+                return []  # shown when it has a place
+            return [fx.RelayToThread(conversation=here, message=event.message), *_turn_changed(before, after)]
+        case e.MessageEdited() | e.MessageDeleted():
+            return [fx.EditInThread(conversation=here, message=event.message)]
+        case e.ReplyAccepted():
+            return _accepted(event, before, after, group)
+        case e.ReplyScheduled() | e.ScheduleCancelled():
+            return _scheduled(event, after)
+        case e.ReplyEdited():
+            follows = fx.EditAtCustomer(conversation=here, chat=after.chat, message=event.message)
+            return [follows] if event.is_sent else []  # else it leaves in its new words
+        case e.ReplyRecalled():
+            gone = fx.DeleteAtCustomer(conversation=here, chat=after.chat, message=event.message)
+            return [gone, fx.ShowFateNow(conversation=here, message=event.message)]
+        case e.ChangeKeptBack():
+            return [fx.PostNotice(conversation=here, text=f"S14.{event.reason}", mention=event.author)]
+        case _:
+            return _fate_changed(event, before, after)
+
+
+def _fate_changed(event: e.Event, before: Conversation, after: Conversation) -> Sequence[Effect]:
+    here = after.id
+    match event:
+        case e.ReplyHeld():
+            return [
+                fx.ShowFateNow(conversation=here, message=event.message),
+                fx.PostNotice(conversation=here, text=f"S8.{event.reason}", mention=event.author),
+            ]
+        case e.ReplyCancelled():
+            fate = fx.ShowFateNow(conversation=here, message=event.message)
+            return [fate, fx.PostNotice(conversation=here, text="S15"), *_turn_changed(before, after)]
+        case e.NoteKept() | e.MessageDelivered() | e.MessageFailed():
+            return [fx.ShowFateNow(conversation=here, message=event.message), *_turn_changed(before, after)]
+        case _:
+            raise TypeError(f"nothing follows from {type(event).__name__}")
+
+
+def _scheduled(event: e.ReplyScheduled | e.ScheduleCancelled, after: Conversation) -> Sequence[Effect]:
+    here, fate = after.id, fx.ShowFateNow(conversation=after.id, message=event.message)
+    if isinstance(event, e.ReplyScheduled):
+        said = fx.PostNotice(conversation=here, text="later.set", fields={"at": event.at.isoformat()})
+        return [fate, said, fx.SetTimer(conversation=here, kind="later", at=event.at, subject=event.message)]
+    return [fate, fx.PostNotice(conversation=here, text=f"later.cancelled.{event.reason}", mention=_if_news(event))]
+
+
+def _accepted(
+    event: e.ReplyAccepted, before: Conversation, after: Conversation, group: SkillGroup | None
+) -> Sequence[Effect]:
+    hold = float(group.hold_seconds) if group else 0.0
+    # With a hold window the marker says at once that the answer waits; else it waits for a better one.
+    shown = fx.ShowFateNow if hold else fx.ShowFate
+    approved = (
+        [fx.PostNotice(conversation=after.id, text="S9.sent", fields=_approval(event))]
+        if event.approved_by not in (None, event.author)
+        else []
+    )
+    return [
+        fx.SendToCustomer(conversation=after.id, chat=after.chat, message=event.message, hold_s=hold),
+        shown(conversation=after.id, message=event.message),
+        *approved,
+        *_turn_changed(before, after),
+        *(silence_timer(after, group) if group else []),
+    ]
+
+
+def _approval(event: e.ReplyAccepted) -> dict[str, str]:
+    return {"by": str(event.approved_by), "owner": str(event.author)}
+
+
+def _if_news(event: e.ScheduleCancelled) -> AgentId | None:
+    """Who cancelled it knows."""
+    return None if event.reason == "withdrawn" else event.author
+
+
+def _goes_on_alone(event: e.ConversationResumed, before: Conversation) -> bool:
+    """Who answers into a pause knows what it is about; who takes it over gets the pack with the claim."""
+    return event.cause == "reply" or (event.cause == "agent" and event.by != before.owner)
+
+
+def _briefing(before: Conversation, after: Conversation, agent: AgentId) -> Effect:
+    """The first owner reads what there is; a later one what has happened."""
+    if before.claimed_at is None:
+        return fx.PostContext(conversation=after.id, agent=agent)
+    return fx.PostPack(conversation=after.id, cause="claim", by=agent)
+
+
+def _pack(after: Conversation, cause: str, by: AgentId | None) -> Effect:
+    return fx.PostPack(conversation=after.id, cause=cause, by=by)
+
+
+def _tell(after: Conversation, group: SkillGroup | None, what: str, text: str) -> Sequence[Effect]:
+    if group is None or what not in group.tell_customer:
         return []
-    return [EditCard(conversation=after.id)]
+    return [fx.TellCustomer(chat=after.chat, conversation=after.id, text=text)]
+
+
+def _tell_owner(after: Conversation, group: SkillGroup | None, what: str) -> Sequence[Effect]:
+    if group is None or what not in group.tell_customer:
+        return []
+    return [fx.TellCustomer(chat=after.chat, conversation=after.id, text="C4", agent=after.owner)]
+
+
+def _resolved_notice(event: e.ConversationResolved, before: Conversation) -> Effect:
+    if event.by is None:
+        since = before.answered_at.isoformat() if before.answered_at else ""
+        return fx.PostNotice(conversation=before.id, text="S22.silence", fields={"since": since})
+    told = {"by": str(event.by), "resolution": event.reason, "note": str(event.note or "")}
+    return fx.PostNotice(conversation=before.id, text="S22", fields=told)
+
+
+def _silence_fields(after: Conversation, group: SkillGroup | None) -> dict[str, str]:
+    days = timedelta(days=group.auto_resolve_days if group else 0)
+    warn = timedelta(days=group.auto_resolve_warn_days if group else 0)
+    _, close_at = silence_ends(after, days, warn)
+    return {
+        "since": after.answered_at.isoformat() if after.answered_at else "",
+        "until": close_at.isoformat() if close_at else "",
+    }
+
+
+def _turn_changed(before: Conversation, after: Conversation) -> Sequence[Effect]:
+    """The card says whose turn it is: it is edited when that changes, not with every message. The load of the owner
+    changes with it."""
+    if (before.waiting_since is None) == (after.waiting_since is None):
+        return []
+    return [fx.EditCard(conversation=after.id), *_queue_changed(before, after)]
+
+
+def _queue_changed(before: Conversation, after: Conversation) -> Sequence[Effect]:
+    """Somebody may have room for another conversation now, or one more waits. (Boards look for themselves.)"""
+    groups = dict.fromkeys(group for group in (before.group, after.group) if group is not None)
+    return [fx.RouteGroup(group=group) for group in groups]

@@ -7,6 +7,7 @@ from messenger.app.effects import Effect
 from messenger.app.hands import Hands
 from messenger.app.outcome import Outcome, ended
 from messenger.app.ports import Case, Trace
+from messenger.app.to_thread import card_posted
 from messenger.channels.contract import Reconciles
 from messenger.channels.messages import Content, OutboundMessage
 from messenger.domain.ids import ChatId, ConversationId, MessageId
@@ -15,12 +16,22 @@ from messenger.domain.ids import ChatId, ConversationId, MessageId
 async def already_sent(hands: Hands, effect: Effect, txn: str) -> Outcome | None:
     """What the earlier send left behind; None: surely not sent, or harmless to repeat (markers, edits, invitations)."""
     match effect:
-        case fx.PostCard() | fx.RelayToThread() | fx.PostNotice() | fx.PostContext():
+        case fx.PostCard():
+            return await _card(hands, effect, txn)
+        case fx.RelayToThread() | fx.PostNotice() | fx.PostContext() | fx.PostPack():
             return await _in_thread(hands, effect, txn)
         case fx.SendToCustomer() | fx.TellCustomer():
             return await _to_customer(hands, effect, txn)
         case _:
             return None
+
+
+async def _card(hands: Hands, effect: fx.PostCard, txn: str) -> Outcome | None:
+    case = await hands.case(effect.conversation)
+    event = await hands.desk.find(case.group_room, txn) if case.group_room else None
+    if event is None or case.group_room is None:
+        return None
+    return card_posted(hands, case, effect, case.group_room, event)
 
 
 async def _in_thread(hands: Hands, effect: fx.ToThread, txn: str) -> Outcome | None:
@@ -29,9 +40,6 @@ async def _in_thread(hands: Hands, effect: fx.ToThread, txn: str) -> Outcome | N
     event = await hands.desk.find(case.room, txn) if case.room else None
     if event is None or case.room is None:
         return None
-    if isinstance(effect, fx.PostCard):
-        trace = _trace(hands, case, case.room, event, effect)
-        return Outcome(traces=[trace], card=(case.conversation.id, case.room, event))
     is_relay = isinstance(effect, fx.RelayToThread)
     return Outcome(traces=[_trace(hands, case, case.room, event, effect)] if is_relay else [])
 
@@ -42,7 +50,7 @@ def _trace(hands: Hands, case: Case, room: str, event: str, effect: fx.ToThread)
         account=hands.desk.account,
         room=room,
         remote_id=event,
-        kind="copy" if message else "card",
+        kind="copy",
         conversation=case.conversation.id,
         message=message,
     )

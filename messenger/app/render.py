@@ -18,7 +18,7 @@ from messenger.domain.attachment import MAX_BYTES
 from messenger.domain.text import clean_filename, clean_message, clean_name, to_html
 from messenger.i18n import LANGUAGES, Field, Texts
 
-CardState = Literal["new", "released", "open", "waiting"]
+CardState = Literal["new", "released", "open", "waiting", "paused", "resolved"]
 Leg = Literal["matrix", "web", "web_sealed", "provider", "readable"]
 FileKind = Literal["image", "document", "audio", "video"]
 Trust = Literal["encryption_off", "unsigned_device", "identity_changed", "unexpected_member"]
@@ -72,6 +72,49 @@ class CardView:
     tz: tzinfo
     now: datetime
     is_released: bool = False
+    paused_until: datetime | None = None
+    wake_on: Sequence[str] = ()
+    pause_note: str = ""
+    resolved_at: datetime | None = None
+    resolution: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happened; `kind` names its text (`step.<kind>`)."""
+
+    kind: str
+    at: datetime
+    who: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastLine:
+    """One message of the past: of the customer, an answer, or a note."""
+
+    at: str
+    who: str
+    text: str
+    side: Literal["customer", "answer", "note"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackView:
+    """What a resume pack shows. `rested` in seconds; `note` is the comment or reason of the newest step."""
+
+    ref: str
+    cause: str
+    owner: str
+    by: str
+    rested: float
+    steps: Sequence[Step]
+    note: str
+    open_point: str
+    files: Sequence[str]
+    last: Sequence[PastLine]
+    clock: Clock
 
 
 def card(texts: Texts, view: CardView) -> Rendered:
@@ -79,6 +122,8 @@ def card(texts: Texts, view: CardView) -> Rendered:
     state = _card_state(view)
     fields = _card_fields(texts, view)
     lines = [_both(texts, f"S1.{state}", **fields)]
+    if view.pause_note and state == "paused":
+        lines.append(_both(texts, "S1.paused.note", note=_shortened(clean_message(view.pause_note))))
     if view.preview and state in ("new", "released"):
         lines.append(_both(texts, "S1.preview", preview=_shortened(clean_message(view.preview))))
     lines.append(_both(texts, f"S1.next.{_NEXT[state]}", **fields))
@@ -92,6 +137,59 @@ def context(texts: Texts, view: CardView, *, explicit: bool = False, url: str = 
     if url:
         lines.append(_both(texts, "S3.console", url=url))
     return Rendered("\n".join(line.plain for line in lines), "<br>".join(line.html for line in lines))
+
+
+def pack(texts: Texts, view: PackView) -> Rendered:
+    """S20: why it is back, what happened, the open point, files, the last messages; each once."""
+    lines = [
+        _both(
+            texts, f"S20.{view.cause}" if texts.has(f"S20.{view.cause}") else "S20.other", **_pack_fields(texts, view)
+        )
+    ]
+    if view.steps:
+        lines.append(
+            _both(texts, "S20.history", steps=" · ".join(_step(texts, step, view.clock) for step in view.steps))
+        )
+    if view.note:
+        lines.append(_both(texts, "S20.note", note=_shortened(clean_message(view.note))))
+    if view.open_point:
+        lines.append(_both(texts, "S20.open", text=_shortened(clean_message(view.open_point))))
+    if view.files:
+        lines.append(_both(texts, "S20.files", files=", ".join(clean_filename(file) for file in view.files)))
+    if view.last:
+        lines += [_both(texts, "S20.last", n=len(view.last)), _quoted(texts, view.last)]
+    return Rendered("\n".join(line.plain for line in lines), _stacked([line.html for line in lines]))
+
+
+def _pack_fields(texts: Texts, view: PackView) -> dict[str, Field]:
+    return {
+        "ref": view.ref,
+        "owner": view.owner or texts.plain("label.nobody"),
+        "by": view.by or texts.plain("label.nobody"),
+        "rested": say_duration(texts, view.rested),
+        "now": say_time(texts, view.clock.now, view.clock),
+    }
+
+
+def _step(texts: Texts, step: Step, clock: Clock) -> str:
+    who = step.who or texts.plain("label.nobody")
+    return texts.plain(f"step.{step.kind}", at=say_time(texts, step.at, clock), who=who, group=step.group)
+
+
+def _quoted(texts: Texts, lines: Sequence[PastLine]) -> Rendered:
+    """One quotation, not events sent again."""
+    said = [_both(texts, f"S20.line.{line.side}", at=line.at, who=line.who, text=_past_text(line)) for line in lines]
+    plain = "\n".join(f"> {each.plain}" for each in said)
+    return Rendered(plain, f"<blockquote>{'<br>'.join(each.html for each in said)}</blockquote>")
+
+
+def _past_text(line: PastLine) -> str:
+    return _shortened(clean_message(line.text), limit=300)
+
+
+def former_card(texts: Texts, kind: str, *, ref: str, group: str, link: str) -> Rendered:
+    """S1 of a card whose conversation goes on elsewhere: `transferred`, `continues`, `in_room`."""
+    return _both(texts, f"S1.{kind}", ref=ref, group=group, link=link)
 
 
 def shown_name(texts: Texts, name: str, *, unverified: bool = False) -> str:
@@ -157,6 +255,14 @@ def notice(texts: Texts, id: str, *, clock: Clock | None = None, **fields: Field
     shown.update({name: _shown_field(texts, name, value, clock) for name, value in fields.items()})
     if texts.has(f"action.{shown.get('action')}"):
         shown["action"] = texts.plain(f"action.{shown['action']}")
+    if "wakes" in shown:
+        until = fields.get("until")
+        wakes_at = datetime.fromisoformat(until) if isinstance(until, str) and until else until
+        shown["wakes"] = say_wakes(
+            texts, wakes_at if isinstance(wakes_at, datetime) else None, str(shown["wakes"]).split(), clock
+        )
+    if "resolution" in shown:
+        shown["resolution"] = say_resolution(texts, str(shown["resolution"]))
     if id == "S10c.owner" and not shown.get("owner"):
         id = "S10c.nobody"
     return _both(texts, _known(texts, id), **shown)
@@ -204,7 +310,14 @@ def say_state(texts: Texts, state: str) -> str:
     return texts.plain(f"state.{state}")
 
 
-_NEXT = {"new": "claim", "released": "claim", "open": "answer", "waiting": "customer"}
+_NEXT = {
+    "new": "claim",
+    "released": "claim",
+    "open": "answer",
+    "waiting": "customer",
+    "paused": "resume",
+    "resolved": "reopen",
+}
 
 
 def _card_state(view: CardView) -> CardState:
@@ -213,6 +326,8 @@ def _card_state(view: CardView) -> CardState:
             return "released" if view.is_released else "new"
         case "open":
             return "waiting" if view.waiting_since is None else "open"
+        case "paused" | "resolved" as state:
+            return state
         case other:
             raise ValueError(f"no card shows the state {other!r}; a developer gives it a text S1.{other}")
 
@@ -231,7 +346,24 @@ def _card_fields(texts: Texts, view: CardView) -> dict[str, str]:
         "claimed": say_time(texts, claimed, clock),
         "waited": say_duration(texts, (claimed - view.since).total_seconds()),
         "waiting": say_time(texts, view.waiting_since or view.since, clock),
+        "wakes": say_wakes(texts, view.paused_until, view.wake_on, clock),
+        "resolved": say_time(texts, view.resolved_at or view.now, clock),
+        "resolution": say_resolution(texts, view.resolution),
     }
+
+
+def say_wakes(texts: Texts, until: datetime | None, wake_on: Sequence[str], clock: Clock) -> str:
+    """What ends a pause: `Tue 24 Nov 09:00, or when the customer writes`."""
+    causes = [texts.plain(f"wake.{cause}") for cause in wake_on if cause != "time"]
+    others = texts.plain("wake.or").join(causes)
+    if until is None:
+        return texts.plain("wake.when", causes=others)
+    at = say_time(texts, until, clock)
+    return texts.plain("wake.until_or", at=at, causes=others) if others else texts.plain("wake.until", at=at)
+
+
+def say_resolution(texts: Texts, code: str) -> str:
+    return texts.plain(f"resolution.{code}") if texts.has(f"resolution.{code}") else code
 
 
 def _shown_field(texts: Texts, name: str, value: Field | datetime, clock: Clock) -> Field:

@@ -6,26 +6,58 @@ from dataclasses import replace
 from messenger.app.effects import PostNotice
 from messenger.app.items import StaffSaid
 from messenger.app.ports import Seat, StoredMessage, Trace
+from messenger.app.sight import answered_message, owner_is_away
 from messenger.app.turn import Turn
 from messenger.channels.messages import Content
 from messenger.domain.commands import AddStaffMessage, ClaimConversation
 from messenger.domain.conversation import Conversation
-from messenger.domain.errors import ClaimLost, DomainError, NotAllowed
+from messenger.domain.errors import ClaimLost, DomainError, NotAllowed, NotNow
 from messenger.domain.events import Event, NoteKept
 from messenger.domain.ids import GroupId, MessageId
 from messenger.domain.people import DevicePolicy
 from messenger.domain.replies import Said
 
 
+class Refusal(DomainError):
+    """What a command asks for cannot be done; `text` of the catalogue says why, with these fields."""
+
+    def __init__(self, text: str, **fields: str) -> None:
+        super().__init__(text)
+        self.text, self.fields = text, fields
+
+
 async def add_message(
     turn: Turn, item: StaffSaid, content: Content, conversation: Conversation, seat: Seat, said: Said
 ) -> None:
     """Stores what staff wrote at the conversation's place and lets the reply rule decide where it goes."""
-    group = await turn.unit.people.group(group_of(conversation))
+    group = await turn.group(group_of(conversation))
     said = replace(said, is_from_trusted_device=item.owner_signed or group.device_policy is DevicePolicy.ANY)
-    id = MessageId(turn.unit.new_id("message", item.account, item.event))
-    message = StoredMessage(
-        id=id,
+    message = stored(turn, item, content, conversation, seat)
+    message = replace(message, reply_to=await answered_message(turn, item.account, item.reply_to))
+    trace = Trace(
+        account=item.account,
+        room=item.room,
+        remote_id=item.event,
+        kind="origin",
+        conversation=conversation.id,
+        message=message.id,
+    )
+    command = AddStaffMessage(
+        message=message.id,
+        author=seat.agent.id,
+        role=seat.role,
+        said=said,
+        mode=group.reply_mode,
+        four_eyes=group.four_eyes,
+        is_customer_room_safe=await turn.unit.chats.is_safe(conversation.chat),
+    )
+    events = await turn.act(conversation.id, conversation, command, actor=actor_of(seat), message=message, trace=trace)
+    await _explain_kept(turn, conversation, seat, events, four_eyes=group.four_eyes)
+
+
+def stored(turn: Turn, item: StaffSaid, content: Content, conversation: Conversation, seat: Seat) -> StoredMessage:
+    return StoredMessage(
+        id=MessageId(turn.unit.new_id("message", item.account, item.event)),
         conversation=conversation.id,
         author=seat.agent.id,
         fate=None,
@@ -33,17 +65,6 @@ async def add_message(
         at=item.at,
         type=item.type,
     )
-    trace = Trace(
-        account=item.account,
-        room=item.room,
-        remote_id=item.event,
-        kind="origin",
-        conversation=conversation.id,
-        message=id,
-    )
-    command = AddStaffMessage(message=id, author=seat.agent.id, role=seat.role, said=said, mode=group.reply_mode)
-    events = await turn.act(conversation.id, conversation, command, actor=actor_of(seat), message=message, trace=trace)
-    await _explain_kept(turn, conversation, seat, events)
 
 
 async def mentions_us(turn: Turn, item: StaffSaid) -> bool:
@@ -53,32 +74,30 @@ async def mentions_us(turn: Turn, item: StaffSaid) -> bool:
 
 async def claim(turn: Turn, conversation: Conversation, seat: Seat) -> None:
     """Raises DomainError."""
-    gone = await _owner_is_gone(turn, conversation)
-    command = ClaimConversation(agent=seat.agent.id, role=seat.role, owner_is_gone=gone)
-    await turn.act(conversation.id, conversation, command, actor=actor_of(seat))
+    command = ClaimConversation(
+        agent=seat.agent.id, role=seat.role, owner_is_away=await owner_is_away(turn, conversation)
+    )
+    await turn.change_fate(conversation.id, conversation, command, actor=actor_of(seat))
 
 
-async def _owner_is_gone(turn: Turn, conversation: Conversation) -> bool:
-    """Has the owner left the group? Then the conversation must not stay behind with them."""
-    if conversation.owner is None:
-        return False
-    owner = await turn.unit.people.agent(conversation.owner)
-    return await turn.unit.people.seat(group_of(conversation), owner.address) is None
+def tell(turn: Turn, conversation: Conversation, seat: Seat, text: str, **fields: str) -> None:
+    """A line in the thread for this person, in their language."""
+    turn.effects.append(PostNotice(conversation=conversation.id, text=text, fields=fields, reader=seat.agent.id))
 
 
-def refuse(turn: Turn, conversation: Conversation, text: str, **fields: str) -> None:
-    turn.effects.append(PostNotice(conversation=conversation.id, text=text, fields=fields))
-
-
-def explain_refusal(turn: Turn, conversation: Conversation, error: DomainError) -> None:
+def explain_refusal(turn: Turn, conversation: Conversation, seat: Seat, error: DomainError) -> None:
     owner = str(conversation.owner or "")
     match error:
         case ClaimLost():
-            refuse(turn, conversation, "S3b", owner=owner, at=error.at.isoformat() if error.at else "")
+            tell(turn, conversation, seat, "S3b", owner=owner, at=error.at.isoformat() if error.at else "")
         case NotAllowed():
-            refuse(turn, conversation, f"S10c.{error.who}", action=error.action)
+            tell(turn, conversation, seat, f"S10c.{error.who}", action=error.action)
+        case Refusal():
+            tell(turn, conversation, seat, error.text, **error.fields)
+        case NotNow():
+            tell(turn, conversation, seat, f"S10c.now.{error.state}", action=error.action)
         case _:
-            refuse(turn, conversation, error.text, action=getattr(error, "action", ""), owner=owner)
+            tell(turn, conversation, seat, error.text, action=getattr(error, "action", ""), owner=owner)
 
 
 def actor_of(seat: Seat) -> str:
@@ -90,17 +109,21 @@ def group_of(conversation: Conversation) -> GroupId:
     return conversation.group
 
 
-async def _explain_kept(turn: Turn, conversation: Conversation, seat: Seat, events: Sequence[Event]) -> None:
+async def _explain_kept(
+    turn: Turn, conversation: Conversation, seat: Seat, events: Sequence[Event], *, four_eyes: bool
+) -> None:
     """A note by intent needs no explanation. One by rule does: once per person and thread."""
     for event in events:
         if not isinstance(event, NoteKept):
             continue
         if event.reason == "type":
-            refuse(turn, conversation, "S12")
+            tell(turn, conversation, seat, "S12")
         elif event.reason == "device":
-            refuse(turn, conversation, "S11.device", name=seat.agent.name)
+            tell(turn, conversation, seat, "S11.device", name=seat.agent.name)
+        elif event.reason == "draft" and four_eyes:
+            turn.effects.append(PostNotice(conversation=conversation.id, text="S9", fields={"by": str(seat.agent.id)}))
         elif event.reason in ("not_owner", "no_owner") and not await _was_told(turn, conversation, seat):
-            refuse(turn, conversation, f"S11.{event.reason}", owner=str(conversation.owner or ""))
+            tell(turn, conversation, seat, f"S11.{event.reason}", owner=str(conversation.owner or ""))
 
 
 async def _was_told(turn: Turn, conversation: Conversation, seat: Seat) -> bool:

@@ -1,6 +1,7 @@
 """The customer's side: answers, files, and what the organisation says."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from messenger.app import effects as fx
 from messenger.app import render
@@ -8,50 +9,143 @@ from messenger.app.files import fetch_checked
 from messenger.app.hands import Hands
 from messenger.app.message_parts import fitted, part_txn, parts_of, safe_html
 from messenger.app.outcome import NOTHING, Outcome, ended
-from messenger.app.ports import Chat, NewItem, Said, StoredMessage, Trace
+from messenger.app.ports import Case, Chat, NewItem, Said, StoredMessage, Trace
+from messenger.channels.contract import DeletesMessages, EditsMessages
 from messenger.channels.errors import Rejected
-from messenger.channels.messages import Content, OutboundMessage
+from messenger.channels.messages import Content, OutboundMessage, RemoteId
 from messenger.domain.attachment import Policy, Refused
 from messenger.domain.ids import AgentId, ChatId, ConversationId, MessageId
+from messenger.domain.people import Agent, AgentIdentity
 from messenger.i18n import Field, Texts, texts
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """An answer on its way: in whose chat, under whose name, in which language, answering what."""
+
+    case: Case
+    message: StoredMessage
+    name: str
+    words: Texts
+    reply_to: str | None
+    txn: str
+
+    @property
+    def chat(self) -> Chat:
+        return self.case.chat
+
+
 async def send_to_customer(hands: Hands, effect: fx.SendToCustomer, txn: str) -> Outcome:
+    answer = await _answer(hands, effect, txn)
+    if answer.message.content.media:
+        remote = await _send_file(hands, answer)
+    else:
+        remote = [id for out in _parts(hands, answer) for id in (await hands.channel.send(out)).remote_ids]
+    return Outcome(traces=_copies(answer, remote), items=[ended(effect, txn, "")])
+
+
+async def edit_at_customer(hands: Hands, effect: fx.EditAtCustomer, txn: str) -> Outcome:
+    """Part by part; what has become longer is sent as new parts, of what has become shorter the rest is taken back. A
+    file keeps its first words."""
+    if not isinstance(hands.channel, EditsMessages):
+        raise Rejected("content_refused", raw_code="the channel cannot edit")
+    answer, copies = await _answer(hands, effect, txn), await _sent_copies(hands, effect)
+    if answer.message.content.media or not copies:
+        return NOTHING
+    parts = _parts(hands, answer)
+    for copy, out in zip(copies, parts, strict=False):
+        await hands.channel.edit(RemoteId(copy.remote_id), out)
+    new = [id for out in parts[len(copies) :] for id in (await hands.channel.send(out)).remote_ids]
+    gone = copies[len(parts) :]
+    await _delete(hands, answer.chat, gone, txn)
+    traces = [replace(trace, part=len(copies) + n) for n, trace in enumerate(_copies(answer, new))]
+    return Outcome(traces=traces, gone=gone, items=[ended(effect, txn, "")])
+
+
+async def delete_at_customer(hands: Hands, effect: fx.DeleteAtCustomer, txn: str) -> Outcome:
+    async with hands.units.look() as unit:
+        chat = await unit.chats.get(ChatId(effect.chat))
+    copies = await _sent_copies(hands, effect)
+    await _delete(hands, chat, copies, txn)
+    return Outcome(gone=copies, items=[ended(effect, txn, "")])
+
+
+async def _answer(hands: Hands, effect: fx.AtCustomer, txn: str) -> _Answer:
     async with hands.units.look() as unit:
         case, message = await unit.conversations.case_of(MessageId(effect.message))
         author = await unit.people.agent(message.author) if message.author else None
-    words, name = texts(hands.language_of(case.chat)), author.first_name if author else hands.organisation.name
-    remote: list[str] = []
-    if message.content.media:
-        remote += await _send_file(hands, case.chat, message, words, name, txn)
-    else:
-        for n, part in enumerate(parts_of(message.content)):
-            text = render.customer_message(words, name, part.text, safe_html(part.html))
-            remote += await _send(hands, case.chat, text, part_txn(txn, n))
-    traces = [
+        answered = await unit.messages.traces_of(message.reply_to) if message.reply_to else ()
+    there = [
+        trace.remote_id for trace in answered if trace.room == case.chat.remote and trace.kind in ("origin", "copy")
+    ]
+    return _Answer(
+        case=case,
+        message=message,
+        name=_seen_as(hands, case, author),
+        words=texts(hands.language_of(case.chat)),
+        reply_to=there[0] if there else None,
+        txn=txn,
+    )
+
+
+def _seen_as(hands: Hands, case: Case, author: Agent | None) -> str:
+    """As whom the group lets its people speak."""
+    match case.group.agent_identity:
+        case AgentIdentity.FIRST_NAME if author is not None:
+            return author.first_name
+        case AgentIdentity.ROLE:
+            return case.group.name
+        case _:
+            return hands.organisation.name
+
+
+def _parts(hands: Hands, answer: _Answer) -> list[OutboundMessage]:
+    outs = []
+    for n, part in enumerate(parts_of(answer.message.content)):
+        text = render.customer_message(answer.words, answer.name, part.text, safe_html(part.html))
+        said = fitted(Said(plain=text.plain, html=text.html))
+        out = _outbound(hands, answer.chat, render.Rendered(said.plain, said.html), part_txn(answer.txn, n))
+        outs.append(replace(out, reply_to=RemoteId(answer.reply_to) if answer.reply_to and n == 0 else None))
+    return outs
+
+
+async def _sent_copies(hands: Hands, effect: fx.AtCustomer) -> Sequence[Trace]:
+    async with hands.units.look() as unit:
+        return await unit.messages.copies_of(MessageId(effect.message))
+
+
+async def _delete(hands: Hands, chat: Chat, copies: Sequence[Trace], txn: str) -> None:
+    if not isinstance(hands.channel, DeletesMessages):
+        raise Rejected("content_refused", raw_code="the channel cannot delete")
+    for n, copy in enumerate(copies):
+        await hands.channel.delete(RemoteId(copy.remote_id), chat.person, key=f"{txn}d{n}", reply_token=chat.remote)
+
+
+def _copies(answer: _Answer, remote: Sequence[str]) -> list[Trace]:
+    return [
         Trace(
-            account=case.chat.account,
-            room=case.chat.remote,
+            account=answer.chat.account,
+            room=answer.chat.remote,
             remote_id=id,
             kind="copy",
-            conversation=case.conversation.id,
-            message=message.id,
+            conversation=answer.case.conversation.id,
+            message=answer.message.id,
+            part=n,
         )
-        for id in remote
+        for n, id in enumerate(remote)
     ]
-    return Outcome(traces=traces, items=[ended(effect, txn, "")])
 
 
-async def _send_file(
-    hands: Hands, chat: Chat, message: StoredMessage, words: Texts, name: str, txn: str
-) -> Sequence[str]:
-    checked = await fetch_checked(hands.files, message.content.media[0], Policy(max_bytes=hands.max_file_bytes))
+async def _send_file(hands: Hands, answer: _Answer) -> Sequence[str]:
+    content = answer.message.content
+    checked = await fetch_checked(hands.files, content.media[0], Policy(max_bytes=hands.max_file_bytes))
     if isinstance(checked, Refused):
         raise Rejected("too_large" if checked.code == "too_big" else "bad_media", raw_code=checked.code)
     caption = (
-        render.customer_message(words, name, message.content.text) if message.content.text else render.Rendered("", "")
+        render.customer_message(answer.words, answer.name, content.text) if content.text else render.Rendered("", "")
     )
-    out = _outbound(hands, chat, caption, txn)
+    out = _outbound(hands, answer.chat, caption, answer.txn)
+    out = replace(out, reply_to=RemoteId(answer.reply_to) if answer.reply_to else None)
     return (await hands.channel.send_file(out, checked.file)).remote_ids
 
 

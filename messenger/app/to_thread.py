@@ -1,6 +1,6 @@
 """The staff's side of a conversation: its card, what is said in its thread, the fate markers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -15,6 +15,7 @@ from messenger.app.outcome import NOTHING, Outcome, ended
 from messenger.app.ports import (
     Case,
     Place,
+    PlaceRow,
     Said,
     StoredMessage,
     Trace,
@@ -22,7 +23,7 @@ from messenger.app.ports import (
 )
 from messenger.channels.errors import Temporary
 from messenger.domain.attachment import Policy, Refused
-from messenger.domain.ids import AgentId, ConversationId, MessageId
+from messenger.domain.ids import AgentId, ConversationId, GroupId, MessageId
 from messenger.domain.people import ReplyMode, Role
 from messenger.domain.replies import MARKERS
 from messenger.domain.staff_commands import COMMANDS
@@ -31,21 +32,56 @@ from messenger.i18n import Texts, texts
 
 async def post_card(hands: Hands, effect: fx.PostCard, txn: str) -> Outcome:
     case = await hands.case(effect.conversation)
-    room = hands.room_of(case)
+    room = case.group_room
+    if room is None:
+        raise Temporary("unreachable", raw_code="the group has no room yet")
     event = await hands.desk.post(Place(room=room), await hands.card_of(case), txn=txn, policy=case.group.device_policy)
+    return card_posted(hands, case, effect, room, event)
+
+
+def card_posted(hands: Hands, case: Case, effect: fx.PostCard, room: str, event: str) -> Outcome:
     trace = Trace(
-        account=hands.desk.account, room=room, remote_id=event, kind="card", conversation=case.conversation.id
+        account=hands.desk.account,
+        room=room,
+        remote_id=event,
+        kind="card",
+        conversation=case.conversation.id,
+        part=effect.place,
     )
-    return Outcome(traces=[trace], card=(case.conversation.id, room, event))
+    row = PlaceRow(number=effect.place, group=case.group.id, room=room, card=event)
+    return Outcome(traces=[trace], card=(case.conversation.id, row))
 
 
 async def edit_card(hands: Hands, effect: fx.EditCard, txn: str) -> Outcome:
-    case = await hands.case(effect.conversation)
-    if case.card is None:
+    async with hands.units.look() as unit:
+        case = await unit.conversations.case(ConversationId(effect.conversation))
+        places = await unit.conversations.places(case.conversation.id)
+    here = places[-1] if places else None
+    if here is None:
         raise Temporary("unreachable", raw_code="the card is on its way")
-    place = Place(room=hands.room_of(case), thread=case.card)
-    await hands.desk.edit(place, case.card, await hands.card_of(case), txn=txn, policy=case.group.device_policy)
+    if here.number != case.conversation.place:
+        return NOTHING  # the card of the new place will show it
+    place = Place(room=here.room, thread=None if here.is_room else here.card)
+    await hands.desk.edit(place, here.card, await hands.card_of(case), txn=txn, policy=case.group.device_policy)
     return Outcome(edited_card=case.conversation.id)
+
+
+async def edit_former_card(hands: Hands, effect: fx.EditFormerCard, txn: str) -> Outcome:
+    """It says where the conversation goes on, and stays as it is from then on."""
+    async with hands.units.look() as unit:
+        case = await unit.conversations.case(ConversationId(effect.conversation))
+        places = {row.number: row for row in await unit.conversations.places(case.conversation.id)}
+        former, following = places.get(effect.place), places.get(effect.place + 1)
+        if former is None or following is None:
+            raise Temporary("unreachable", raw_code="the new card is on its way")
+        group, there = await unit.people.group(former.group), await unit.people.group(following.group)
+    kind = "in_room" if following.is_room else "continues" if following.group == former.group else "transferred"
+    link = hands.desk.link(Place(room=following.room, thread=following.card))
+    text = render.former_card(texts(group.language), kind, ref=case.conversation.number, group=there.name, link=link)
+    said = Said(plain=text.plain, html=text.html)
+    place = Place(room=former.room, thread=former.card)
+    await hands.desk.edit(place, former.card, said, txn=txn, policy=group.device_policy)
+    return NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +117,14 @@ async def relay_to_thread(hands: Hands, effect: fx.RelayToThread, txn: str) -> O
 
 
 async def _relay_words(hands: Hands, relay: _Relay) -> list[str]:
-    message, events = relay.message, []
+    return [
+        await hands.post(relay.case, replace(said, mentions=relay.mentions if n == 0 else ()), part_txn(relay.txn, n))
+        for said, n in _parts_said(relay)
+    ]
+
+
+def _parts_said(relay: _Relay) -> Iterator[tuple[Said, int]]:
+    message = relay.message
     for n, part in enumerate(parts_of(message.content)):
         text = render.customer_message(
             relay.words,
@@ -89,14 +132,41 @@ async def _relay_words(hands: Hands, relay: _Relay) -> list[str]:
             part.text,
             safe_html(part.html),
             unverified=message.is_unverified,
-            edited=message.at if message.is_edited else None,
+            edited=message.edited_at,
             late=message.at if message.is_late else None,
             clock=clock_of(relay.case),
         )
-        rings = relay.mentions if n == 0 else ()
-        said = fitted(Said(plain=text.plain, html=text.html, mentions=rings, profile=relay.profile))
-        events.append(await hands.post(relay.case, said, part_txn(relay.txn, n)))
-    return events
+        yield fitted(Said(plain=text.plain, html=text.html, profile=relay.profile)), n
+
+
+async def edit_in_thread(hands: Hands, effect: fx.EditInThread, txn: str) -> Outcome:
+    """The copies become what the message is now. More parts than before are said anew; of fewer, the rest goes."""
+    async with hands.units.look() as unit:
+        case = await unit.conversations.case(ConversationId(effect.conversation))
+        message = await unit.messages.get(MessageId(effect.message))
+        copies = await unit.messages.copies_of(message.id)
+    if not copies:
+        return NOTHING  # it was never shown; what is shown later is the newest
+    relay = _Relay(case=case, message=message, words=texts(case.group.language), txn=txn)
+    words = _said_now(relay)
+    for n, (copy, said) in enumerate(zip(copies, words, strict=False)):
+        place = Place(room=copy.room)
+        await hands.desk.edit(place, copy.remote_id, said, txn=part_txn(txn, n), policy=case.group.device_policy)
+    new = [await hands.post(case, said, part_txn(txn, n)) for n, said in enumerate(words) if n >= len(copies)]
+    gone = copies[len(words) :]
+    for n, copy in enumerate(gone):
+        await hands.desk.take_back(copy.room, copy.remote_id, txn=f"{txn}g{n}")
+    traces = [replace(hands.copy(case, message, event), part=len(copies) + n) for n, event in enumerate(new)]
+    return Outcome(traces=traces, gone=gone)
+
+
+def _said_now(relay: _Relay) -> list[Said]:
+    message = relay.message
+    if message.is_deleted:
+        at = message.edited_at or message.at
+        text = render.notice(relay.words, "S4.deleted", clock=clock_of(relay.case), name=relay.profile[1], at=at)
+        return [Said(plain=text.plain, html=text.html)]
+    return [said for said, _ in _parts_said(relay)]
 
 
 async def _relay_file(hands: Hands, relay: _Relay) -> Outcome:
@@ -130,27 +200,30 @@ async def _tell_refused(hands: Hands, relay: _Relay, refused: Refused) -> Outcom
 
 
 def _copies(hands: Hands, relay: _Relay, events: Sequence[str]) -> list[Trace]:
-    return [hands.copy(relay.case, relay.message, event) for event in events]
+    return [replace(hands.copy(relay.case, relay.message, event), part=n) for n, event in enumerate(events)]
 
 
 async def post_notice(hands: Hands, effect: fx.PostNotice, txn: str) -> Outcome:
     async with hands.units.look() as unit:
         case = await unit.conversations.case(ConversationId(effect.conversation))
         mentioned = await unit.people.agent(AgentId(effect.mention)) if effect.mention else None
+        reader = await unit.people.agent(AgentId(effect.reader)) if effect.reader else mentioned
         fields = await _filled(unit, case, effect.fields)
-    words = texts(case.group.language)
+        places = await unit.conversations.places(case.conversation.id) if effect.place else ()
+    words = texts(reader.language if reader else case.group.language)
     if effect.text == "S33":
         text = _help(effect, words)
     else:
-        limit = render.say_size(words, hands.max_file_bytes)
-        text = render.notice(words, effect.text, clock=clock_of(case), **{"limit": limit, **fields})
+        fields["limit"] = render.say_size(words, hands.max_file_bytes)
+        fields["link"] = _link_to_newest(hands, places)
+        text = render.notice(words, effect.text, clock=clock_of(case), **fields)
     said = Said(
         plain=text.plain,
         html=text.html,
         is_notice=mentioned is None,
         mentions=[mentioned.address] if mentioned else [],
     )
-    await hands.post(case, said, txn)
+    await _post_at(hands, case, said, txn, places=places, number=effect.place)
     return NOTHING
 
 
@@ -160,6 +233,25 @@ def _help(effect: fx.PostNotice, words: Texts) -> render.Rendered:
     offered = [command for command in COMMANDS if command.name not in UNWIRED]
     role = Role(fields.get("role", Role.AGENT))
     return help.answer(texts(fields.get("language", words.language)), offered, fields.get("topic", ""), role)
+
+
+def _link_to_newest(hands: Hands, places: Sequence[PlaceRow]) -> str:
+    if not places:
+        return ""
+    newest = places[-1]
+    return hands.desk.link(Place(room=newest.room, thread=newest.card))
+
+
+async def _post_at(
+    hands: Hands, case: Case, said: Said, txn: str, *, places: Sequence[PlaceRow], number: int | None
+) -> None:
+    """At the conversation's place, or at an earlier one."""
+    former = next((row for row in places if row.number == number), None)
+    if former is None:
+        await hands.post(case, said, txn)
+        return
+    place = Place(room=former.room, thread=None if former.is_room else former.card)
+    await hands.desk.post(place, said, txn=txn, policy=case.group.device_policy)
 
 
 async def post_context(hands: Hands, effect: fx.PostContext, txn: str) -> Outcome:
@@ -182,6 +274,8 @@ async def show_fate(hands: Hands, effect: fx.ShowFate, txn: str) -> Outcome:
     shown = [trace for trace in traces if trace.kind == "fate"]
     for n, trace in enumerate(shown):
         await hands.desk.redact(trace.room, trace.remote_id, txn=f"{txn}r{n}")
+    if message.is_deleted:
+        return Outcome(gone=shown)
     event = await hands.desk.react(origin.room, origin.remote_id, MARKERS[message.fate], txn=txn)
     new = [replace(origin, remote_id=event, kind="fate")] if event else []
     return Outcome(traces=new, gone=shown)
@@ -194,12 +288,22 @@ def effect_of(message: StoredMessage) -> fx.RelayToThread:
 async def _filled(unit: UnitOfWork, case: Case, fields: Mapping[str, str]) -> dict[str, str | datetime]:
     """Field values as people read them: staff ids become names, moments become moments again."""
     filled: dict[str, str | datetime] = {"ref": case.conversation.number, "label": case.chat.name, "channel": "Matrix"}
+    filled["to_group"] = case.group.name
     filled["name"] = case.chat.name or texts(case.group.language).plain("label.customer")
     for name, value in fields.items():
-        if name == "owner" and value:
-            filled[name] = (await unit.people.agent(AgentId(UUID(value)))).name
-        elif name == "at" and value:
-            filled[name] = datetime.fromisoformat(value)
-        else:
-            filled[name] = value
+        filled[name] = await _value_of(unit, case, name, value)
     return filled
+
+
+async def _value_of(unit: UnitOfWork, case: Case, name: str, value: str) -> str | datetime:
+    match name:
+        case "owner" | "by" if value:
+            return (await unit.people.agent(AgentId(UUID(value)))).name
+        case "at" | "until" | "since" if value:
+            return datetime.fromisoformat(value)
+        case "note" if value:
+            return (await unit.messages.get(MessageId(UUID(value)))).content.text
+        case "group" if value:
+            return (await unit.people.group(GroupId(UUID(value)))).name
+        case _:
+            return value

@@ -5,15 +5,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from messenger.app.effects import Effect
-from messenger.app.ports import StoredMessage, Trace, UnitOfWork
+from messenger.app.effects import Effect, RouteGroup, SetTimer
+from messenger.app.items import RoutingWanted
+from messenger.app.ports import NewItem, StoredMessage, Trace, UnitOfWork
 from messenger.app.react import fate_after, react
 from messenger.domain.commands import Command
-from messenger.domain.conversation import Conversation, decide, evolve
-from messenger.domain.events import ConversationClaimed, Event, Recorded
-from messenger.domain.ids import ConversationId
+from messenger.domain.conversation import Conversation, evolve
+from messenger.domain.decide import decide
+from messenger.domain.events import Event, MessageDelivered, MessageReceived, NoteKept, Recorded, ReplyCancelled
+from messenger.domain.ids import ConversationId, GroupId
+from messenger.domain.people import Assignment, SkillGroup
 from messenger.domain.replies import Fate
 from messenger.observability.failpoints import fp
+
+# What these make happen is the same in every group.
+_SAME_EVERYWHERE = (MessageReceived, MessageDelivered, NoteKept)
 
 
 class NotYet(Exception):
@@ -31,6 +37,7 @@ class Turn:
     unit: UnitOfWork
     source: str
     effects: list[Effect] = field(default_factory=list)
+    _groups: dict[GroupId, SkillGroup] = field(default_factory=dict)
 
     async def act(
         self,
@@ -53,17 +60,48 @@ class Turn:
         fp("effect_written")
         return events
 
-    async def change_fate(self, id: ConversationId, before: Conversation, command: Command, *, actor: str) -> None:
-        """As `act`, for a message that is stored already."""
-        for event in await self.act(id, before, command, actor=actor):
+    async def change_fate(
+        self, id: ConversationId, before: Conversation, command: Command, *, actor: str
+    ) -> Sequence[Event]:
+        """As `act`, for messages that are stored already."""
+        events = await self.act(id, before, command, actor=actor)
+        await self.set_fates(events)
+        return events
+
+    async def set_fates(self, events: Sequence[Event]) -> None:
+        """The fates that these events give to stored messages; an answer that was taken back does not leave."""
+        for event in events:
             fate, message = fate_after(event), getattr(event, "message", None)
             if fate is not None and message is not None:
                 await self.unit.messages.set_fate(message, fate)
+            if isinstance(event, ReplyCancelled):
+                await self.unit.outbox.cancel(event.message)
+
+    async def group(self, id: GroupId) -> SkillGroup:
+        """Read once in a turn."""
+        if id not in self._groups:
+            self._groups[id] = await self.unit.people.group(id)
+        return self._groups[id]
 
     async def finish(self) -> None:
-        if self.effects:
-            await self.unit.outbox.put(self.source, self.effects)
+        outward = [effect for effect in self.effects if not isinstance(effect, SetTimer | RouteGroup)]
+        await self.unit.timers.set([effect for effect in self.effects if isinstance(effect, SetTimer)])
+        await self._want_routing()
+        if outward:
+            await self.unit.outbox.put(self.source, outward)
             fp("outbox_inserted")
+
+    async def _want_routing(self) -> None:
+        """One row for each group that gives work out by itself; its lane is what makes the router's turns follow each
+        other."""
+        groups = dict.fromkeys(GroupId(effect.group) for effect in self.effects if isinstance(effect, RouteGroup))
+        wanted = [id for id in groups if (await self.group(id)).assignment is Assignment.AUTOMATIC]
+        if wanted:
+            await self.unit.inbox.add([self._routing(id) for id in wanted])
+
+    def _routing(self, group: GroupId) -> NewItem:
+        id = f"{self.source}|{group}"
+        return NewItem(source="routing", source_id=id, lane=f"routing:{group}", item=RoutingWanted(group=group))
 
     async def _record(
         self, id: ConversationId, before: Conversation | None, events: Sequence[Event], actor: str
@@ -84,14 +122,15 @@ class Turn:
         assert conversation is not None
         await self.unit.conversations.record(before, recorded, conversation)
         fp("event_appended")
-        tell = await self._told_to_customers(conversation, events)
+        group = await self._group_for(events, conversation)
         for event, was, became in steps:
-            self.effects.extend(react(event, was, became, tell=tell))
+            self.effects.extend(react(event, was, became, group))
 
-    async def _told_to_customers(self, conversation: Conversation, events: Sequence[Event]) -> frozenset[str]:
-        if conversation.group is None or not any(isinstance(event, ConversationClaimed) for event in events):
-            return frozenset()
-        return (await self.unit.people.group(conversation.group)).tell_customer
+    async def _group_for(self, events: Sequence[Event], conversation: Conversation) -> SkillGroup | None:
+        """Its settings, where what happens next depends on them."""
+        if conversation.group is None or all(isinstance(event, _SAME_EVERYWHERE) for event in events):
+            return None
+        return await self.group(conversation.group)
 
 
 def _fate_of(events: Sequence[Event]) -> Fate | None:

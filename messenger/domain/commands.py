@@ -1,37 +1,80 @@
-"""What may be asked of a conversation. Everything a rule needs comes with the command."""
+"""What may be asked of a conversation. Everything a rule needs comes with the command: times, settings of the group,
+and what others know (is the owner away, may this group hand over to that one)."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from messenger.domain.ids import AgentId, ChatId, ContactId, GroupId, MessageId
+from messenger.domain.ids import AgentId, ChatId, ContactId, ConversationId, GroupId, MessageId
+from messenger.domain.pauses import Cause
 from messenger.domain.people import ReplyMode, Role
 from messenger.domain.replies import Said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenConversation:
-    """The first message of a contact who has no open conversation in this chat."""
+    """The first message of a contact who has no conversation in this chat that it could belong to. Without a `group`
+    the customer is asked which one."""
+
+    number: str
+    contact: ContactId
+    chat: ChatId
+    language: str
+    group: GroupId | None
+    routed_because: str
+    message: MessageId
+    previous: ConversationId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartConversation:
+    """An agent writes first, to a contact who agreed to that."""
 
     number: str
     contact: ContactId
     chat: ChatId
     language: str
     group: GroupId
-    routed_because: str
-    message: MessageId
+    agent: AgentId
+    role: Role
+    has_consent: bool
+    previous: ConversationId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChooseGroup:
+    """The customer's answer to the menu, or that there was none in time."""
+
+    group: GroupId
+    because: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiveMessage:
+    """`is_out_of_sight`: the card lies so far up, or back, that nobody would see its thread; `owner_is_available`: may
+    the last owner be asked first?"""
+
+    message: MessageId
+    is_out_of_sight: bool = False
+    owner_is_available: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiveEdit:
+    message: MessageId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiveDeletion:
     message: MessageId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimConversation:
-    """`owner_is_gone`: who owns it has no seat in the group any more."""
+    """`owner_is_away`: who owns it cannot answer now, or has no seat in the group any more."""
 
     agent: AgentId
     role: Role
-    owner_is_gone: bool = False
+    owner_is_away: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +82,90 @@ class ReleaseConversation:
     agent: AgentId
     role: Role
 
-    @property
-    def is_lead(self) -> bool:
-        return self.role is Role.LEAD
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssignConversation:
+    """To a colleague in the same group: by the owner, by a lead, or by the router (`by` None)."""
+
+    agent: AgentId
+    agent_role: Role
+    reason: str
+    by: AgentId | None = None
+    role: Role | None = None
+    note: MessageId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferConversation:
+    """Into another group, and there to `agent` if one was named. `is_allowed`: by the groups' matrix."""
+
+    to_group: GroupId
+    by: AgentId
+    role: Role
+    is_allowed: bool
+    reason: str = "asked"
+    agent: AgentId | None = None
+    note: MessageId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseConversation:
+    """`wake_on` is the whole set of what wakes it; `until` is set exactly if it holds `time`."""
+
+    agent: AgentId
+    role: Role
+    wake_on: frozenset[Cause]
+    until: datetime | None = None
+    note: MessageId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeConversation:
+    agent: AgentId
+    role: Role
+    is_out_of_sight: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WakeConversation:
+    """Something that a pause may wait for has happened. For `time`: `due` is the moment for which the timer was set."""
+
+    cause: Cause
+    due: datetime | None = None
+    is_out_of_sight: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolveConversation:
+    agent: AgentId
+    role: Role
+    reason: str = "solved"
+    note: MessageId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReopenConversation:
+    agent: AgentId
+    role: Role
+    is_out_of_sight: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MindSilence:
+    """A timer's question: has the customer been silent for so long that we warn, or close? Both count from our last
+    answer; `after` zero means that the group never closes by itself."""
+
+    now: datetime
+    after: timedelta
+    warn_before: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveToRoom:
+    """Out of the group's room into one of its own."""
+
+    agent: AgentId
+    role: Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +177,61 @@ class AddStaffMessage:
     role: Role
     said: Said
     mode: ReplyMode
+    four_eyes: bool = False
+    is_customer_room_safe: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditStaffMessage:
+    """The author changed a message. `is_waiting`: it has not left yet, so what leaves can still change; `may_follow`:
+    the change can still be carried over to the customer."""
+
+    message: MessageId
+    author: AgentId
+    role: Role
+    said: Said
+    mode: ReplyMode
+    was: str
+    is_waiting: bool = False
+    may_follow: bool = False
+    four_eyes: bool = False
+    is_customer_room_safe: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteStaffMessage:
+    """The author took a message back; the flags as for an edit."""
+
+    message: MessageId
+    author: AgentId
+    was: str
+    is_waiting: bool = False
+    may_follow: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleReply:
+    """An answer that shall leave at a time. It is ruled on now, so that its author hears at once what would stop it."""
+
+    message: MessageId
+    author: AgentId
+    role: Role
+    said: Said
+    mode: ReplyMode
+    at: datetime
+    four_eyes: bool = False
+    is_customer_room_safe: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendScheduled:
+    message: MessageId
+    author: AgentId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApproveMessage:
-    """A held message, or a draft, shall go out."""
+    """A held message, or a draft, shall go out. `was` is its fate's reason (`draft`, or why it was held)."""
 
     message: MessageId
     author: AgentId
@@ -65,11 +239,12 @@ class ApproveMessage:
     role: Role
     mode: ReplyMode
     is_held: bool
+    four_eyes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WithdrawMessage:
-    """A held message shall stay inside."""
+    """A held message shall stay inside, or a scheduled one not leave."""
 
     message: MessageId
     author: AgentId
@@ -89,10 +264,27 @@ class RecordFailure:
 
 Command = (
     OpenConversation
+    | StartConversation
+    | ChooseGroup
     | ReceiveMessage
+    | ReceiveEdit
+    | ReceiveDeletion
     | ClaimConversation
     | ReleaseConversation
+    | AssignConversation
+    | TransferConversation
+    | PauseConversation
+    | ResumeConversation
+    | WakeConversation
+    | ResolveConversation
+    | ReopenConversation
+    | MindSilence
+    | MoveToRoom
     | AddStaffMessage
+    | EditStaffMessage
+    | DeleteStaffMessage
+    | ScheduleReply
+    | SendScheduled
     | ApproveMessage
     | WithdrawMessage
     | RecordDelivery

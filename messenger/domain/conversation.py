@@ -1,42 +1,54 @@
 """The conversation: everything between one customer's matter and the organisation.
 
-    new ──queue──▶ queued ──claim──▶ open
-                     ▲                 │
-                     └─────release─────┘
+                                    ┌──────────── transfer, release ───────────┐
+                                    ▼                                          │
+    new ──queue──▶ queued ──claim, assign──▶ open ──pause──▶ paused            │
+     │ (menu)        │  ▲                    │ ▲ ◀──wake──────┘ │              │
+     └───────────────┘  │                    │ └────────────────┴──────────────┘
+                        └─── reopen ─── resolved ◀── resolve, silence ── (any of the three)
 
-A conversation begins with the customer's first message. Routing puts it into a skill group's queue; one agent claims it
-and is its owner: from then on the owner speaks to the customer, everybody else in the group reads along and writes
-notes. Exactly one person can own it. Whose turn it is (`waiting_since`) is derived from messages, not a state.
+A conversation begins with the customer's first message, or with an agent who writes first. Routing puts it into a skill
+group's queue; one agent is its owner: from then on the owner speaks to the customer, everybody else in the group reads
+along and writes notes. Exactly one person can own it, and whoever is `open` has an owner. A pause rests until one of
+its causes wakes it, weeks later and by whatever process. A resolved conversation keeps its owner, who is asked first if
+the customer comes back. `closed` comes with retention. Whose turn it is (`waiting_since`) is derived from messages, not
+a state.
+
+`place` counts the places it has had: each has a card, the last one is where it is now; what is written at an earlier
+one stays inside.
 
 `decide` answers a command with the events that follow from it, or raises a DomainError whose text a person can act on.
 `evolve` applies one event. Both are pure: time and ids come in with the command. Folding the events of the log with
-`evolve` gives the stored conversation again, bit for bit.
+`evolve` gives the stored conversation again, bit for bit. The rules themselves stand by topic: who has it (`handover`),
+its pauses and its end (`life`), what is said (`speaking`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import assert_never
 
-from messenger.domain import commands as c
 from messenger.domain import events as e
-from messenger.domain.errors import AlreadyYours, ClaimLost, NotAllowed, NotHeld, NotYourConversation
-from messenger.domain.ids import AgentId, ChatId, ContactId, ConversationId, GroupId
-from messenger.domain.people import ReplyMode
-from messenger.domain.replies import Ruling, Standing, Verdict, rule
+from messenger.domain.ids import AgentId, ChatId, ContactId, ConversationId, GroupId, MessageId
+from messenger.domain.pauses import Cause, Pause
 
 
 class State(StrEnum):
     NEW = "new"
     QUEUED = "queued"
     OPEN = "open"
+    PAUSED = "paused"
+    RESOLVED = "resolved"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
-    """`version` is the number of events so far; `waiting_since` is set while the customer waits for us; `claimed_at` is
-    the time of the last claim, also after a release."""
+    """`version` is the number of events so far. Times: `queued_at` is its place in the queue; `claimed_at` the last
+    claim, also after a release; `waiting_since` is set while the customer waits for us; `unanswered_since` is what it
+    was before our last answers, until one of them has really arrived: if it fails or is cancelled, the customer waits
+    since then; `answered_at` is our last answer, from which silence counts. `unrouted` are messages that came before
+    there was a group, `scheduled` answers that leave later."""
 
     id: ConversationId
     version: int
@@ -46,42 +58,40 @@ class Conversation:
     language: str
     state: State
     opened_at: datetime
+    previous: ConversationId | None = None
     group: GroupId | None = None
     owner: AgentId | None = None
+    place: int = 0
+    is_in_room: bool = False
+    pause: Pause | None = None
+    queued_at: datetime | None = None
     claimed_at: datetime | None = None
     waiting_since: datetime | None = None
+    unanswered_since: datetime | None = None
+    answered_at: datetime | None = None
+    warned_at: datetime | None = None
+    resolved_at: datetime | None = None
+    resolution: str | None = None
+    unrouted: tuple[MessageId, ...] = ()
+    scheduled: frozenset[MessageId] = frozenset()
 
     @property
     def is_released(self) -> bool:
         return self.owner is None and self.claimed_at is not None
 
+    @property
+    def is_paused(self) -> bool:
+        return self.state is State.PAUSED
+
+    @property
+    def is_resolved(self) -> bool:
+        return self.state is State.RESOLVED
+
     def is_owned_by(self, agent: AgentId) -> bool:
         return self.owner == agent
 
-
-def decide(conversation: Conversation | None, command: c.Command) -> Sequence[e.Event]:
-    """Returns the events, oldest first. Raises DomainError when the command is refused."""
-    match command:
-        case c.OpenConversation():
-            return _open(command)
-        case c.ReceiveMessage():
-            return [e.MessageReceived(message=command.message)]
-        case c.ClaimConversation():
-            return _claim(_known(conversation), command)
-        case c.ReleaseConversation():
-            return _release(_known(conversation), command)
-        case c.AddStaffMessage():
-            return _add_staff_message(_known(conversation), command)
-        case c.ApproveMessage():
-            return _approve(_known(conversation), command)
-        case c.WithdrawMessage():
-            return _withdraw(command)
-        case c.RecordDelivery():
-            return [e.MessageDelivered(message=command.message)]
-        case c.RecordFailure():
-            return [e.MessageFailed(message=command.message, code=command.code)]
-        case _:
-            assert_never(command)
+    def wakes_on(self, cause: Cause) -> bool:
+        return self.pause is not None and cause in self.pause.wake_on
 
 
 def evolve(conversation: Conversation | None, recorded: e.Recorded) -> Conversation:
@@ -97,23 +107,22 @@ def evolve(conversation: Conversation | None, recorded: e.Recorded) -> Conversat
             language=event.language,
             state=State.NEW,
             opened_at=at,
+            previous=event.previous,
         )
-    was = replace(_known(conversation), version=recorded.version)
+    was = replace(known(conversation), version=recorded.version)
     match event:
-        case e.ConversationQueued():
-            return replace(was, state=State.QUEUED, group=event.group, owner=None, claimed_at=None)
-        case e.MessageReceived():
-            return replace(was, waiting_since=was.waiting_since or at)
-        case e.ConversationClaimed():
-            return replace(was, state=State.OPEN, owner=event.agent, claimed_at=at)
-        case e.ConversationReleased():
-            return replace(was, state=State.QUEUED, owner=None)
-        case e.ReplyAccepted():
-            return replace(was, waiting_since=None)
-        case e.NoteKept() | e.ReplyHeld() | e.MessageDelivered() | e.MessageFailed():
+        case e.MenuOffered() | e.WakeSuppressed():
             return was
+        case e.ConversationQueued() | e.ConversationTransferred() | e.CardRenewed() | e.MovedToRoom():
+            return _placed(was, event, at)
+        case e.ConversationClaimed() | e.ConversationReleased() | e.ConversationAssigned():
+            return _owned(was, event, at)
+        case e.ConversationPaused() | e.ConversationResumed() | e.ConversationResolved() | e.ConversationReopened():
+            return _living(was, event, at)
+        case e.SilenceWarned():
+            return replace(was, warned_at=at)
         case _:
-            assert_never(event)
+            return _said(was, event, at)
 
 
 def fold(log: Iterable[e.Recorded]) -> Conversation | None:
@@ -123,80 +132,145 @@ def fold(log: Iterable[e.Recorded]) -> Conversation | None:
     return conversation
 
 
-def _known(conversation: Conversation | None) -> Conversation:
-    assert conversation is not None, "only OpenConversation works without a conversation"
+def known(conversation: Conversation | None) -> Conversation:
+    assert conversation is not None, "only a command that opens works without a conversation"
     return conversation
 
 
-def _open(command: c.OpenConversation) -> Sequence[e.Event]:
-    return [
-        e.ConversationOpened(
-            number=command.number, contact=command.contact, chat=command.chat, language=command.language
-        ),
-        e.ConversationQueued(group=command.group, reason=command.routed_because),
-        e.MessageReceived(message=command.message),
-    ]
+Placing = e.ConversationQueued | e.ConversationTransferred | e.CardRenewed | e.MovedToRoom
+Owning = e.ConversationClaimed | e.ConversationReleased | e.ConversationAssigned
+Living = e.ConversationPaused | e.ConversationResumed | e.ConversationResolved | e.ConversationReopened
+Saying = (
+    e.MessageReceived
+    | e.MessageEdited
+    | e.MessageDeleted
+    | e.ReplyAccepted
+    | e.ReplyScheduled
+    | e.ScheduleCancelled
+    | e.ReplyCancelled
+    | e.ReplyEdited
+    | e.ReplyRecalled
+    | e.ChangeKeptBack
+    | e.NoteKept
+    | e.ReplyHeld
+    | e.MessageDelivered
+    | e.MessageFailed
+)
 
 
-def _claim(conversation: Conversation, command: c.ClaimConversation) -> Sequence[e.Event]:
-    if not command.role.can_answer:
-        raise NotAllowed(action="claim", who="agent")
-    if conversation.is_owned_by(command.agent):
-        raise AlreadyYours()
-    taken = e.ConversationClaimed(agent=command.agent)
-    if conversation.owner is None:
-        return [taken]
-    if command.owner_is_gone:
-        return [e.ConversationReleased(agent=conversation.owner), taken]
-    raise ClaimLost(owner=conversation.owner, at=conversation.claimed_at)
-
-
-def _release(conversation: Conversation, command: c.ReleaseConversation) -> Sequence[e.Event]:
-    if conversation.owner is None:
-        raise NotYourConversation(action="release", owner=None)
-    if not conversation.is_owned_by(command.agent) and not command.is_lead:
-        raise NotYourConversation(action="release", owner=conversation.owner)
-    return [e.ConversationReleased(agent=conversation.owner)]
-
-
-def _add_staff_message(conversation: Conversation, command: c.AddStaffMessage) -> Sequence[e.Event]:
-    ruling = ruling_for(conversation, command)
-    match ruling.verdict:
-        case Verdict.SEND:
-            return [e.ReplyAccepted(message=command.message, author=command.author)]
-        case Verdict.HOLD:
-            return [e.ReplyHeld(message=command.message, author=command.author, reason=ruling.reason)]
-        case Verdict.KEEP:
-            return [e.NoteKept(message=command.message, author=command.author, reason=ruling.reason)]
-        case Verdict.COMMAND | Verdict.IGNORE:
-            return []
+def _placed(was: Conversation, event: Placing, at: datetime) -> Conversation:
+    match event:
+        case e.ConversationQueued():
+            is_first = was.place == 0
+            return replace(
+                was,
+                state=State.QUEUED,
+                group=event.group,
+                owner=None,
+                claimed_at=None,
+                queued_at=at,
+                place=1 if is_first else was.place,
+                unrouted=(),
+            )
+        case e.ConversationTransferred():
+            return replace(
+                was,
+                state=State.QUEUED,
+                group=event.to_group,
+                owner=None,
+                claimed_at=None,
+                queued_at=at,
+                pause=None,
+                place=was.place + 1,
+                is_in_room=False,
+            )
+        case e.CardRenewed():
+            return replace(was, place=was.place + 1)
+        case e.MovedToRoom():
+            return replace(was, place=was.place + 1, is_in_room=True)
         case _:
-            assert_never(ruling.verdict)
+            assert_never(event)
 
 
-def ruling_for(conversation: Conversation, command: c.AddStaffMessage) -> Ruling:
-    standing = Standing(
-        role=command.role,
-        is_owner=conversation.is_owned_by(command.author),
-        has_owner=conversation.owner is not None,
-        mode=command.mode,
-    )
-    return rule(command.said, standing)
+def _owned(was: Conversation, event: Owning, at: datetime) -> Conversation:
+    match event:
+        case e.ConversationClaimed():
+            return replace(was, state=State.OPEN, owner=event.agent, claimed_at=at, pause=None)
+        case e.ConversationReleased():
+            return replace(was, state=State.QUEUED, owner=None, pause=None, queued_at=at)
+        case e.ConversationAssigned():
+            state = State.PAUSED if was.is_paused else State.OPEN
+            return replace(was, state=state, owner=event.agent, claimed_at=at)
+        case _:
+            assert_never(event)
 
 
-def _approve(conversation: Conversation, command: c.ApproveMessage) -> Sequence[e.Event]:
-    """Who approves speaks to the customer, so the rule is that of an answer: the owner, and in mode `open` any
-    agent."""
-    if not command.is_held:
-        raise NotHeld()
-    if not command.role.can_answer:
-        raise NotAllowed(action="approve", who="agent")
-    if command.mode is not ReplyMode.OPEN and not conversation.is_owned_by(command.by):
-        raise NotYourConversation(action="approve", owner=conversation.owner)
-    return [e.ReplyAccepted(message=command.message, author=command.author)]
+def _living(was: Conversation, event: Living, at: datetime) -> Conversation:
+    match event:
+        case e.ConversationPaused():
+            pause = Pause(by=event.by, since=at, wake_on=frozenset(event.wake_on), until=event.until, note=event.note)
+            return replace(was, state=State.PAUSED, pause=pause)
+        case e.ConversationResumed():
+            return replace(was, state=State.OPEN, pause=None)
+        case e.ConversationResolved():
+            return replace(
+                was,
+                state=State.RESOLVED,
+                pause=None,
+                waiting_since=None,
+                unanswered_since=None,
+                resolved_at=at,
+                resolution=event.reason,
+            )
+        case e.ConversationReopened():
+            is_owned = event.owner is not None
+            return replace(
+                was,
+                state=State.OPEN if is_owned else State.QUEUED,
+                owner=event.owner,
+                claimed_at=at if is_owned else was.claimed_at,
+                queued_at=was.queued_at if is_owned else at,
+                warned_at=None,
+                resolved_at=None,
+                resolution=None,
+            )
+        case _:
+            assert_never(event)
 
 
-def _withdraw(command: c.WithdrawMessage) -> Sequence[e.Event]:
-    if not command.is_held:
-        raise NotHeld()
-    return [e.NoteKept(message=command.message, author=command.author, reason="withdrawn")]
+def _said(was: Conversation, event: Saying, at: datetime) -> Conversation:
+    match event:
+        case e.MessageReceived():
+            unrouted = was.unrouted if was.group else (*was.unrouted, event.message)
+            return replace(was, waiting_since=was.waiting_since or at, warned_at=None, unrouted=unrouted)
+        case e.ReplyAccepted():
+            return replace(
+                was,
+                waiting_since=None,
+                unanswered_since=was.unanswered_since or was.waiting_since,
+                answered_at=at,
+                warned_at=None,
+                scheduled=was.scheduled - {event.message},
+            )
+        case e.ReplyScheduled():
+            return replace(was, scheduled=was.scheduled | {event.message})
+        case e.ScheduleCancelled():
+            return replace(was, scheduled=was.scheduled - {event.message})
+        case e.ReplyCancelled() | e.MessageFailed():
+            return replace(was, waiting_since=was.unanswered_since or was.waiting_since)
+        case e.MessageDelivered():
+            # Another answer, cancelled or failed, may have set the customer waiting again; this one has arrived.
+            was_restored = was.waiting_since == was.unanswered_since
+            return replace(was, waiting_since=None if was_restored else was.waiting_since, unanswered_since=None)
+        case (
+            e.MessageEdited()
+            | e.MessageDeleted()
+            | e.ReplyEdited()
+            | e.ReplyRecalled()
+            | e.ChangeKeptBack()
+            | e.NoteKept()
+            | e.ReplyHeld()
+        ):
+            return was
+        case _:
+            assert_never(event)

@@ -5,9 +5,17 @@ DomainError
 ├── NotYourConversation    only the owner (or a lead)
 ├── ClaimLost              another agent was first
 ├── AlreadyYours           nothing to do
+├── AlreadyTheirs          the colleague has it already
+├── AlreadyInRoom          it has a room of its own already
+├── NotNow                 the conversation is in another state
 ├── NotThisConversation    the reference is that of another one
 ├── NotOffered             this version does not carry the command out
-└── NotHeld                the message is not waiting for approval
+├── NobodyNamed            no colleague of this name
+├── NotHeld                the message is not waiting for approval
+├── OwnDraft               four eyes: the author cannot approve
+├── CannotAnswer           the colleague may only read and note
+├── TransferForbidden      this group does not hand over to that one
+└── NoConsent              the contact has not agreed to be written to
 """
 
 from datetime import datetime
@@ -53,6 +61,18 @@ class AlreadyYours(DomainError):
     text = "S10c.yours"
 
 
+class AlreadyTheirs(DomainError):
+    """They own this conversation already."""
+
+    text = "S10c.theirs"
+
+
+class AlreadyInRoom(DomainError):
+    """This conversation has a room of its own already."""
+
+    text = "S10c.in_room"
+
+
 class NotThisConversation(DomainError):
     """Not done: you named another conversation, and this is {ref}."""
 
@@ -69,7 +89,45 @@ class NotOffered(DomainError):
         self.action = action
 
 
+class NobodyNamed(DomainError):
+    """Not done: there is no colleague of this name, or several."""
+
+    text = "S10c.nobody_named"
+
+
+class NotNow(DomainError):
+    """The conversation is {state}; then this cannot be done. The text is that of the state."""
+
+    def __init__(self, *, action: str, state: str) -> None:
+        super().__init__(f"{action} while {state}")
+        self.action, self.state = action, state
+
+
 class NotHeld(DomainError):
     """There is no message that waits for approval."""
 
     text = "S10c.not_held"
+
+
+class OwnDraft(DomainError):
+    """You wrote this and cannot approve it: somebody else must."""
+
+    text = "S9.own"
+
+
+class CannotAnswer(DomainError):
+    """This colleague may read and note, but not answer customers here."""
+
+    text = "S10c.cannot_answer"
+
+
+class TransferForbidden(DomainError):
+    """Not done: this group may not transfer to that one."""
+
+    text = "S17.forbidden"
+
+
+class NoConsent(DomainError):
+    """Not done: this person has not agreed to be written to."""
+
+    text = "start.no_consent"

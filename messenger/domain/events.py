@@ -1,33 +1,39 @@
-"""What has happened to a conversation: the entries of the event log. They hold ids, numbers and codes, never text.
+"""What has happened to a conversation: the entries of the event log. They hold ids, times, numbers and codes, never
+text: a reason or a comment is a note of its own, and the event names it.
 
-`NAMES` maps the name in the log to the class; a changed event gets a new class and an upcaster, never a changed
-meaning."""
+`NAMES` maps the name in the log to the class; a changed event gets a new class and an upcaster, never a changed meaning
+(a new field with a default changes none)."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import get_args
 
 from messenger.domain.ids import AgentId, ChatId, ContactId, ConversationId, GroupId, MessageId
+from messenger.domain.pauses import Cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationOpened:
+    """`previous`: an earlier conversation of the same customer that this one follows."""
+
     number: str
     contact: ContactId
     chat: ChatId
     language: str
+    previous: ConversationId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MenuOffered:
+    """The customer was asked where the matter belongs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationQueued:
-    """`reason` says which rule chose the group: `default`, `language:de`, `keyword`."""
+    """`reason` says which rule chose the group: `default`, `language:de`, `keyword`, `choice`, `started`."""
 
     group: GroupId
     reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageReceived:
-    message: MessageId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +47,161 @@ class ConversationReleased:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationAssigned:
+    """Given to `agent` by the router (`by` None), a lead, or its former owner. `reason`: `routed`, `lead`, `handed`."""
+
+    agent: AgentId
+    reason: str
+    by: AgentId | None = None
+    note: MessageId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationTransferred:
+    """`reason`: `asked`, or `fallback` when nobody of the group that was asked for could take it."""
+
+    from_group: GroupId
+    to_group: GroupId
+    by: AgentId
+    reason: str
+    note: MessageId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationPaused:
+    by: AgentId
+    wake_on: tuple[Cause, ...]
+    until: datetime | None = None
+    note: MessageId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationResumed:
+    """`cause`: one of the pause's causes, or `agent` (by command), or `reply` (the owner answered)."""
+
+    cause: str
+    by: AgentId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WakeSuppressed:
+    """The customer wrote, and the pause was to go on all the same."""
+
+    message: MessageId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationResolved:
+    """`reason`: `solved`, another code of the group, or `silence` (`by` None)."""
+
+    reason: str
+    by: AgentId | None = None
+    note: MessageId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationReopened:
+    """`owner`: who has it again; None: it waits in the queue. `cause`: `customer`, `agent` or `reply`."""
+
+    cause: str
+    owner: AgentId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SilenceWarned:
+    """The customer was told that we will close."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardRenewed:
+    """The old card was out of sight: the conversation goes on under a new one in the same room."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovedToRoom:
+    """From now on the conversation's place is a room of its own."""
+
+    by: AgentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageReceived:
+    message: MessageId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageEdited:
+    """By the customer."""
+
+    message: MessageId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageDeleted:
+    """By the customer."""
+
+    message: MessageId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyAccepted:
-    """The message leaves for the customer."""
+    """The message leaves for the customer when the group's hold window is over. `approved_by`: who let a draft or a
+    held message go."""
 
     message: MessageId
     author: AgentId
+    approved_by: AgentId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyScheduled:
+    message: MessageId
+    author: AgentId
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleCancelled:
+    """`reason`: `withdrawn`, `customer` (who wrote before the time), `owner` (the author is not the owner any more),
+    `resolved`."""
+
+    message: MessageId
+    author: AgentId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyCancelled:
+    """Taken back before it left."""
+
+    message: MessageId
+    author: AgentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyEdited:
+    """`is_sent`: the customer has the first version, so the change follows it."""
+
+    message: MessageId
+    author: AgentId
+    is_sent: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyRecalled:
+    """Taken back after it had left: the deletion follows it."""
+
+    message: MessageId
+    author: AgentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeKeptBack:
+    """An edit or a deletion that the customer does not get. `reason`: `late`, `note` (the edit would be a note)."""
+
+    message: MessageId
+    author: AgentId
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,32 +231,37 @@ class MessageFailed:
 
 Event = (
     ConversationOpened
+    | MenuOffered
     | ConversationQueued
-    | MessageReceived
     | ConversationClaimed
     | ConversationReleased
+    | ConversationAssigned
+    | ConversationTransferred
+    | ConversationPaused
+    | ConversationResumed
+    | WakeSuppressed
+    | ConversationResolved
+    | ConversationReopened
+    | SilenceWarned
+    | CardRenewed
+    | MovedToRoom
+    | MessageReceived
+    | MessageEdited
+    | MessageDeleted
     | ReplyAccepted
+    | ReplyScheduled
+    | ScheduleCancelled
+    | ReplyCancelled
+    | ReplyEdited
+    | ReplyRecalled
+    | ChangeKeptBack
     | NoteKept
     | ReplyHeld
     | MessageDelivered
     | MessageFailed
 )
 
-NAMES: dict[str, type[Event]] = {
-    kind.__name__: kind
-    for kind in (
-        ConversationOpened,
-        ConversationQueued,
-        MessageReceived,
-        ConversationClaimed,
-        ConversationReleased,
-        ReplyAccepted,
-        NoteKept,
-        ReplyHeld,
-        MessageDelivered,
-        MessageFailed,
-    )
-}
+NAMES: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -134,3 +134,7 @@ class SkillGroup:
     device_policy: DevicePolicy = DevicePolicy.CROSS_SIGNED_TOFU
     language: str = "en"
     time_zone: str = "Europe/Berlin"
+
+    def may_transfer_to(self, other: "SkillGroup") -> bool:
+        """An empty list allows every group."""
+        return not self.transfer_to or other.name.casefold() in {name.casefold() for name in self.transfer_to}

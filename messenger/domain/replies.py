@@ -7,12 +7,15 @@ one that could not be decrypted has no text to rule on.
     2  begins with a note prefix                        keep
     3  not text, image, file, audio or video            keep
     4  author is a clerk                                keep
-    5  mode `explicit`, and not sent by !r              keep   (a draft)
+    5  mode `explicit`, and not sent by !r; or by !r
+       where a second person must approve               keep   (a draft)
     6  mode `owner`, and the author is not the owner    keep
     7  the device is not one that the group trusts      keep
     8  mentions staff, or a line inside is a note
        (or, after !r, a command)                        hold
-    9  otherwise                                        send
+    9  the conversation is resolved                     hold
+    10 the customer's room is not safe any more         hold   (fail closed)
+    11 otherwise                                        send
 """
 
 import unicodedata
@@ -82,6 +85,9 @@ class Standing:
     is_owner: bool
     has_owner: bool
     mode: ReplyMode
+    four_eyes: bool = False
+    is_resolved: bool = False
+    is_customer_room_safe: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,23 +99,40 @@ class Ruling:
 def rule(said: Said, standing: Standing) -> Ruling:
     if is_command(said):
         return Ruling(Verdict.COMMAND, "command")
-    if said.is_note or is_note(said.text):
-        return Ruling(Verdict.KEEP, "note")
-    if said.type not in RELAYED_TYPES:
-        return Ruling(Verdict.KEEP, "type")
-    if not standing.role.can_answer:
-        return Ruling(Verdict.KEEP, "role")
-    if standing.mode is ReplyMode.EXPLICIT and not said.is_explicit:
-        return Ruling(Verdict.KEEP, "draft")
-    if standing.mode is not ReplyMode.OPEN and not standing.is_owner:
-        return Ruling(Verdict.KEEP, "not_owner" if standing.has_owner else "no_owner")
-    if not said.is_from_trusted_device:
-        return Ruling(Verdict.KEEP, "device")
-    if said.mentions_staff:
-        return Ruling(Verdict.HOLD, "mentions_staff")
-    if _begins_as_command(said.text) or any(map(_is_note_inside, said.text.splitlines())):
-        return Ruling(Verdict.HOLD, "note_inside")
+    if reason := _kept_because(said, standing):
+        return Ruling(Verdict.KEEP, reason)
+    if reason := _held_because(said, standing):
+        return Ruling(Verdict.HOLD, reason)
     return Ruling(Verdict.SEND, "answer")
+
+
+def _kept_because(said: Said, standing: Standing) -> str:
+    if said.is_note or is_note(said.text):
+        return "note"
+    if said.type not in RELAYED_TYPES:
+        return "type"
+    if not standing.role.can_answer:
+        return "role"
+    if _is_draft(said, standing):
+        return "draft"
+    if standing.mode is not ReplyMode.OPEN and not standing.is_owner:
+        return "not_owner" if standing.has_owner else "no_owner"
+    return "" if said.is_from_trusted_device else "device"
+
+
+def _held_because(said: Said, standing: Standing) -> str:
+    if said.mentions_staff:
+        return "mentions_staff"
+    if _begins_as_command(said.text) or any(map(_is_note_inside, said.text.splitlines())):
+        return "note_inside"
+    if standing.is_resolved:
+        return "resolved"
+    return "" if standing.is_customer_room_safe else "unsafe"
+
+
+def _is_draft(said: Said, standing: Standing) -> bool:
+    """Where two people must agree, even an order to send is only a draft."""
+    return standing.mode is ReplyMode.EXPLICIT and (standing.four_eyes or not said.is_explicit)
 
 
 def is_note(text: str) -> bool:

@@ -18,25 +18,15 @@ How a text is read, from its beginning: a leading `until` is ignored; then come 
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
-from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from messenger.domain import when_words as w
 from messenger.domain.hours import NINE, OpeningHours
+from messenger.domain.pauses import Cause
 from messenger.domain.when_moments import FARTHEST, Context, TooFar, joined, leads, match, read_moment
 
 _LONGEST_PHRASE = 300  # characters; what comes later is never part of the time
 _SHOWN = 40
-
-
-class Cause(StrEnum):
-    """What wakes a paused conversation by itself."""
-
-    TIME = "time"
-    CUSTOMER = "customer"
-    PARTNER = "partner"
-    DOCUMENT = "document"
-    API = "api"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from messenger.i18n import LANGUAGES, Texts, texts
 
 # `!claim` is a command; any other exclamation mark is shouting (surface.md 5)
-_SHOUT = re.compile(r"[!！](?![a-z{])")
+_SHOUT = re.compile(r"[!！](?![^\W\d_]|\{)")
 _ID = re.compile(r"^[SC]\d+[a-z]?(\.[a-z_]+)*$|^C\.[a-z]+$")
 
 

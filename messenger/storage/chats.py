@@ -13,6 +13,9 @@ from messenger.channels.messages import Handle
 from messenger.domain.ids import ChatId, ContactId, ConversationId
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.models.conversations import channel_identity, chat, contact
+from messenger.storage.models.rooms import mx_room
+
+MEGOLM = "m.megolm.v1.aes-sha2"
 
 CHAT_COLUMNS = (
     chat.c.id.label("c_id"),
@@ -33,6 +36,13 @@ _CHATS = (
 )
 _BY_REMOTE = _CHATS.where(chat.c.account == sa.bindparam("of_account"), chat.c.remote == sa.bindparam("of_remote"))
 _BY_ID = _CHATS.where(chat.c.id == sa.bindparam("which"))
+
+
+_IS_UNSAFE = (
+    sa.select(sa.literal(True))
+    .join_from(chat, mx_room, sa.and_(mx_room.c.account == chat.c.account, mx_room.c.room_id == chat.c.remote))
+    .where(chat.c.id == sa.bindparam("which"), mx_room.c.encrypted, mx_room.c.algorithm != MEGOLM)
+)
 
 
 def _name_place(contact_id: UUID) -> str:
@@ -82,6 +92,10 @@ class ChatRows:
 
     async def set_language(self, id: ChatId, language: str) -> None:
         await self._connection.execute(chat.update().where(chat.c.id == id).values(language=language))
+
+    async def is_safe(self, id: ChatId) -> bool:
+        """A room whose state we have not read yet is looked at before anything is sent to it."""
+        return not await self._connection.scalar(_IS_UNSAFE, {"which": id})
 
     async def set_conversation(self, id: ChatId, conversation: ConversationId) -> None:
         await self._connection.execute(chat.update().where(chat.c.id == id).values(conversation_id=conversation))

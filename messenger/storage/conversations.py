@@ -2,23 +2,33 @@
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from messenger.app.ports import Case, StoredMessage
+from messenger.app.ports import Case, PlaceRow, StoredMessage
 from messenger.domain.conversation import Conversation, State
 from messenger.domain.events import Recorded
 from messenger.domain.ids import AgentId, ChatId, ContactId, ConversationId, GroupId, MessageId
+from messenger.domain.pauses import Cause, Pause
 from messenger.domain.people import Agent
 from messenger.observability.failpoints import fp
 from messenger.storage.chats import CHAT_COLUMNS, ChatRows, as_chat
 from messenger.storage.codec import event_ids, load_event
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.messages import MESSAGE_COLUMNS, as_message
-from messenger.storage.models.conversations import channel_identity, chat, contact, conversation, event_log, message
+from messenger.storage.models.conversations import (
+    channel_identity,
+    chat,
+    contact,
+    conversation,
+    event_log,
+    message,
+    place,
+)
 from messenger.storage.models.people import skill_group, staff
 from messenger.storage.people import as_group
 
@@ -51,11 +61,35 @@ _CASE_OF = (
     .where(message.c.id == sa.bindparam("which"))
 )
 
+# What changes in the life of a conversation, in the order of the table.
+_CHANGING = (
+    "version",
+    "state",
+    "language",
+    "group_id",
+    "owner_id",
+    "claimed_at",
+    "waiting_since",
+    "unanswered_since",
+    "answered_at",
+    "warned_at",
+    "queued_at",
+    "place",
+    "is_in_room",
+    "paused_by",
+    "paused_at",
+    "pause_until",
+    "wake_on",
+    "pause_note",
+    "resolved_at",
+    "resolution",
+    "unrouted",
+    "scheduled",
+)
 # State and log in one statement; the rows of the log are numbered in their order.
-_CHANGE = sa.text("""
+_CHANGE = sa.text(f"""
 WITH changed AS (
-  UPDATE conversation SET version = :version, state = :state, language = :language, group_id = :group_id,
-    owner_id = :owner_id, claimed_at = :claimed_at, waiting_since = :waiting_since
+  UPDATE conversation SET {", ".join(f"{name} = :{name}" for name in _CHANGING)}
   WHERE id = CAST(:id AS uuid) AND version = :before RETURNING id
 ), logged AS (
   INSERT INTO event_log (conversation_id, version, type, actor, ids, at)
@@ -64,7 +98,17 @@ WITH changed AS (
     CAST(:ats AS timestamptz[])) AS entry(version, type, actor, ids, at)
   ORDER BY entry.version
 )
-SELECT count(*) FROM changed""")
+SELECT count(*) FROM changed""")  # noqa: S608 - fixed texts of ours
+
+
+# Are there more than so many newer cards in the room of its card?
+_OUT_OF_SIGHT = sa.text("""
+SELECT count(*) > :cards FROM (
+  SELECT 1 FROM conversation AS mine
+  JOIN place AS own ON own.conversation_id = mine.id AND own.number = mine.place
+  JOIN place AS newer ON newer.room_id = own.room_id AND newer.made_at > own.made_at
+  WHERE mine.id = CAST(:which AS uuid) AND NOT own.is_room LIMIT :cards + 1
+) AS below""")
 
 
 class UnknownConversation(LookupError):
@@ -81,14 +125,40 @@ def as_conversation(row: Any) -> Conversation:
         language=row.language,
         state=State(row.state),
         opened_at=row.opened_at,
+        previous=ConversationId(row.previous_id) if row.previous_id else None,
         group=GroupId(row.group_id) if row.group_id else None,
         owner=AgentId(row.owner_id) if row.owner_id else None,
+        place=row.place,
+        is_in_room=row.is_in_room,
+        pause=_pause(row),
+        queued_at=row.queued_at,
         claimed_at=row.claimed_at,
         waiting_since=row.waiting_since,
+        unanswered_since=row.unanswered_since,
+        answered_at=row.answered_at,
+        warned_at=row.warned_at,
+        resolved_at=row.resolved_at,
+        resolution=row.resolution,
+        unrouted=tuple(map(MessageId, row.unrouted)),
+        scheduled=frozenset(map(MessageId, row.scheduled)),
+    )
+
+
+def _pause(row: Any) -> Pause | None:
+    if row.paused_at is None:
+        return None
+    return Pause(
+        by=AgentId(row.paused_by),
+        since=row.paused_at,
+        wake_on=frozenset(map(Cause, row.wake_on)),
+        until=row.pause_until,
+        note=MessageId(row.pause_note) if row.pause_note else None,
     )
 
 
 def _columns(state: Conversation) -> dict[str, Any]:
+    """The values of `_CHANGING`."""
+    pause = state.pause
     return {
         "version": state.version,
         "state": state.state.value,
@@ -97,6 +167,21 @@ def _columns(state: Conversation) -> dict[str, Any]:
         "owner_id": state.owner,
         "claimed_at": state.claimed_at,
         "waiting_since": state.waiting_since,
+        "unanswered_since": state.unanswered_since,
+        "answered_at": state.answered_at,
+        "warned_at": state.warned_at,
+        "queued_at": state.queued_at,
+        "place": state.place,
+        "is_in_room": state.is_in_room,
+        "paused_by": pause.by if pause else None,
+        "paused_at": pause.since if pause else None,
+        "pause_until": pause.until if pause else None,
+        "wake_on": sorted(cause.value for cause in pause.wake_on) if pause else None,
+        "pause_note": pause.note if pause else None,
+        "resolved_at": state.resolved_at,
+        "resolution": state.resolution,
+        "unrouted": list(state.unrouted),
+        "scheduled": sorted(state.scheduled, key=str),
     }
 
 
@@ -140,11 +225,35 @@ class SqlConversations:
         return Case(
             conversation=state,
             group=as_group(row, id=row.g_id, name=row.g_name),
+            group_room=row.room_id,
             room=row.card_room or row.room_id,
             card=row.card_event,
             chat=await as_chat(row, self._keys),
             owner=owner,
         )
+
+    async def places(self, id: ConversationId) -> Sequence[PlaceRow]:
+        query = sa.select(place).where(place.c.conversation_id == id).order_by(place.c.number)
+        return [_place(row) for row in await self._connection.execute(query)]
+
+    async def place_of_room(self, room: str) -> tuple[ConversationId, PlaceRow] | None:
+        query = sa.select(place).where(place.c.room_id == room, place.c.is_room)
+        row = (await self._connection.execute(query)).first()
+        return (ConversationId(row.conversation_id), _place(row)) if row else None
+
+    async def is_out_of_sight(self, id: ConversationId, *, cards: int) -> bool:
+        return bool(await self._connection.scalar(_OUT_OF_SIGHT, {"which": id, "cards": cards}))
+
+    async def last_activity(self, id: ConversationId) -> datetime | None:
+        """By our own clock: when the newest event was logged."""
+        query = sa.select(sa.func.max(event_log.c.at)).where(event_log.c.conversation_id == id)
+        last: datetime | None = await self._connection.scalar(query)
+        return last
+
+    async def of_number(self, number: str) -> ConversationId | None:
+        query = sa.select(conversation.c.id).where(conversation.c.number == number.upper())
+        id = await self._connection.scalar(query)
+        return ConversationId(id) if id else None
 
     async def is_number_taken(self, number: str) -> bool:
         query = sa.select(sa.literal(1)).where(conversation.c.number == number)
@@ -162,10 +271,17 @@ class SqlConversations:
                 contact_id=state.contact,
                 chat_id=state.chat,
                 opened_at=state.opened_at,
+                previous_id=state.previous,
                 **_columns(state),
             )
         )
         await ChatRows(self._connection, self._keys).set_conversation(state.chat, state.id)
+
+
+def _place(row: Any) -> PlaceRow:
+    return PlaceRow(
+        number=row.number, group=GroupId(row.group_id), room=row.room_id, card=row.card, is_room=row.is_room
+    )
 
 
 def _log_row(entry: Recorded) -> dict[str, Any]:

@@ -22,10 +22,10 @@ from messenger.storage.encryption import Key
 from messenger.storage.inbox import add_rows, sealed_row
 from messenger.storage.leases import Lease, fence
 from messenger.storage.models.queues import cursor, dead_letter, inbox, timer
+from messenger.storage.timers import KEY_TIMER
 
 # So long does a lane stand still for a missing key; then it goes on behind a visible gap.
 KEY_PATIENCE = timedelta(seconds=10)
-KEY_TIMER = "KeyStillMissing"
 
 
 def _raw_place(source: str, source_id: str) -> str:

@@ -1,6 +1,7 @@
 """Messages with sealed bodies, and the map of all ids by which the sides name them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,15 +13,16 @@ from messenger.domain.ids import AgentId, ConversationId, MessageId
 from messenger.domain.replies import Fate
 from messenger.storage.codec import dump, load_body
 from messenger.storage.data_keys import DataKeys, conversation_scope
+from messenger.storage.models.conversations import conversation as cases
 from messenger.storage.models.conversations import message, remote_message, told
 
-_UNVERIFIED, _LATE, _EDITED = 1, 2, 4
+_UNVERIFIED, _LATE, _DELETED = 1, 2, 8
 _ADD_TRACE = insert(remote_message).on_conflict_do_nothing()
 # Both in one statement: this is done for every message.
 _ADD_WITH_TRACE = sa.text("""
 WITH added AS (
-  INSERT INTO message (id, conversation_id, author_id, type, fate, flags, at, enc_body)
-  VALUES (:id, :conversation, :author, :type, :fate, :flags, :at, :enc_body)
+  INSERT INTO message (id, conversation_id, author_id, type, fate, flags, at, edited_at, enc_body)
+  VALUES (:id, :conversation, :author, :type, :fate, :flags, :at, :edited_at, :enc_body)
   ON CONFLICT DO NOTHING
 )
 INSERT INTO remote_message (account, remote_id, part, kind, room, conversation_id, message_id)
@@ -29,6 +31,16 @@ ON CONFLICT DO NOTHING""")
 MESSAGE_COLUMNS = tuple(column.label(f"m_{column.name}") for column in message.columns)
 _MESSAGES = sa.select(*MESSAGE_COLUMNS)
 _GET = _MESSAGES.where(message.c.id == sa.bindparam("which"))
+
+
+# A customer's message that is not in the thread yet will come there by itself.
+_SHOWN = _MESSAGES.where(
+    message.c.flags.op("&")(_DELETED) == 0,
+    sa.or_(
+        message.c.author_id.is_not(None),
+        sa.exists().where(remote_message.c.message_id == message.c.id, remote_message.c.kind == "copy"),
+    ),
+)
 
 
 def _body_place(conversation: ConversationId, id: MessageId) -> str:
@@ -48,15 +60,25 @@ async def as_message(row: Any, keys: DataKeys) -> StoredMessage:
         type=row.m_type,
         is_unverified=bool(row.m_flags & _UNVERIFIED),
         is_late=bool(row.m_flags & _LATE),
-        is_edited=bool(row.m_flags & _EDITED),
+        edited_at=row.m_edited_at,
+        is_deleted=bool(row.m_flags & _DELETED),
+        reply_to=body.reply_to,
     )
+
+
+def _body(new: StoredMessage) -> StoredBody:
+    return StoredBody(content=new.content, speaker=new.speaker, reply_to=new.reply_to)
+
+
+def _flags(new: StoredMessage) -> int:
+    return _UNVERIFIED * new.is_unverified + _LATE * new.is_late + _DELETED * new.is_deleted
 
 
 def trace_row(trace: Trace) -> dict[str, Any]:
     return {
         "account": trace.account,
         "remote_id": trace.remote_id,
-        "part": 0,
+        "part": trace.part,
         "kind": trace.kind,
         "room": trace.room,
         "conversation_id": trace.conversation,
@@ -72,6 +94,7 @@ def _trace(row: Any) -> Trace:
         kind=row.kind,
         conversation=ConversationId(row.conversation_id) if row.conversation_id else None,
         message=MessageId(row.message_id) if row.message_id else None,
+        part=row.part,
     )
 
 
@@ -104,32 +127,42 @@ class SqlMessages:
                 "author": new.author,
                 "type": new.type,
                 "fate": new.fate.value if new.fate else None,
-                "flags": _UNVERIFIED * new.is_unverified + _LATE * new.is_late + _EDITED * new.is_edited,
+                "flags": _flags(new),
                 "at": new.at,
-                "enc_body": key.seal(
-                    dump(StoredBody(content=new.content, speaker=new.speaker)),
-                    where=_body_place(new.conversation, new.id),
-                ),
+                "edited_at": new.edited_at,
+                "enc_body": key.seal(dump(_body(new)), where=_body_place(new.conversation, new.id)),
             },
         )
 
     async def get(self, id: MessageId) -> StoredMessage:
         return await as_message((await self._connection.execute(_GET, {"which": id})).one(), self._keys)
 
+    async def latest(self, conversation: ConversationId, most: int) -> Sequence[StoredMessage]:
+        query = _SHOWN.where(message.c.conversation_id == conversation).order_by(message.c.seq.desc()).limit(most)
+        rows = (await self._connection.execute(query)).all()
+        return [await as_message(row, self._keys) for row in reversed(rows)]
+
+    async def with_files(self, conversation: ConversationId) -> Sequence[StoredMessage]:
+        """By their type, which is not sealed; a customer's file is known by its body only."""
+        query = _SHOWN.where(message.c.conversation_id == conversation).order_by(message.c.seq)
+        found = [await as_message(row, self._keys) for row in (await self._connection.execute(query)).all()]
+        return [each for each in found if each.content.media]
+
     async def first_text(self, conversation: ConversationId) -> str:
         """The customer's first words, for the card."""
         query = _MESSAGES.where(message.c.conversation_id == conversation, message.c.author_id.is_(None))
-        row = (await self._connection.execute(query.order_by(message.c.at).limit(1))).first()
+        row = (await self._connection.execute(query.order_by(message.c.seq).limit(1))).first()
         return (await as_message(row, self._keys)).content.text if row else ""
 
-    async def last_held(self, conversation: ConversationId, author: AgentId) -> StoredMessage | None:
+    async def last_waiting(self, conversation: ConversationId, author: AgentId) -> StoredMessage | None:
+        scheduled = sa.select(sa.func.unnest(cases.c.scheduled)).where(cases.c.id == conversation)
         query = (
             _MESSAGES.where(
                 message.c.conversation_id == conversation,
                 message.c.author_id == author,
-                message.c.fate == Fate.HELD.value,
+                sa.or_(message.c.fate == Fate.HELD.value, message.c.id.in_(scheduled)),
             )
-            .order_by(message.c.at.desc())
+            .order_by(message.c.seq.desc())
             .limit(1)
         )
         row = (await self._connection.execute(query)).first()
@@ -137,6 +170,18 @@ class SqlMessages:
 
     async def set_fate(self, id: MessageId, fate: Fate) -> None:
         await self._connection.execute(message.update().where(message.c.id == id).values(fate=fate.value))
+
+    async def replace_content(self, changed: StoredMessage) -> None:
+        key = await self._keys.of(conversation_scope(changed.conversation))
+        sealed = key.seal(dump(_body(changed)), where=_body_place(changed.conversation, changed.id))
+        again = message.update().where(message.c.id == changed.id)
+        await self._connection.execute(
+            again.values(enc_body=sealed, edited_at=changed.edited_at, type=changed.type, flags=_flags(changed))
+        )
+
+    async def mark_deleted(self, id: MessageId, *, at: datetime) -> None:
+        gone = message.update().where(message.c.id == id)
+        await self._connection.execute(gone.values(flags=message.c.flags.op("|")(_DELETED), edited_at=at))
 
     async def add_trace(self, trace: Trace) -> None:
         await self._connection.execute(_ADD_TRACE, trace_row(trace))
@@ -150,6 +195,11 @@ class SqlMessages:
 
     async def traces_of(self, id: MessageId) -> Sequence[Trace]:
         rows = await self._connection.execute(sa.select(remote_message).where(remote_message.c.message_id == id))
+        return [_trace(row) for row in rows]
+
+    async def copies_of(self, id: MessageId) -> Sequence[Trace]:
+        query = sa.select(remote_message).where(remote_message.c.message_id == id, remote_message.c.kind == "copy")
+        rows = await self._connection.execute(query.order_by(remote_message.c.room, remote_message.c.part))
         return [_trace(row) for row in rows]
 
     async def is_told(self, conversation: ConversationId, agent: AgentId, text: str) -> bool:

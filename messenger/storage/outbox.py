@@ -13,9 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from messenger.app.effects import EditCard, Effect, OfConversation, ShowFate
+from messenger.app.effects import EditCard, Effect, OfConversation, SendToCustomer, ShowFate
 from messenger.app.ports import OutboxRow
 from messenger.channels.errors import LeaseLost
+from messenger.domain.ids import MessageId
 from messenger.storage.codec import dump, load_effect
 from messenger.storage.data_keys import QUEUE_SCOPE, DataKeys
 from messenger.storage.lanes import Round, walk
@@ -32,6 +33,13 @@ _WAITS = sa.text("state = 'new' AND merge_key IS NOT NULL")
 
 
 _INSERT = insert(outbox).on_conflict_do_nothing()
+_HAS_NOT_LEFT = "message_id = CAST(:message AS uuid) AND state = 'new' AND attempts = 0"
+_KEEP_BACK = sa.text(f"SELECT id FROM outbox WHERE {_HAS_NOT_LEFT} FOR UPDATE")  # noqa: S608 - fixed texts of ours
+_CANCEL = sa.text(f"UPDATE outbox SET state = 'cancelled' WHERE {_HAS_NOT_LEFT}")  # noqa: S608 - fixed texts of ours
+
+
+def _delay_s(effect: Effect) -> float:
+    return effect.hold_s if isinstance(effect, SendToCustomer) else effect.delay_s
 
 
 def outbox_place(txn: str) -> str:
@@ -54,19 +62,27 @@ class SqlOutbox:
             rows.append(
                 {
                     "conversation_id": effect.conversation if isinstance(effect, OfConversation) else None,
+                    "message_id": effect.message if isinstance(effect, SendToCustomer) else None,
                     "lane": effect.lane,
                     "desk": self._desk,
                     "txn": txn,
                     "kind": type(effect).__name__,
                     "merge_key": effect.merge_key,
                     "enc_body": key.seal(dump(effect), where=outbox_place(txn)),
-                    "next_at": self._now + timedelta(seconds=effect.delay_s),
+                    "next_at": self._now + timedelta(seconds=_delay_s(effect)),
                 }
             )
         await self._hurry_fates(effects)
         await self._space_card_edits(effects, rows)
         await self._insert([row for row in rows if row["merge_key"] is None])
         await self._merge([row for row in rows if row["merge_key"] is not None])
+
+    async def keep_back(self, message: MessageId) -> bool:
+        """One that was tried may have got through, so it counts as gone."""
+        return (await self._connection.execute(_KEEP_BACK, {"message": message})).first() is not None
+
+    async def cancel(self, message: MessageId) -> None:
+        await self._connection.execute(_CANCEL, {"message": message})
 
     async def _insert(self, rows: Sequence[dict[str, Any]]) -> None:
         if rows:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.app.outcome import Outcome
@@ -23,7 +24,7 @@ from messenger.storage.inbox import add_rows, sealed_row
 from messenger.storage.lanes import Round
 from messenger.storage.leases import Lease, fence
 from messenger.storage.messages import add_traces, remove_traces
-from messenger.storage.models.conversations import conversation
+from messenger.storage.models.conversations import conversation, place
 from messenger.storage.models.people import skill_group
 from messenger.storage.models.queues import dead_letter, outbox
 
@@ -144,9 +145,20 @@ class SqlOutboxQueue:
 
 async def _place_card(connection: AsyncConnection, outcome: Outcome) -> None:
     if outcome.card:
-        id, room, event = outcome.card
+        id, row = outcome.card
+        new = insert(place).values(
+            conversation_id=id,
+            number=row.number,
+            group_id=row.group,
+            room_id=row.room,
+            card=row.card,
+            is_room=row.is_room,
+        )
+        await connection.execute(new.on_conflict_do_nothing())
         await connection.execute(
-            conversation.update().where(conversation.c.id == id).values(card_room=room, card_event=event)
+            conversation.update()
+            .where(conversation.c.id == id, conversation.c.place >= row.number)
+            .values(card_room=row.room, card_event=row.card)
         )
     if outcome.edited_card:
         later = conversation.update().where(conversation.c.id == outcome.edited_card)

@@ -12,6 +12,7 @@ from messenger.domain.ids import AgentId, GroupId
 from messenger.domain.people import Agent, Role, SkillGroup
 from messenger.storage.models.people import group_member, skill_group, staff
 
+AVAILABLE = "available"
 _SEAT = (
     sa.select(staff.c.id, staff.c.address, staff.c.name, staff.c.language, group_member.c.role)
     .join_from(staff, group_member, group_member.c.staff_id == staff.c.id)
@@ -67,3 +68,59 @@ class SqlPeople:
             return False
         query = sa.select(sa.literal(1)).where(staff.c.address.in_(addresses)).limit(1)
         return (await self._connection.execute(query)).first() is not None
+
+    async def colleague(self, name: str) -> Agent | None:
+        folded = name.strip().removeprefix("@").casefold()
+        if not folded:
+            return None
+        local_part = sa.func.lower(sa.func.split_part(sa.func.substr(staff.c.address, 2), ":", 1))
+        address = sa.func.lower(sa.func.substr(staff.c.address, 2))
+        first_name = sa.func.lower(sa.func.split_part(staff.c.name, " ", 1))
+        query = sa.select(staff).where(
+            sa.or_(address == folded, local_part == folded, sa.func.lower(staff.c.name) == folded, first_name == folded)
+        )
+        found = (await self._connection.execute(query.limit(2))).all()
+        return as_agent(found[0]) if len(found) == 1 else None
+
+    async def seats_of(self, address: str) -> Sequence[tuple[SkillGroup, Seat]]:
+        query = (
+            sa.select(
+                skill_group,
+                staff.c.id.label("s_id"),
+                staff.c.address,
+                staff.c.name.label("s_name"),
+                staff.c.language,
+                group_member.c.role,
+            )
+            .join_from(staff, group_member, group_member.c.staff_id == staff.c.id)
+            .join(skill_group, skill_group.c.id == group_member.c.group_id)
+            .where(staff.c.address == address)
+            .order_by(skill_group.c.name)
+        )
+        return [
+            (
+                as_group(row),
+                Seat(
+                    agent=Agent(id=AgentId(row.s_id), address=row.address, name=row.s_name, language=row.language),
+                    role=Role(row.role),
+                ),
+            )
+            for row in await self._connection.execute(query)
+        ]
+
+    async def can_somebody_answer(self, group: GroupId) -> bool:
+        query = (
+            sa.select(sa.literal(1))
+            .join_from(staff, group_member, group_member.c.staff_id == staff.c.id)
+            .where(
+                group_member.c.group_id == group,
+                group_member.c.role.in_([role.value for role in Role if role.can_answer]),
+                staff.c.availability == AVAILABLE,
+            )
+            .limit(1)
+        )
+        return (await self._connection.execute(query)).first() is not None
+
+    async def is_available(self, agent: AgentId) -> bool:
+        found: str | None = await self._connection.scalar(sa.select(staff.c.availability).where(staff.c.id == agent))
+        return found == AVAILABLE

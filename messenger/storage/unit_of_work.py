@@ -17,6 +17,7 @@ from messenger.storage.lanes import Round
 from messenger.storage.messages import SqlMessages
 from messenger.storage.outbox import SqlOutbox
 from messenger.storage.people import SqlPeople
+from messenger.storage.timers import SqlTimers
 
 
 class SqlUnit:
@@ -26,6 +27,7 @@ class SqlUnit:
         self.now, self._namespace = now, namespace
         self.inbox = SqlInbox(connection, keys, round)
         self.outbox = SqlOutbox(connection, keys, desk=desk, namespace=namespace, now=now)
+        self.timers = SqlTimers(connection)
         self.conversations = SqlConversations(connection, keys)
         self.messages = SqlMessages(connection, keys)
         self.people = SqlPeople(connection)

@@ -49,7 +49,9 @@ class StaffDesk:
         await self.work(1)
         id = (await self.conversations())[0]
         async with self.units() as unit:
-            await unit.messages.add_trace(Trace(account=DESK, room=ROOM, remote_id=CARD, kind="card", conversation=id))
+            await unit.messages.add_trace(
+                Trace(account=DESK, room=ROOM, remote_id=CARD, kind="card", conversation=id, part=1)
+            )
         return id
 
     async def put(self, *items: Item, lane: str | None = None) -> None:

@@ -108,6 +108,10 @@ class Thread:
             lambda seen: seen.thread == self.card and seen.sender == self.house.product.desk and text in seen.body,
         )
 
+    async def changed(self, reader: Person, event: str, text: str) -> Seen:
+        """The desk has changed one of its lines."""
+        return await reader.wait_for(self.house.room, lambda seen: seen.replaces == event and text in seen.body)
+
     def lines(self, reader: Person, text: str) -> list[Seen]:
         desk = self.house.product.desk
         return [each for each in reader.messages(self.house.room, thread=self.card, sender=desk) if text in each.body]

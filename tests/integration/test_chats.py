@@ -128,6 +128,9 @@ async def test_encryption_is_never_taken_back_whatever_the_room_says(house: Hous
     await thread.customer.server.call("PUT", url, {"algorithm": "m.none", "rotation_period_msgs": 2**40})
     await goes_on(thread)
     refused = await thread.say(house.ben, "never in clear")
+    await thread.fate(refused, Fate.HELD)
+    await thread.told(house.ben, "the encryption of the customer's room is not what it was")
+    await house.ben.react(house.room, refused, "📤")
     await thread.fate(refused, Fate.FAILED)
     assert clear_words_of(house, thread.customer, thread.chat) == []
     assert "never in clear" not in await thread.everything_the_customer_has()
@@ -194,14 +197,14 @@ async def test_somebody_else_in_the_chat_speaks_under_his_own_address(house: Hou
 async def test_a_customers_edit_and_deletion_are_visible_and_nobody_edits_for_another(house: House) -> None:
     thread = await house.conversation(owner=house.ben)
     said = await thread.customer.say(thread.chat, "at noon")
-    await thread.told(house.ben, ": at noon")
+    shown = await thread.told(house.ben, ": at noon")
     await thread.customer.edit(thread.chat, said, "at one")
-    await thread.told(house.ben, "at one (edited")
+    await thread.changed(house.ben, shown.event_id, "at one (edited")
     answer = await thread.say(house.ben, "See you.")
     received = await thread.received("Ben: See you.")
     await thread.customer.edit(thread.chat, received.event_id, "forged words of Ben")
     await thread.customer.redact(thread.chat, said)
-    await thread.told(house.ben, "deleted one of their messages")
+    await thread.changed(house.ben, shown.event_id, "deleted this message")
     await thread.fate(answer, Fate.DELIVERED)
     await goes_on(thread)
     assert thread.lines(house.ben, "forged") == []

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app.effects import PostNotice, RelayToThread
+from messenger.app.effects import EditInThread, RelayToThread
 from messenger.app.ports import StoredMessage
 from messenger.channels.messages import (
     Assurance,
@@ -52,7 +52,7 @@ async def test_an_edit_of_something_never_shown_becomes_a_message(staff_desk: St
     await staff_desk.put(edit("$never seen", "call me at once"))
     await staff_desk.work(1)
     shown = await last_relayed(staff_desk)
-    assert (shown.content.text, shown.is_edited, shown.is_unverified) == ("call me at once", True, False)
+    assert (shown.content.text, shown.edited_at, shown.is_unverified) == ("call me at once", AT, False)
 
 
 async def test_an_edit_of_something_never_shown_opens_the_first_conversation(staff_desk: StaffDesk) -> None:
@@ -68,8 +68,10 @@ async def test_an_edit_from_an_unverified_device_says_so_although_the_message_wa
 ) -> None:
     await staff_desk.put(edit("$first", "my account is another one", assurance=Assurance.CHANNEL))
     await staff_desk.work(1)
-    shown = await last_relayed(staff_desk)
-    assert (shown.content.text, shown.is_unverified) == ("my account is another one", True)
+    [changed] = [effect for effect in await staff_desk.effects() if isinstance(effect, EditInThread)]
+    async with staff_desk.units() as unit:
+        shown = await unit.messages.get(MessageId(changed.message))
+    assert (shown.content.text, shown.edited_at, shown.is_unverified) == ("my account is another one", AT, True)
 
 
 async def test_only_the_author_s_own_deletion_is_told_as_such(staff_desk: StaffDesk) -> None:
@@ -88,4 +90,4 @@ async def last_relayed(desk: StaffDesk) -> StoredMessage:
 
 
 async def deletions_told(desk: StaffDesk) -> int:
-    return sum(isinstance(effect, PostNotice) and effect.text == "S4.deleted" for effect in await desk.effects())
+    return sum(isinstance(effect, EditInThread) for effect in await desk.effects())

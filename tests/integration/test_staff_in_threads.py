@@ -240,21 +240,45 @@ async def test_a_reply_in_the_thread_leaves_without_the_note_that_it_quotes(hous
     assert "owes us" not in everything and "hidden" not in everything
 
 
-async def test_edits_of_staff_neither_leak_nor_double(house: House) -> None:
+async def test_an_edit_of_an_answer_follows_it_and_one_of_a_note_stays_inside(house: House) -> None:
     thread = await house.conversation(owner=house.ben)
     answer = await thread.say(house.ben, "first version")
-    await thread.received("first version")
+    received = await thread.received("first version")
     note = await thread.say(house.ben, "// private")
     await thread.fate(note, Fate.KEPT)
     await house.ben.edit(house.room, answer, "second version")
     await house.ben.edit(house.room, note, "no longer private")
-    await house.ben.wait_for(house.room, lambda seen: "edits are not sent on" in seen.body)
+    await thread.customer.wait_for(
+        thread.chat, lambda seen: seen.replaces == received.event_id and "second version" in seen.body
+    )
     await thread.say(house.ben, "the end")
     await thread.received("the end")
     everything = await thread.everything_the_customer_has()
-    assert "second version" not in everything and "private" not in everything
-    assert len([each for each in thread.customer.messages(thread.chat) if "first version" in each.body]) == 1
+    assert "private" not in everything
+    assert len([each for each in thread.customer.messages(thread.chat) if "version" in each.body]) == 1
     assert thread.markers(note) == [MARKERS[Fate.KEPT]]
+
+
+async def test_an_edit_that_would_be_a_note_does_not_follow_and_its_author_hears_it(house: House) -> None:
+    thread = await house.conversation(owner=house.ben)
+    answer = await thread.say(house.ben, "what was sent")
+    await thread.received("what was sent")
+    await house.ben.edit(house.room, answer, "// what was meant")
+    await thread.told(house.ben, "your new words are a note")
+    assert "meant" not in await thread.everything_the_customer_has()
+
+
+async def test_an_answer_that_is_taken_back_goes_at_the_customers_too(house: House) -> None:
+    thread = await house.conversation(owner=house.ben)
+    answer = await thread.say(house.ben, "said too soon")
+    received = await thread.received("said too soon")
+    await thread.fate(answer, Fate.DELIVERED)
+    await house.ben.redact(house.room, answer)
+
+    def is_gone() -> bool:
+        return all(each.event_id != received.event_id for each in thread.customer.messages(thread.chat))
+
+    await eventually(is_gone, what="the answer is gone at the customer's")
 
 
 async def test_a_customer_who_left_is_not_told_anything_and_the_author_hears_why(house: House) -> None:

@@ -13,10 +13,11 @@ from messenger.app import effects as fx
 from messenger.app.react import fate_after, react
 from messenger.domain import commands as c
 from messenger.domain import events as e
-from messenger.domain.conversation import Conversation, State, decide, evolve, fold
+from messenger.domain.conversation import Conversation, State, evolve, fold
+from messenger.domain.decide import decide
 from messenger.domain.errors import DomainError
 from messenger.domain.ids import AgentId, ChatId, ContactId, ConversationId, GroupId, MessageId
-from messenger.domain.people import ReplyMode, Role
+from messenger.domain.people import ReplyMode, Role, SkillGroup
 from messenger.domain.replies import NOTE_PREFIXES, Fate, Said
 
 ID = ConversationId(UUID(int=1))
@@ -24,6 +25,7 @@ CHAT = ChatId(UUID(int=2))
 START = datetime(2026, 11, 24, tzinfo=UTC)
 AGENTS = [AgentId(UUID(int=10 + n)) for n in range(4)]
 SECRET = "SECRET"
+HOUSE = SkillGroup(id=GroupId(UUID(int=4)), name="Claims")
 
 # Texts that must stay inside carry the mark; the others may leave.
 TEXTS = st.one_of(
@@ -97,7 +99,7 @@ class World:
         fate = fate_after(event)
         if fate is not None:
             self.fates[message] = fate
-        for effect in react(event, before, self.conversation, tell=frozenset({"claim"})):
+        for effect in react(event, before, self.conversation, HOUSE):
             if isinstance(effect, fx.SendToCustomer):
                 assert before is not None
                 self.left.append((MessageId(effect.message), before.owner, Step(**{**vars(step), "agent": by})))

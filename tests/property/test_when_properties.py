@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from messenger.domain import when_words as w
 from messenger.domain.hours import WEEKDAYS, BadHours, OpeningHours, moment, parse_hours
-from messenger.domain.when import FARTHEST, Cause, NotUnderstood, When, read_when
+from messenger.domain.pauses import Cause
+from messenger.domain.when import FARTHEST, NotUnderstood, When, read_when
 from messenger.domain.when_examples import EXAMPLES
 
 ZONES = [

@@ -8,7 +8,8 @@ import pytest
 
 from messenger.domain import commands as c
 from messenger.domain import events as e
-from messenger.domain.conversation import Conversation, State, decide, fold
+from messenger.domain.conversation import Conversation, State, fold
+from messenger.domain.decide import decide
 from messenger.domain.errors import AlreadyYours, ClaimLost, NotAllowed, NotHeld, NotYourConversation
 from messenger.domain.ids import ALPHABET, AgentId, ChatId, ContactId, ConversationId, GroupId, MessageId, number_for
 from messenger.domain.people import ReplyMode, Role
@@ -108,7 +109,7 @@ def test_the_second_claim_loses_and_learns_to_whom() -> None:
 
 
 def test_what_somebody_left_behind_can_be_claimed() -> None:
-    gone = c.ClaimConversation(agent=BEN, role=Role.AGENT, owner_is_gone=True)
+    gone = c.ClaimConversation(agent=BEN, role=Role.AGENT, owner_is_away=True)
     events = decide(given(*ANNAS), gone)
     assert events == [e.ConversationReleased(agent=ANNA), e.ConversationClaimed(agent=BEN)]
     assert given(*ANNAS, *events).owner == BEN
@@ -166,7 +167,9 @@ def test_a_note_leaves_the_customer_waiting() -> None:
 def test_an_answer_with_a_note_inside_is_held_and_waits_for_its_author() -> None:
     held = decide(given(*ANNAS), says(ANNA, "Hello\n// not for her"))
     assert held == [e.ReplyHeld(message=message(9), author=ANNA, reason="note_inside")]
-    assert decide(given(*ANNAS, *held), approves(ANNA)) == [e.ReplyAccepted(message=message(9), author=ANNA)]
+    assert decide(given(*ANNAS, *held), approves(ANNA)) == [
+        e.ReplyAccepted(message=message(9), author=ANNA, approved_by=ANNA)
+    ]
 
 
 def test_who_is_no_longer_the_owner_cannot_approve_his_own_held_message() -> None:
@@ -177,7 +180,7 @@ def test_who_is_no_longer_the_owner_cannot_approve_his_own_held_message() -> Non
 
 def test_the_owner_approves_a_colleagues_draft() -> None:
     approved = decide(given(*ANNAS), approves(ANNA, author=BEN, mode=ReplyMode.EXPLICIT))
-    assert approved == [e.ReplyAccepted(message=message(9), author=BEN)]
+    assert approved == [e.ReplyAccepted(message=message(9), author=BEN, approved_by=ANNA)]
 
 
 def test_in_an_open_group_any_agent_approves() -> None:

@@ -10,17 +10,23 @@ from messenger.app import effects as fx
 from messenger.app.react import fate_after, react
 from messenger.domain import events as e
 from messenger.domain.conversation import Conversation, evolve
+from messenger.domain.people import SkillGroup
 from messenger.domain.replies import Fate
-from tests.unit.test_conversation import ANNA, ANNAS, ID, NEW, OPENED, QUEUED, given, message, received
+from tests.unit.test_conversation import ANNA, ANNAS, CLAIMS, ID, NEW, OPENED, QUEUED, given, message, received
 
 NOBODY_TOLD: frozenset[str] = frozenset()
 
 
-def effects_of(event: e.Event, before: Conversation | None, *, tell: frozenset[str] = NOBODY_TOLD) -> list[fx.Effect]:
+def effects_of(
+    event: e.Event, before: Conversation | None, *, tell: frozenset[str] = NOBODY_TOLD, hold: int = 0
+) -> list[fx.Effect]:
+    """Without the looks at the queue, which go nowhere outside."""
     version = before.version + 1 if before else 1
     at = datetime(2026, 11, 24, 12, tzinfo=UTC)
     recorded = e.Recorded(conversation=ID, version=version, event=event, at=at, actor="test")
-    return list(react(event, before, evolve(before, recorded), tell=tell))
+    group = SkillGroup(id=CLAIMS, name="Claims", hold_seconds=hold, tell_customer=tell)
+    effects = react(event, before, evolve(before, recorded), group)
+    return [effect for effect in effects if not isinstance(effect, fx.RouteGroup)]
 
 
 def test_the_card_comes_before_the_message_below_it() -> None:
@@ -89,7 +95,8 @@ def test_every_event_of_a_staff_message_gives_it_a_fate_and_shows_it(event: e.Ev
 def test_every_event_is_known_to_the_log_and_every_effect_has_a_lane() -> None:
     assert set(e.NAMES.values()) == set(typing.get_args(e.Event))
     kinds = [kind for kind in vars(fx).values() if isinstance(kind, type) and issubclass(kind, fx.Effect)]
-    concrete = [kind for kind in kinds if kind.__name__ not in ("Effect", "OfConversation", "OfGroup")]
+    inward_or_abstract = ("Effect", "OfConversation", "OfGroup", "SetTimer", "RouteGroup")
+    concrete = [kind for kind in kinds if kind.__name__ not in inward_or_abstract]
     for kind in concrete:
         values = {field.name: ID if "UUID" in str(field.type) else "x" for field in dataclasses.fields(kind)}
         assert kind(**values).lane, kind.__name__

@@ -15,14 +15,19 @@ from messenger.app import help
 from messenger.app.render import (
     CardView,
     Clock,
+    PackView,
+    PastLine,
     Rendered,
+    Step,
     attachment_caption,
     card,
     context,
     customer_message,
+    former_card,
     greeting,
     held_back,
     notice,
+    pack,
     say_duration,
     say_size,
     say_time,
@@ -47,7 +52,33 @@ CARDS = {
     "released": replace(VIEW, is_released=True, since=NOW - timedelta(days=3)),
     "open": OPEN,
     "waiting": replace(OPEN, waiting_since=None),
+    "paused until a time": replace(
+        OPEN,
+        state="paused",
+        paused_until=NOW + timedelta(days=1),
+        wake_on=("customer", "partner", "time"),
+        pause_note="hospital report",
+    ),
+    "paused until an answer": replace(OPEN, state="paused", wake_on=("customer",)),
+    "resolved": replace(OPEN, state="resolved", resolved_at=NOW, resolution="solved"),
 }
+PACK = PackView(
+    ref="K-4F7Q",
+    cause="customer",
+    owner="Ben Li",
+    by="",
+    rested=9 * 86400,
+    steps=[Step("opened", NOW - timedelta(days=12)), Step("paused", NOW - timedelta(days=9), who="Anna Krüger")],
+    note="waiting for the hospital",
+    open_point="Ist der Bericht <da>?",
+    files=["Antrag.pdf", "Rezept <1>.jpg"],
+    last=[
+        PastLine(at="Thu 12 Nov 10:02", who="M. S.", text="Mein Antrag wurde abgelehnt", side="customer"),
+        PastLine(at="Fri 13 Nov 09:12", who="Anna Krüger", text="We ask the hospital", side="answer"),
+        PastLine(at="Fri 13 Nov 09:15", who="Ben Li", text="call them on Monday", side="note"),
+    ],
+    clock=Clock(NOW, BERLIN),
+)
 FIELDS: dict[str, str | int | datetime] = {
     "ref": "K-4F7Q",
     "label": "M. S.",
@@ -92,6 +123,18 @@ FIELDS: dict[str, str | int | datetime] = {
     "example": "!claim K-4F7Q",
     "words": "!take !接手",
     "n": 2,
+    "by": "Ben Li",
+    "note": "needs a pharmacist",
+    "to_group": "Prescriptions",
+    "groups": "Claims, Prescriptions",
+    "wakes": "customer time",
+    "causes": "the customer writes",
+    "resolved": "12:17",
+    "resolution": "solved",
+    "rested": "9 days",
+    "now": "09:00",
+    "steps": "12 Nov 10:02 opened",
+    "files": "Antrag.pdf, Rezept.jpg",
 }
 
 
@@ -102,6 +145,13 @@ def rendered(language: Texts) -> Iterator[tuple[str, Rendered]]:
             yield id, notice(language, id, clock=Clock(NOW, BERLIN), **FIELDS)
     for state, view in CARDS.items():
         yield f"card, {state}", card(language, view)
+    yield "pack", pack(language, PACK)
+    yield "pack of a short past", pack(language, replace(PACK, cause="claim", steps=(), note="", files=(), last=()))
+    for kind in ("transferred", "continues", "in_room"):
+        yield (
+            f"former card, {kind}",
+            former_card(language, kind, ref="K-4F7Q", group="Claims", link="https://x?a=1&b=2"),
+        )
     yield "context", context(language, OPEN)
     yield "context, explicit", context(language, OPEN, explicit=True, url="https://desk.example/k?a=1&b=2")
     yield "customer's message", customer_message(language, "M. S.", "Guten Tag\n<b>", "Guten <b>Tag</b>")
@@ -139,7 +189,8 @@ def test_the_plain_card_alone_names_reference_state_and_next_action(language: st
     first = {"waiting": said.plain("S1.waiting", **_shown("S1.waiting")), "open": "Anna Krüger"}.get(state, plain)
     assert plain.split(" · ")[0] == first.split(" · ")[0]
     assert plain.split(" · ")[1] == "K-4F7Q"
-    command = "!claim" if CARDS[state].owner is None else "!release"
+    own = {"paused": "!resume", "resolved": "!reopen"}.get(CARDS[state].state, "!release")
+    command = "!claim" if CARDS[state].owner is None else own
     assert command in plain.splitlines()[-1]
 
 
@@ -177,8 +228,8 @@ def test_the_greeting_tells_each_language_once() -> None:
 
 
 def test_a_state_without_a_card_is_not_shown_as_another() -> None:
-    with pytest.raises(ValueError, match=r"S1\.paused"):
-        card(texts("en"), replace(VIEW, state="paused"))
+    with pytest.raises(ValueError, match=r"S1\.closed"):
+        card(texts("en"), replace(VIEW, state="closed"))
 
 
 def test_a_moment_may_come_as_iso_text_from_the_outbox() -> None:

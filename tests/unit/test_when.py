@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from messenger.domain.hours import OpeningHours, parse_hours
-from messenger.domain.when import Cause, NotUnderstood, When, read_when
+from messenger.domain.pauses import Cause
+from messenger.domain.when import NotUnderstood, When, read_when
 from messenger.domain.when_examples import EXAMPLES, Example
 
 BERLIN, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York")

@@ -32,10 +32,15 @@ def route(arrival: Arrival, groups: Sequence[SkillGroup]) -> Route:
     for group in groups:
         if arrival.language in group.languages:
             return Route(group.id, f"language:{arrival.language}")
+    return Route(default_group(groups), "default")
+
+
+def default_group(groups: Sequence[SkillGroup]) -> GroupId:
+    """Raises LookupError if there is no group at all."""
     default = next((group for group in groups if group.is_default), None) or next(iter(groups), None)
     if default is None:
         raise LookupError("there is no skill group: stellwerk group add NAME --default")
-    return Route(default.id, "default")
+    return default.id
 
 
 def _holds_any(text: str, keywords: Sequence[str]) -> bool:

@@ -3,6 +3,7 @@ customers are sealed (`enc_` columns)."""
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Identity,
@@ -17,7 +18,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from messenger.storage.models.base import Moment, metadata
 
@@ -27,6 +28,8 @@ contact = Table(
     Column("id", Uuid, primary_key=True),
     Column("enc_name", LargeBinary),
     Column("made_at", Moment, nullable=False, server_default=func.now()),
+    Column("consent_at", Moment),  # since when this person agrees to be written to first; null: not
+    Column("consent_source", Text),  # how it was given: a code, never a text
 )
 
 channel_identity = Table(
@@ -69,9 +72,72 @@ conversation = Table(
     Column("opened_at", Moment, nullable=False),
     Column("claimed_at", Moment),
     Column("waiting_since", Moment),
+    Column("unanswered_since", Moment),
+    Column("answered_at", Moment),
+    Column("warned_at", Moment),
+    Column("queued_at", Moment),
+    Column("previous_id", Uuid),
+    Column("place", Integer, nullable=False, server_default=text("1")),
+    Column("is_in_room", Boolean, nullable=False, server_default=text("false")),
+    Column("paused_by", Uuid),
+    Column("paused_at", Moment),
+    Column("pause_until", Moment),
+    Column("wake_on", ARRAY(Text)),
+    Column("pause_note", Uuid),
+    Column("resolved_at", Moment),
+    Column("resolution", Text),
+    Column("unrouted", ARRAY(Uuid), nullable=False, server_default=text("'{}'")),
+    Column("scheduled", ARRAY(Uuid), nullable=False, server_default=text("'{}'")),
+    Column("enc_tags", LargeBinary),
     Column("card_room", Text),
     Column("card_event", Text),
     Column("card_edit_at", Moment),  # the next edit of the card not before
+    Index("ix_conversation_queue", "group_id", "queued_at", postgresql_where=text("state = 'queued'")),
+    Index("ix_conversation_chat_id", "chat_id"),
+)
+
+# Every place a conversation has had: its card, in a group's room or as the first message of a room of its own.
+place = Table(
+    "place",
+    metadata,
+    Column("conversation_id", ForeignKey("conversation.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("group_id", ForeignKey("skill_group.id"), nullable=False),
+    Column("room_id", Text, nullable=False),
+    Column("card", Text, nullable=False),  # the event
+    Column("is_room", Boolean, nullable=False, server_default=text("false")),
+    Column("made_at", Moment, nullable=False, server_default=func.now()),
+    Index("ix_place_room_id", "room_id", "made_at"),
+)
+
+# Who may read a conversation that has a room of its own.
+case_member = Table(
+    "case_member",
+    metadata,
+    Column("conversation_id", ForeignKey("conversation.id"), primary_key=True),
+    Column("staff_id", ForeignKey("staff.id", ondelete="CASCADE"), primary_key=True),
+)
+
+# A reaction of somebody on one side; the desk shows one of its own on the other, as long as there is any.
+reaction = Table(
+    "reaction",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("event", Text, primary_key=True),  # the reaction's own id on its side
+    Column("message_id", ForeignKey("message.id"), nullable=False, index=True),
+    Column("sender", Text, nullable=False),
+    Column("key", Text, nullable=False),
+)
+
+# Why the router gave a conversation to somebody, or kept it: ids, codes and numbers.
+routing_decision = Table(
+    "routing_decision",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("conversation_id", ForeignKey("conversation.id"), nullable=False),
+    Column("at", Moment, nullable=False, server_default=func.now()),
+    Column("explanation", JSONB, nullable=False),
+    Index("ix_routing_decision_conversation_id", "conversation_id", "id"),
 )
 
 event_log = Table(
@@ -99,7 +165,10 @@ message = Table(
     Column("flags", Integer, nullable=False, server_default=text("0")),
     Column("at", Moment, nullable=False),
     Column("enc_body", LargeBinary, nullable=False),
+    Column("seq", BigInteger, Identity(), nullable=False, unique=True),  # the order in which we received them
+    Column("edited_at", Moment),
     Index("ix_message_conversation_id_at", "conversation_id", "at"),
+    Index("ix_message_conversation_id_seq", "conversation_id", "seq"),
 )
 
 # Every id by which a side names something of ours; edits, reactions, replies and receipts follow it.

@@ -1,6 +1,21 @@
 """Skill groups and the people who serve in them."""
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Table, Text, Uuid, func, text
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    Numeric,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from messenger.storage.models.base import Moment, metadata
@@ -15,6 +30,8 @@ skill_group = Table(
     Column("keywords", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     Column("settings", JSONB, nullable=False, server_default=text("'{}'")),
     Column("room_id", Text, unique=True),
+    Column("board_event", Text),
+    Column("board_edit_at", Moment),  # the next edit of the board not before
     Column("made_at", Moment, nullable=False, server_default=func.now()),
     Index("ix_skill_group_one_default", "is_default", unique=True, postgresql_where=text("is_default")),
 )
@@ -27,6 +44,32 @@ staff = Table(
     Column("name", Text, nullable=False),
     Column("language", Text, nullable=False),
     Column("made_at", Moment, nullable=False, server_default=func.now()),
+    Column("availability", Text, nullable=False, server_default=text("'available'")),
+    Column("availability_since", Moment, nullable=False, server_default=func.now()),
+    Column("enc_availability_reason", LargeBinary),
+    Column("capacity_units", Numeric(6, 2, asdecimal=False), nullable=False, server_default=text("5")),
+    Column("last_assigned_at", Moment),
+    Column("direct_room", Text),  # where the desk and this person talk alone
+)
+
+# Levels 0 to 5.
+staff_skill = Table(
+    "staff_skill",
+    metadata,
+    Column("staff_id", ForeignKey("staff.id", ondelete="CASCADE"), primary_key=True),
+    Column("skill", Text, primary_key=True),
+    Column("level", SmallInteger, nullable=False),
+)
+
+# What somebody's availability was, and how long; append-only.
+availability_log = Table(
+    "availability_log",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("staff_id", ForeignKey("staff.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("availability", Text, nullable=False),
+    Column("source", Text, nullable=False),  # self, lead, system
+    Column("since", Moment, nullable=False, server_default=func.now()),
 )
 
 group_member = Table(

@@ -56,6 +56,7 @@ outbox = Table(
     metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("conversation_id", Uuid),
+    Column("message_id", Uuid),  # of an answer: until it leaves, it can be changed or taken back
     Column("lane", Text, nullable=False),
     Column("desk", Text, nullable=False),
     Column("device_id", Text),
@@ -73,6 +74,7 @@ outbox = Table(
     Column("code", Text),
     Index("ix_outbox_open", "next_at", "id", postgresql_where=text("state IN ('new', 'claimed', 'unknown')")),
     Index("ix_outbox_open_lane", "lane", "id", postgresql_where=text("state IN ('new', 'claimed', 'unknown')")),
+    Index("ix_outbox_message_id", "message_id", postgresql_where=text("state = 'new' AND message_id IS NOT NULL")),
     Index(
         "ix_outbox_merge_key",
         "merge_key",
@@ -88,7 +90,8 @@ timer = Table(
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("kind", Text, nullable=False),
     Column("subject", Text, nullable=False),
-    Column("account", Text, nullable=False),
+    Column("account", Text, nullable=False, server_default=text("''")),
+    Column("conversation_id", Uuid),
     Column("due_at", Moment, nullable=False, index=True),
     UniqueConstraint("kind", "subject", "due_at"),
 )

@@ -1,0 +1,177 @@
+"""The resume pack: what a colleague who was not there needs to go on, in one message. The transcript and the files, for
+people who cannot scroll back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from messenger.app import effects as fx
+from messenger.app import render
+from messenger.app.files import fetch_checked
+from messenger.app.hands import Hands, clock_of
+from messenger.app.message_parts import fitted, part_txn
+from messenger.app.outcome import NOTHING, Outcome
+from messenger.app.ports import Case, File, Said, StoredMessage, UnitOfWork
+from messenger.domain import events as e
+from messenger.domain.attachment import Policy, Refused
+from messenger.domain.events import Recorded
+from messenger.domain.ids import AgentId, ConversationId, GroupId, MessageId
+from messenger.domain.replies import Fate
+from messenger.i18n import Texts, texts
+
+LAST, ALL = 5, 2_000
+STEPS = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Past:
+    """What a pack is made of, read in one unit."""
+
+    case: Case
+    log: Sequence[Recorded]
+    messages: Sequence[StoredMessage]
+    files: Sequence[StoredMessage]
+    names: dict[AgentId, str]
+    groups: dict[GroupId, str]
+    note: str
+
+
+async def post_pack(hands: Hands, effect: fx.PostPack, txn: str) -> Outcome:
+    async with hands.units.look() as unit:
+        past = await _past(unit, ConversationId(effect.conversation), LAST)
+    words = texts(past.case.group.language)
+    text = render.pack(words, _view(hands, past, effect.cause, effect.by, words))
+    rings = [past.case.owner.address] if past.case.owner else []
+    await hands.post(past.case, fitted(Said(plain=text.plain, html=text.html, mentions=rings)), txn)
+    return NOTHING
+
+
+async def show_files(hands: Hands, effect: fx.ShowFiles, txn: str) -> Outcome:
+    """Each once more. One that cannot be fetched any more is named in the pack; it is not announced again."""
+    async with hands.units.look() as unit:
+        past = await _past(unit, ConversationId(effect.conversation), LAST)
+    words = texts(past.case.group.language)
+    for n, message in enumerate(past.files):
+        checked = await fetch_checked(hands.files, message.content.media[0], Policy(max_bytes=hands.max_file_bytes))
+        if isinstance(checked, Refused):
+            continue
+        size = len(checked.file.data)
+        text = render.attachment_caption(
+            words, _author(past, message, words), checked.kind, checked.file.name, size, caption=message.content.text
+        )
+        said = Said(plain=text.plain, html=text.html, file=checked.file)
+        await hands.post(past.case, said, part_txn(txn, n))
+    return NOTHING
+
+
+async def show_transcript(hands: Hands, effect: fx.ShowTranscript, txn: str) -> Outcome:
+    """Only where the pack does not hold it all."""
+    async with hands.units.look() as unit:
+        past = await _past(unit, ConversationId(effect.conversation), ALL)
+    if len(past.messages) <= LAST:
+        return NOTHING
+    words = texts(past.case.group.language)
+    lines = [_line(past, message, words) for message in past.messages]
+    data = "\n".join(f"{line.at} {line.who}: {line.text}" for line in lines).encode()
+    name = f"{past.case.conversation.number}.txt"
+    file = File(data=data[: hands.max_file_bytes], name=name, mime="text/plain", type="m.file")
+    text = render.notice(words, "S20.transcript", n=len(lines))
+    await hands.post(past.case, Said(plain=text.plain, html=text.html, file=file), txn)
+    return NOTHING
+
+
+async def _past(unit: UnitOfWork, id: ConversationId, most: int) -> _Past:
+    case, log = await unit.conversations.case(id), await unit.conversations.history(id)
+    messages, files = await unit.messages.latest(id, most), await unit.messages.with_files(id)
+    people = {author for message in [*messages, *files] if (author := message.author)} | _people_in(log)
+    return _Past(
+        case=case,
+        log=log,
+        messages=messages,
+        files=files,
+        names={each: (await unit.people.agent(each)).name for each in sorted(people, key=str)},
+        groups={group.id: group.name for group in await unit.people.groups()},
+        note=await _last_note(unit, log),
+    )
+
+
+def _people_in(log: Sequence[Recorded]) -> set[AgentId]:
+    named = (getattr(entry.event, field, None) for entry in log for field in ("agent", "by", "owner"))
+    return {AgentId(each) for each in named if each is not None}
+
+
+async def _last_note(unit: UnitOfWork, log: Sequence[Recorded]) -> str:
+    """The comment or reason of the newest step that has one."""
+    notes = [note for entry in log if (note := getattr(entry.event, "note", None))]
+    return (await unit.messages.get(MessageId(notes[-1]))).content.text if notes else ""
+
+
+def _view(hands: Hands, past: _Past, cause: str, by: UUID | None, words: Texts) -> render.PackView:
+    conversation, clock = past.case.conversation, clock_of(past.case)
+    return render.PackView(
+        ref=conversation.number,
+        cause=cause,
+        owner=past.case.owner.name if past.case.owner else "",
+        by=past.names.get(AgentId(by), "") if by else "",
+        rested=_rested(past.log, clock.now),
+        steps=[step for entry in past.log if (step := _step(past, entry))][-STEPS:],
+        note=past.note,
+        open_point=_open_point(past),
+        files=[message.content.media[0].filename for message in past.files],
+        last=[_line(past, message, words) for message in past.messages[-LAST:]],
+        clock=clock,
+    )
+
+
+def _rested(log: Sequence[Recorded], now: datetime) -> float:
+    """Seconds since something happened before what happened just now."""
+    times = [entry.at for entry in log]
+    earlier = [at for at in times if at < times[-1]]
+    return (times[-1] - earlier[-1]).total_seconds() if earlier else 0.0
+
+
+def _step(past: _Past, entry: Recorded) -> render.Step | None:
+    """What a colleague wants to know of the past, in the order of events."""
+    match entry.event:
+        case e.ConversationOpened():
+            return render.Step("opened", entry.at)
+        case e.ConversationClaimed(agent=agent) | e.ConversationAssigned(agent=agent):
+            return render.Step("claimed", entry.at, who=past.names.get(agent, ""))
+        case e.ConversationTransferred(to_group=group, by=by):
+            return render.Step("transferred", entry.at, who=past.names.get(by, ""), group=past.groups.get(group, ""))
+        case e.ConversationPaused(by=by):
+            return render.Step("paused", entry.at, who=past.names.get(by, ""))
+        case e.ConversationResumed():
+            return render.Step("resumed", entry.at)
+        case e.ConversationResolved(by=by):
+            return render.Step("resolved", entry.at, who=past.names.get(by, "") if by else "")
+        case e.ConversationReopened():
+            return render.Step("reopened", entry.at)
+        case _:
+            return None
+
+
+def _open_point(past: _Past) -> str:
+    """What the customer said last, while it waits for our answer."""
+    if past.case.conversation.waiting_since is None:
+        return ""
+    said = [message.content.text for message in past.messages if message.author is None and message.content.text]
+    return said[-1] if said else ""
+
+
+def _line(past: _Past, message: StoredMessage, words: Texts) -> render.PastLine:
+    media = message.content.media
+    text = message.content.text or (f"[{media[0].filename}]" if media else "")
+    return render.PastLine(
+        at=render.say_time(words, message.at, clock_of(past.case)),
+        who=_author(past, message, words),
+        text=text,
+        side="customer" if message.author is None else "note" if message.fate is Fate.KEPT else "answer",
+    )
+
+
+def _author(past: _Past, message: StoredMessage, words: Texts) -> str:
+    if message.author is not None:
+        return past.names.get(message.author, words.plain("label.nobody"))
+    return render.shown_name(words, message.speaker or past.case.chat.name, unverified=message.is_unverified)

@@ -1,0 +1,43 @@
+"""Whom and which group a command names: by mention, by Matrix address, by name."""
+
+from collections.abc import Sequence
+
+from messenger.app.items import StaffSaid
+from messenger.app.turn import Turn
+from messenger.domain.errors import NobodyNamed
+from messenger.domain.people import Agent, SkillGroup
+
+
+async def find_colleague(turn: Turn, item: StaffSaid, text: str) -> Agent:
+    """A mention wins, as the client has resolved it; then the written address or name. Raises NobodyNamed."""
+    mentioned = [address for address in item.mentions if address != item.account]
+    word = _first_word(text)
+    for address in [*mentioned, word]:
+        found = await turn.unit.people.colleague(address)
+        if found is not None:
+            return found
+    raise NobodyNamed()
+
+
+def rest_of(text: str) -> str:
+    """What follows the person's name."""
+    return text.strip()[len(_first_word(text)) :].strip()
+
+
+def find_group(groups: Sequence[SkillGroup], text: str) -> tuple[str | None, str]:
+    """The group whose name begins the text, and what follows it; of two, the longer name is meant."""
+    folded = " ".join(text.split()).casefold()
+    fitting = [group.name for group in groups if _begins(folded, group.name)]
+    if not fitting:
+        return None, text
+    name = max(fitting, key=len)
+    return name, " ".join(text.split())[len(name) :].strip(" ,:;")
+
+
+def _begins(folded: str, name: str) -> bool:
+    wanted = " ".join(name.split()).casefold()
+    return folded == wanted or (folded.startswith(wanted) and not folded[len(wanted)].isalnum())
+
+
+def _first_word(text: str) -> str:
+    return next(iter(text.split(maxsplit=1)), "")

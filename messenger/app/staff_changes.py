@@ -1,0 +1,127 @@
+"""Staff changes its mind: a message is edited or taken back, a claim is withdrawn."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from messenger.app.items import StaffRedacted, StaffSaid
+from messenger.app.places import conversation_and_seat
+from messenger.app.ports import Seat, StoredMessage, Trace
+from messenger.app.staff_messages import actor_of, group_of, mentions_us
+from messenger.app.turn import NotYet, Turn
+from messenger.channels.messages import Content
+from messenger.domain.commands import DeleteStaffMessage, EditStaffMessage, ReleaseConversation
+from messenger.domain.conversation import Conversation, State
+from messenger.domain.events import ChangeKeptBack
+from messenger.domain.people import DevicePolicy, SkillGroup
+from messenger.domain.replies import Fate, Said, is_command
+from messenger.domain.staff_commands import Asked, parse
+
+# A claim and its taking back may be handled side by side; most redactions concern team chat, so the wait is short.
+REDACTION_TRIES = 10
+EDIT_TRIES = 10
+
+
+async def staff_edited(turn: Turn, item: StaffSaid) -> None:
+    """Only the author's edits count (client-server API, "Validity of replacement events")."""
+    trace = await turn.unit.messages.find_trace(item.account, item.edits or "")
+    if trace is None:
+        raise NotYet("target of an edit", tries=EDIT_TRIES)
+    message = await _own_message(turn, trace, item.sender)
+    if message is None:
+        return
+    conversation, seat = await conversation_and_seat(turn, message.conversation, item.sender)
+    if seat is None:
+        return
+    said, content = await _new_words(turn, item)
+    command = await _edit(turn, conversation, seat, message, said)
+    events = await turn.change_fate(conversation.id, conversation, command, actor=actor_of(seat))
+    if not any(isinstance(event, ChangeKeptBack) for event in events):
+        changed = replace(message, content=replace(content, media=message.content.media), edited_at=item.at)
+        await turn.unit.messages.replace_content(changed)
+
+
+async def staff_redacted(turn: Turn, item: StaffRedacted) -> None:
+    trace = await turn.unit.messages.find_trace(item.account, item.target)
+    if trace is None:
+        raise NotYet("target of a redaction", tries=REDACTION_TRIES)
+    if trace.kind == "claim":
+        return await _claim_withdrawn(turn, item, trace)
+    message = await _own_message(turn, trace, item.sender)
+    if message is None:
+        return None
+    conversation, seat = await conversation_and_seat(turn, message.conversation, item.sender)
+    if seat is not None:
+        await _take_back(turn, item, conversation, seat, message)
+
+
+async def _take_back(
+    turn: Turn, item: StaffRedacted, conversation: Conversation, seat: Seat, message: StoredMessage
+) -> None:
+    group = await turn.group(group_of(conversation))
+    command = DeleteStaffMessage(
+        message=message.id,
+        author=seat.agent.id,
+        was=message.fate.value if message.fate else "",
+        is_waiting=await _is_waiting(turn, message),
+        may_follow=_may_follow(turn, group, message),
+    )
+    events = await turn.change_fate(conversation.id, conversation, command, actor=actor_of(seat))
+    if not any(isinstance(event, ChangeKeptBack) for event in events):
+        await turn.unit.messages.mark_deleted(message.id, at=item.at)
+
+
+async def _claim_withdrawn(turn: Turn, item: StaffRedacted, trace: Trace) -> None:
+    """The owner removes the reaction and thereby releases."""
+    assert trace.conversation is not None
+    conversation, seat = await conversation_and_seat(turn, trace.conversation, item.sender)
+    is_in_work = conversation.state in (State.OPEN, State.PAUSED)
+    if seat is not None and is_in_work and conversation.is_owned_by(seat.agent.id):
+        command = ReleaseConversation(agent=seat.agent.id, role=seat.role)
+        await turn.change_fate(conversation.id, conversation, command, actor=actor_of(seat))
+
+
+async def _own_message(turn: Turn, trace: Trace, sender: str) -> StoredMessage | None:
+    """The staff message behind an event, if this person wrote it."""
+    if trace.kind != "origin" or trace.message is None:
+        return None
+    message = await turn.unit.messages.get(trace.message)
+    if message.author is None or message.is_deleted:
+        return None
+    author = await turn.unit.people.agent(message.author)
+    return message if author.address == sender else None
+
+
+async def _new_words(turn: Turn, item: StaffSaid) -> tuple[Said, Content]:
+    """An edited `!r` is still one; any other command is no answer."""
+    said = Said(type=item.type, text=item.content.text, mentions_staff=await mentions_us(turn, item))
+    asked = parse(said.text) if is_command(said) else None
+    if isinstance(asked, Asked) and asked.command.name == "r":
+        return replace(said, text=asked.text, is_explicit=True), replace(item.content, text=asked.text, html="")
+    return said, item.content
+
+
+async def _edit(
+    turn: Turn, conversation: Conversation, seat: Seat, message: StoredMessage, said: Said
+) -> EditStaffMessage:
+    group = await turn.group(group_of(conversation))
+    is_sent = message.fate in (Fate.QUEUED, Fate.SENT, Fate.DELIVERED)
+    is_trusted = said.is_from_trusted_device or group.device_policy is DevicePolicy.ANY
+    return EditStaffMessage(
+        message=message.id,
+        author=seat.agent.id,
+        role=seat.role,
+        # Where drafts are the rule, what has been sent was approved: its author may still correct it.
+        said=replace(said, is_from_trusted_device=is_trusted, is_explicit=said.is_explicit or is_sent),
+        mode=group.reply_mode,
+        was=message.fate.value if message.fate else "",
+        is_waiting=await _is_waiting(turn, message),
+        may_follow=_may_follow(turn, group, message),
+    )
+
+
+async def _is_waiting(turn: Turn, message: StoredMessage) -> bool:
+    return message.fate is Fate.QUEUED and await turn.unit.outbox.keep_back(message.id)
+
+
+def _may_follow(turn: Turn, group: SkillGroup, message: StoredMessage) -> bool:
+    return turn.unit.now - message.at <= timedelta(minutes=group.edit_window_minutes)

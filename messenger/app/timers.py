@@ -1,0 +1,57 @@
+"""What a timer finds when it is due. It only asks; whether there is still anything to do is the domain's decision, so
+an old timer does nothing."""
+
+from datetime import timedelta
+
+from messenger.app.items import TimerDue
+from messenger.app.react import silence_timer
+from messenger.app.sight import is_out_of_sight
+from messenger.app.turn import Turn
+from messenger.domain.commands import ChooseGroup, Command, MindSilence, SendScheduled, WakeConversation
+from messenger.domain.conversation import Conversation, State
+from messenger.domain.ids import ConversationId, MessageId
+from messenger.domain.pauses import Cause
+from messenger.domain.routing.rules import default_group
+
+CLOCK = "clock"
+
+
+async def timer_due(turn: Turn, item: TimerDue) -> None:
+    conversation = await turn.unit.conversations.lock(ConversationId(item.conversation))
+    command = await _asked(turn, conversation, item)
+    events = await turn.change_fate(conversation.id, conversation, command, actor=CLOCK) if command else ()
+    if item.kind == "silence" and not events and conversation.group is not None:
+        # Somebody has written in between, or the group now waits longer: it is looked at again when that is over.
+        later = silence_timer(conversation, await turn.group(conversation.group))
+        turn.effects.extend(timer for timer in later if timer.at > turn.unit.now)
+
+
+async def _asked(turn: Turn, conversation: Conversation, item: TimerDue) -> Command | None:
+    match item.kind:
+        case "wake":
+            is_far = conversation.is_paused and await is_out_of_sight(turn, conversation)
+            return WakeConversation(cause=Cause.TIME, due=item.due, is_out_of_sight=is_far)
+        case "silence":
+            return await _silence(turn, conversation)
+        case "later":
+            return await _scheduled(turn, conversation, item)
+        case "menu":
+            if conversation.state is not State.NEW:
+                return None
+            return ChooseGroup(group=default_group(await turn.unit.people.groups()), because="no_choice")
+
+
+async def _silence(turn: Turn, conversation: Conversation) -> Command | None:
+    if conversation.group is None:
+        return None
+    group = await turn.group(conversation.group)
+    after, warn_before = timedelta(days=group.auto_resolve_days), timedelta(days=group.auto_resolve_warn_days)
+    return MindSilence(now=turn.unit.now, after=after, warn_before=warn_before)
+
+
+async def _scheduled(turn: Turn, conversation: Conversation, item: TimerDue) -> Command | None:
+    assert item.subject is not None, "the timer of an answer names it"
+    message = await turn.unit.messages.get(MessageId(item.subject))
+    if message.author is None:
+        return None
+    return SendScheduled(message=message.id, author=message.author)
