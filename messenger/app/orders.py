@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from messenger.app.items import StaffSaid
-from messenger.app.persons import find_colleague, find_group, rest_of
+from messenger.app.persons import find_colleague, find_group, rest_after
 from messenger.app.ports import Seat, StoredMessage, Trace
 from messenger.app.sight import is_out_of_sight
 from messenger.app.staff_messages import Refusal, actor_of, add_message, claim, group_of, mentions_us, stored, tell
@@ -93,28 +93,28 @@ async def _assign(order: Order) -> None:
     seat = await order.turn.unit.people.seat(group_of(order.conversation), colleague.address)
     if seat is None:
         raise Refusal("S10c.not_in_group", person=colleague.name)
-    await _hand_to(order, seat, rest_of(order.asked.text))
+    await _hand_to(order, seat, rest_after(colleague, order.asked.text))
 
 
 async def _transfer(order: Order) -> None:
     """To a colleague in this group the thread stays; to another group, or a colleague there, it moves."""
-    text = order.asked.text
-    if text.startswith("@") or order.item.mentions:
-        colleague = await find_colleague(order.turn, order.item, text)
-        seats = await order.turn.unit.people.seats_of(colleague.address)
-        here = next((seat for group, seat in seats if group.id == order.conversation.group), None)
-        if here is not None:
-            return await _hand_to(order, here, rest_of(text))
-        there = [(group, seat) for group, seat in seats if seat.role.can_answer]
-        if not there:
-            raise CannotAnswer()
-        group, seat = await _first_allowed(order, there)
-        return await _move(order, group.name, rest_of(text), seat)
-    name, comment = find_group(await order.turn.unit.people.groups(), text)
-    if name is None:
-        names = ", ".join(group.name for group in await order.turn.unit.people.groups())
-        raise Refusal("S17.unknown_group", groups=names)
-    await _move(order, name, comment, None)
+    text, groups = order.asked.text, await order.turn.unit.people.groups()
+    name, comment = find_group(groups, text)
+    if name is not None:
+        return await _move(order, name, comment, None)
+    if not text.startswith("@") and not order.item.mentions:
+        raise Refusal("S17.unknown_group", groups=", ".join(group.name for group in groups))
+    colleague = await find_colleague(order.turn, order.item, text)
+    comment = rest_after(colleague, text)
+    seats = await order.turn.unit.people.seats_of(colleague.address)
+    here = next((seat for group, seat in seats if group.id == order.conversation.group), None)
+    if here is not None:
+        return await _hand_to(order, here, comment)
+    there = [(group, seat) for group, seat in seats if seat.role.can_answer]
+    if not there:
+        raise CannotAnswer()
+    group, seat = await _first_allowed(order, there)
+    await _move(order, group.name, comment, seat)
 
 
 async def _first_allowed(order: Order, seats: Sequence[tuple[SkillGroup, Seat]]) -> tuple[SkillGroup, Seat]:

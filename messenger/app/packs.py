@@ -12,7 +12,7 @@ from messenger.app.files import fetch_checked
 from messenger.app.hands import Hands, clock_of
 from messenger.app.message_parts import fitted, part_txn
 from messenger.app.outcome import NOTHING, Outcome
-from messenger.app.ports import Case, File, Said, StoredMessage, UnitOfWork
+from messenger.app.ports import Case, File, Place, PlaceRow, Said, StoredMessage, UnitOfWork
 from messenger.domain import events as e
 from messenger.domain.attachment import Policy, Refused
 from messenger.domain.events import Recorded
@@ -32,6 +32,7 @@ class _Past:
     log: Sequence[Recorded]
     messages: Sequence[StoredMessage]
     files: Sequence[StoredMessage]
+    places: Sequence[PlaceRow]
     names: dict[AgentId, str]
     groups: dict[GroupId, str]
     note: str
@@ -88,6 +89,7 @@ async def _past(unit: UnitOfWork, id: ConversationId, most: int) -> _Past:
     return _Past(
         case=case,
         log=log,
+        places=await unit.conversations.places(id),
         messages=messages,
         files=files,
         names={each: (await unit.people.agent(each)).name for each in sorted(people, key=str)},
@@ -118,6 +120,7 @@ def _view(hands: Hands, past: _Past, cause: str, by: UUID | None, words: Texts) 
         steps=[step for entry in past.log if (step := _step(past, entry))][-STEPS:],
         note=past.note,
         open_point=_open_point(past),
+        earlier=_earlier(hands, past),
         files=[message.content.media[0].filename for message in past.files],
         last=[_line(past, message, words) for message in past.messages[-LAST:]],
         clock=clock,
@@ -150,6 +153,14 @@ def _step(past: _Past, entry: Recorded) -> render.Step | None:
             return render.Step("reopened", entry.at)
         case _:
             return None
+
+
+def _earlier(hands: Hands, past: _Past) -> str:
+    """Where it was before, if that is another thread."""
+    if len(past.places) < 2:
+        return ""
+    before = past.places[-2]
+    return hands.desk.link(Place(room=before.room, thread=before.card))
 
 
 def _open_point(past: _Past) -> str:

@@ -19,9 +19,16 @@ async def find_colleague(turn: Turn, item: StaffSaid, text: str) -> Agent:
     raise NobodyNamed()
 
 
-def rest_of(text: str) -> str:
-    """What follows the person's name."""
-    return text.strip()[len(_first_word(text)) :].strip()
+def rest_after(colleague: Agent, text: str) -> str:
+    """What follows the person's name, however it was written."""
+    written = " ".join(text.split())
+    local_part = colleague.address[1:].partition(":")[0]
+    names = sorted({colleague.address, colleague.name, local_part, colleague.first_name}, key=len, reverse=True)
+    for name in names:
+        for spelt in (f"@{name.removeprefix('@')}", name):
+            if written.casefold().startswith(spelt.casefold()):
+                return written[len(spelt) :].strip(" ,:;")
+    return written[len(_first_word(written)) :].strip(" ,:;")
 
 
 def find_group(groups: Sequence[SkillGroup], text: str) -> tuple[str | None, str]:

@@ -7,7 +7,7 @@ from typing import assert_never
 from messenger.app import effects as fx
 from messenger.app.effects import Effect
 from messenger.domain import events as e
-from messenger.domain.conversation import Conversation
+from messenger.domain.conversation import Conversation, State
 from messenger.domain.ids import AgentId
 from messenger.domain.life import silence_ends
 from messenger.domain.people import SkillGroup
@@ -100,7 +100,11 @@ def _placed(
                 *_tell(after, group, "transfer", "C4b"),
                 *_queue_changed(before, after),
             ]
-        case e.CardRenewed() | e.MovedToRoom():
+        case e.CardRenewed():
+            # What rests, or is over, comes back with a pack of its own.
+            is_in_work = before.state in (State.OPEN, State.QUEUED)
+            return [moved[0], *([fx.PostPack(conversation=here, cause="renewed")] if is_in_work else []), moved[1]]
+        case e.MovedToRoom():
             return moved
         case _:
             assert_never(event)
@@ -228,7 +232,8 @@ def _scheduled(event: e.ReplyScheduled | e.ScheduleCancelled, after: Conversatio
 def _accepted(
     event: e.ReplyAccepted, before: Conversation, after: Conversation, group: SkillGroup | None
 ) -> Sequence[Effect]:
-    hold = float(group.hold_seconds) if group else 0.0
+    is_due = event.message in before.scheduled  # it has had all the time in the world to be taken back
+    hold = float(group.hold_seconds) if group and not is_due else 0.0
     # With a hold window the marker says at once that the answer waits; else it waits for a better one.
     shown = fx.ShowFateNow if hold else fx.ShowFate
     approved = (

@@ -112,6 +112,7 @@ class PackView:
     steps: Sequence[Step]
     note: str
     open_point: str
+    earlier: str
     files: Sequence[str]
     last: Sequence[PastLine]
     clock: Clock
@@ -154,6 +155,8 @@ def pack(texts: Texts, view: PackView) -> Rendered:
         lines.append(_both(texts, "S20.note", note=_shortened(clean_message(view.note))))
     if view.open_point:
         lines.append(_both(texts, "S20.open", text=_shortened(clean_message(view.open_point))))
+    if view.earlier:
+        lines.append(_both(texts, "S20.earlier", link=view.earlier))
     if view.files:
         lines.append(_both(texts, "S20.files", files=", ".join(clean_filename(file) for file in view.files)))
     if view.last:

@@ -41,10 +41,10 @@ async def staff_said(turn: Turn, item: StaffSaid) -> None:
     if spot is None:
         return await _outside_of_places(turn, item)
     conversation, seat = await conversation_and_seat(turn, spot.conversation, item.sender)
+    if spot.number != conversation.place:
+        return await _at_a_former_place(turn, item, conversation, spot)
     if seat is None:
         return None
-    if spot.number != conversation.place:
-        return await _at_a_former_place(turn, item, conversation, seat, spot)
     said = Said(type=item.type, text=item.content.text, mentions_staff=await mentions_us(turn, item))
     if not is_command(said):
         return await add_message(turn, item, item.content, conversation, seat, said)
@@ -93,8 +93,13 @@ async def device_left_out(turn: Turn, item: DeviceLeftOut) -> None:
         turn.effects.append(TellGroup(group=group.id, text=text, person=item.user, fields={"device": item.device}))
 
 
-async def _at_a_former_place(turn: Turn, item: StaffSaid, conversation: Conversation, seat: Seat, spot: Spot) -> None:
-    """It stays inside, as a note, and its author hears where the conversation goes on."""
+async def _at_a_former_place(turn: Turn, item: StaffSaid, conversation: Conversation, spot: Spot) -> None:
+    """It stays inside, as a note; its author, who may have a seat only there, hears where the conversation goes on."""
+    places = await turn.unit.conversations.places(conversation.id)
+    former = next((row for row in places if row.number == spot.number), None)
+    seat = await turn.unit.people.seat(former.group, item.sender) if former else None
+    if seat is None:
+        return
     said = Said(type=item.type, text=item.content.text, is_note=True)
     await add_message(turn, item, item.content, conversation, seat, said)
     notice = PostNotice(conversation=conversation.id, text="S26.former", reader=seat.agent.id, place=spot.number)

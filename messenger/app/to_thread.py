@@ -25,7 +25,7 @@ from messenger.channels.errors import Temporary
 from messenger.domain.attachment import Policy, Refused
 from messenger.domain.ids import AgentId, ConversationId, GroupId, MessageId
 from messenger.domain.people import ReplyMode, Role
-from messenger.domain.replies import MARKERS
+from messenger.domain.replies import MARKERS, Fate
 from messenger.domain.staff_commands import COMMANDS
 from messenger.i18n import Texts, texts
 
@@ -266,12 +266,14 @@ async def post_context(hands: Hands, effect: fx.PostContext, txn: str) -> Outcom
 
 async def show_fate(hands: Hands, effect: fx.ShowFate, txn: str) -> Outcome:
     async with hands.units.look() as unit:
-        message = await unit.messages.get(MessageId(effect.message))
+        case, message = await unit.conversations.case_of(MessageId(effect.message))
         traces = await unit.messages.traces_of(message.id)
     origin = next((trace for trace in traces if trace.kind == "origin"), None)
     if origin is None or message.fate is None:
         return NOTHING
     shown = [trace for trace in traces if trace.kind == "fate"]
+    if shown and message.fate is Fate.DELIVERED and not case.group.delivery_marks:
+        return NOTHING  # 📨 stays: the change would cost two events
     for n, trace in enumerate(shown):
         await hands.desk.redact(trace.room, trace.remote_id, txn=f"{txn}r{n}")
     if message.is_deleted:

@@ -47,7 +47,7 @@ INBOX_WORKERS = 3
 DRAIN_S = 20.0
 BACKUP_EVERY_S = 5.0
 IDENTITY_CHECK_EVERY_S = 300.0
-TIMERS_EVERY_S = 1.0
+TIMERS_EVERY_S, TIMERS_AT_ONCE = 1.0, 200
 
 
 class TooManyDesks(Exception):
@@ -239,7 +239,9 @@ class DeskProcess:
             await asyncio.sleep(BACKUP_EVERY_S)
 
     async def _fire_timers(self) -> None:
-        await fire_due(self._storage.engine, self._storage.keys)
+        """Many may be due at once: all that were paused until the morning."""
+        while await fire_due(self._storage.engine, self._storage.keys, most=TIMERS_AT_ONCE) == TIMERS_AT_ONCE:
+            pass
         await asyncio.sleep(TIMERS_EVERY_S)
 
     async def _report_left_out(self) -> None:

@@ -71,6 +71,7 @@ PACK = PackView(
     steps=[Step("opened", NOW - timedelta(days=12)), Step("paused", NOW - timedelta(days=9), who="Anna Krüger")],
     note="waiting for the hospital",
     open_point="Ist der Bericht <da>?",
+    earlier="https://matrix.to/#/x?via=a&b",
     files=["Antrag.pdf", "Rezept <1>.jpg"],
     last=[
         PastLine(at="Thu 12 Nov 10:02", who="M. S.", text="Mein Antrag wurde abgelehnt", side="customer"),
