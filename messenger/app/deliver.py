@@ -5,7 +5,7 @@ id."""
 from dataclasses import dataclass, replace
 
 from messenger.app import effects as fx
-from messenger.app import packs, to_customer, to_rooms, to_thread
+from messenger.app import packs, to_customer, to_person, to_rooms, to_thread
 from messenger.app.effects import Effect
 from messenger.app.files import Impatient
 from messenger.app.hands import Hands
@@ -61,6 +61,10 @@ class Deliverer:
                 await self.hands.desk.redact(effect.room, effect.event, txn=txn)
             case fx.AnswerInRoom():
                 await to_rooms.answer_in_room(self.hands, effect, txn)
+            case fx.SayAnswer():
+                await to_person.say_answer(self.hands, effect, txn)
+            case fx.TellPerson():
+                await to_person.tell_person(self.hands, effect, txn)
             case fx.TellGroup():
                 await to_rooms.tell_group(self.hands, effect, txn)
             case fx.ProvideGroupRoom() | fx.SeatMember() | fx.UnseatMember():

@@ -71,7 +71,8 @@ class DeskStore(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomState:
     """What we know of one room. `encrypted` is a pin, never taken back. `use` says what the room is to us: a skill
-    group's room, one conversation's room (`case`), a customer's chat, or nothing (yet)."""
+    group's room, one conversation's room (`case`), the direct chat with one of the staff, a customer's chat, or nothing
+    (yet)."""
 
     room_id: str
     encrypted: bool = False
@@ -81,7 +82,7 @@ class RoomState:
     history_visibility: str = "shared"
     membership: str = "join"
     members_known: bool = False
-    use: Literal["group", "case", "chat", "none"] = "none"
+    use: Literal["group", "case", "direct", "chat", "none"] = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

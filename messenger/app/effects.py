@@ -257,11 +257,40 @@ class RemoveReaction(AtDeskRoom):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerInRoom(AtDeskRoom):
-    """A notice in a desk room outside the conversation's thread; it links to the thread."""
+    """A notice about a conversation in a desk room outside its thread, which it can link to. `reader` is whose language
+    it speaks (else the group's)."""
 
     conversation: UUID
     text: str
     fields: Mapping[str, str] = field(default_factory=dict)
+    reader: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer(AtDeskRoom):
+    """To somebody's command that is about no conversation, at the same place, in the language of `reader`."""
+
+    reader: UUID
+    thread: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SayAnswer(Answer):
+    text: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellPerson(Effect):
+    """A line in the direct chat of the desk with somebody of the staff; nobody hears it where there is none."""
+
+    agent: UUID
+    text: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def lane(self) -> str:
+        return f"person:{self.agent}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ Nothing outside is awaited here. A process that dies in between leaves the row a
 from datetime import timedelta
 from typing import assert_never
 
-from messenger.app import customer_side, outcomes, staff_changes, staff_side, timers
+from messenger.app import customer_side, direct, outcomes, staff_changes, staff_side, timers
 from messenger.app.items import (
     ChatInvited,
     ChatReady,
@@ -79,14 +79,13 @@ def _pause(row: InboxRow) -> timedelta:
 
 async def handle(turn: Turn, item: Item) -> None:
     match item:
-        case InboundMessage():
-            await customer_side.customer_wrote(turn, item)
-        case Unsupported():
-            await customer_side.customer_sent_something_unknown(turn, item)
+        case InboundMessage() | Unsupported() | MessageEdited():
+            await _customer_said(turn, item)
         case ChatInvited():
             await customer_side.invited(turn, item)
         case ChatReady():
-            await customer_side.chat_ready(turn, item)
+            if not await direct.opened(turn, item):
+                await customer_side.chat_ready(turn, item)
         case StaffSaid():
             await staff_side.staff_said(turn, item)
         case StaffReacted():
@@ -105,8 +104,6 @@ async def handle(turn: Turn, item: Item) -> None:
             await staff_side.device_left_out(turn, item)
         case KeyStillMissing():
             await _key_still_missing(turn, item)
-        case MessageEdited():
-            await customer_side.customer_edited(turn, item)
         case MessageDeleted():
             await customer_side.customer_deleted(turn, item)
         case ReactionsChanged() | CustomerReacted() | ChatRefused():
@@ -115,11 +112,28 @@ async def handle(turn: Turn, item: Item) -> None:
             assert_never(item)
 
 
+async def _customer_said(turn: Turn, item: InboundMessage | Unsupported | MessageEdited) -> None:
+    try:
+        match item:
+            case InboundMessage():
+                await customer_side.customer_wrote(turn, item)
+            case Unsupported():
+                await customer_side.customer_sent_something_unknown(turn, item)
+            case MessageEdited():
+                await customer_side.customer_edited(turn, item)
+    except NotYet:
+        if not item.hints or not await direct.wrote_early(turn, item):
+            raise
+
+
 async def _unreadable(turn: Turn, item: Unreadable) -> None:
     chat = await turn.unit.chats.find(item.account, item.room)
     if chat is not None:
         return await customer_side.customer_message_unreadable(turn, item, chat)
-    if await turn.unit.people.group_of_room(item.room) is None:
+    is_known = await turn.unit.people.group_of_room(item.room) or await turn.unit.people.person_of_direct_room(
+        item.room
+    )
+    if is_known is None:
         raise NotYet("chat")  # written before we had come in; the person is to be told
     await staff_side.staff_message_unreadable(turn, item)
 

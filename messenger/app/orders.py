@@ -1,68 +1,23 @@
 """The staff's commands, carried out. Each is one small function; who may do it is the domain's decision."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from messenger.app.desk_orders import DESK_ORDERS
 from messenger.app.items import StaffSaid
+from messenger.app.order import DeskOrder, Order
 from messenger.app.persons import find_colleague, find_group, rest_after
-from messenger.app.ports import Seat, StoredMessage, Trace
+from messenger.app.ports import Seat
 from messenger.app.sight import is_out_of_sight
-from messenger.app.staff_messages import Refusal, actor_of, add_message, claim, group_of, mentions_us, stored, tell
+from messenger.app.staff_messages import Refusal, actor_of, add_message, claim, group_of, mentions_us
 from messenger.app.turn import Turn
 from messenger.app.waits import moment_asked, pause_asked
-from messenger.channels.messages import Content
 from messenger.domain import commands as c
 from messenger.domain.conversation import Conversation
 from messenger.domain.errors import CannotAnswer, NotHeld, NotOffered, NotThisConversation, TransferForbidden
-from messenger.domain.ids import MessageId
 from messenger.domain.people import DevicePolicy, SkillGroup
 from messenger.domain.replies import Fate, Said
 from messenger.domain.staff_commands import COMMANDS, Asked
-from messenger.i18n import texts
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A command in a conversation's place, with who gave it."""
-
-    turn: Turn
-    item: StaffSaid
-    conversation: Conversation
-    seat: Seat
-    asked: Asked
-
-    async def do(self, command: c.Command, *, note: str = "") -> None:
-        """`note`: a reason or a comment. It is kept as a note of the conversation: the event log names it and holds no
-        text. Raises DomainError."""
-        await self.turn.change_fate(self.conversation.id, self.conversation, command, actor=actor_of(self.seat))
-        if note:
-            content = replace(self.item.content, text=note, html="")
-            message = replace(self.message(content), fate=Fate.KEPT)
-            await self.turn.unit.messages.add(message, self.origin(message))
-
-    def answer(self, text: str, **fields: str) -> None:
-        tell(self.turn, self.conversation, self.seat, text, **fields)
-
-    def message(self, content: Content) -> StoredMessage:
-        return stored(self.turn, self.item, content, self.conversation, self.seat)
-
-    def note_id(self, text: str) -> MessageId | None:
-        return self.message(self.item.content).id if text else None
-
-    @property
-    def example(self) -> str:
-        return self.asked.command.example_in(texts(self.seat.agent.language).language)
-
-    def origin(self, message: StoredMessage) -> Trace:
-        return Trace(
-            account=self.item.account,
-            room=self.item.room,
-            remote_id=self.item.event,
-            kind="origin",
-            conversation=self.conversation.id,
-            message=message.id,
-        )
-
 
 # These orders carry a message; it gets a message's fate marker instead of the one of a command.
 _MESSAGES = frozenset({"note", "r", "later"})
@@ -73,11 +28,14 @@ async def carry_out(turn: Turn, item: StaffSaid, conversation: Conversation, sea
     conversation, for what is meant there must not be done here."""
     if asked.ref not in ("", conversation.number):
         raise NotThisConversation()
-    order = _ORDERS.get(asked.command.name)
-    if order is None:
-        raise NotOffered(action=asked.command.name)
-    await order(Order(turn, item, conversation, seat, asked))
-    return asked.command.name in _MESSAGES
+    name = asked.command.name
+    if name in _ORDERS:
+        await _ORDERS[name](Order(turn, item, conversation, seat, asked))
+    elif name in DESK_ORDERS:
+        await DESK_ORDERS[name](DeskOrder(turn, item, await turn.unit.people.seats_of(item.sender), asked))
+    else:
+        raise NotOffered(action=name)
+    return name in _MESSAGES
 
 
 async def _claim(order: Order) -> None:
@@ -281,4 +239,4 @@ _ORDERS: dict[str, Callable[[Order], Awaitable[None]]] = {
 }
 
 # Declared, so that words and help are settled, but not carried out yet: the desk says so.
-UNWIRED = frozenset(command.name for command in COMMANDS if command.name not in _ORDERS)
+UNWIRED = frozenset(command.name for command in COMMANDS if command.name not in _ORDERS | DESK_ORDERS)

@@ -30,6 +30,8 @@ async def spot_of(turn: Turn, item: StaffSaid) -> Spot | None:
         return None
     trace = await turn.unit.messages.find_trace(item.account, item.thread)
     if trace is None:
+        if await turn.unit.people.person_of_direct_room(item.room) is not None:
+            return None
         raise NotYet("card", tries=CARD_TRIES)
     if trace.kind != "card" or trace.conversation is None:
         return None

@@ -282,6 +282,16 @@ class PeoplePort(Protocol):
         """Everywhere this person has a seat, by the group's name."""
         ...
 
+    async def person_of_direct_room(self, room: str) -> Agent | None:
+        """Whose direct chat with the desk this is."""
+        ...
+
+    async def direct_room_of(self, agent: AgentId) -> str | None: ...
+
+    async def set_direct_room(self, agent: AgentId, room: str) -> None:
+        """From now on the desk speaks to this person there, and in no earlier direct chat."""
+        ...
+
     async def can_somebody_answer(self, group: GroupId) -> bool:
         """Is anybody there, and available, who may answer customers?"""
         ...

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from messenger.app.effects import PostNotice
+from messenger.app.effects import AnswerInRoom, PostNotice, React
 from messenger.app.items import StaffSaid
 from messenger.app.ports import Seat, StoredMessage, Trace
 from messenger.app.sight import answered_message, owner_is_away
@@ -15,7 +15,7 @@ from messenger.domain.errors import ClaimLost, DomainError, NotAllowed, NotNow
 from messenger.domain.events import Event, NoteKept
 from messenger.domain.ids import GroupId, MessageId
 from messenger.domain.people import DevicePolicy
-from messenger.domain.replies import Said
+from messenger.domain.replies import MARKERS, Fate, Said
 
 
 class Refusal(DomainError):
@@ -81,23 +81,39 @@ async def claim(turn: Turn, conversation: Conversation, seat: Seat) -> None:
 
 
 def tell(turn: Turn, conversation: Conversation, seat: Seat, text: str, **fields: str) -> None:
-    """A line in the thread for this person, in their language."""
-    turn.effects.append(PostNotice(conversation=conversation.id, text=text, fields=fields, reader=seat.agent.id))
+    """A line for this person, in their language: in the thread, or where they gave the command."""
+    id, reader = conversation.id, seat.agent.id
+    if turn.answer_at is None:
+        turn.effects.append(PostNotice(conversation=id, text=text, fields=fields, reader=reader))
+        return
+    room, event = turn.answer_at
+    answer = AnswerInRoom(room=room, event=event, conversation=id, text=text, fields=fields, reader=reader)
+    turn.effects.append(answer)
 
 
 def explain_refusal(turn: Turn, conversation: Conversation, seat: Seat, error: DomainError) -> None:
-    owner = str(conversation.owner or "")
+    text, fields = refusal_text(error, str(conversation.owner or ""))
+    tell(turn, conversation, seat, text, **fields)
+
+
+def refusal_text(error: DomainError, owner: str = "") -> tuple[str, dict[str, str]]:
+    """Which text of the catalogue says why, and its fields."""
     match error:
         case ClaimLost():
-            tell(turn, conversation, seat, "S3b", owner=owner, at=error.at.isoformat() if error.at else "")
+            return "S3b", {"owner": owner, "at": error.at.isoformat() if error.at else ""}
         case NotAllowed():
-            tell(turn, conversation, seat, f"S10c.{error.who}", action=error.action)
+            return f"S10c.{error.who}", {"action": error.action}
         case Refusal():
-            tell(turn, conversation, seat, error.text, **error.fields)
+            return error.text, error.fields
         case NotNow():
-            tell(turn, conversation, seat, f"S10c.now.{error.state}", action=error.action)
+            return f"S10c.now.{error.state}", {"action": error.action}
         case _:
-            tell(turn, conversation, seat, error.text, action=getattr(error, "action", ""), owner=owner)
+            return error.text, {"action": getattr(error, "action", ""), "owner": owner}
+
+
+def mark(turn: Turn, item: StaffSaid, fate: Fate) -> None:
+    """The one marker of a command; a message's marker follows its stored fate."""
+    turn.effects.append(React(room=item.room, event=item.event, key=MARKERS[fate]))
 
 
 def actor_of(seat: Seat) -> str:

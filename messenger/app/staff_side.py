@@ -1,8 +1,9 @@
 """What staff does at the places: write in a thread or a room, react on a card or a message."""
 
-from messenger.app.effects import AnswerInRoom, PostNotice, React, RemoveReaction, TellGroup
+from messenger.app.effects import PostNotice, RemoveReaction, TellGroup, TellPerson
 from messenger.app.items import DeviceLeftOut, StaffReacted, StaffSaid, Unreadable
 from messenger.app.orders import carry_out
+from messenger.app.outside import said_outside
 from messenger.app.places import Spot, conversation_and_seat, spot_of
 from messenger.app.ports import Seat, StoredMessage, Trace
 from messenger.app.staff_changes import staff_edited
@@ -12,6 +13,7 @@ from messenger.app.staff_messages import (
     claim,
     explain_refusal,
     group_of,
+    mark,
     mentions_us,
     tell,
 )
@@ -21,8 +23,8 @@ from messenger.domain.commands import ApproveMessage, Command, PauseConversation
 from messenger.domain.conversation import Conversation
 from messenger.domain.errors import AlreadyYours, DomainError
 from messenger.domain.events import NoteKept
-from messenger.domain.ids import ConversationId, MessageId
-from messenger.domain.replies import MARKERS, Fate, Said, is_command
+from messenger.domain.ids import MessageId
+from messenger.domain.replies import Fate, Said, is_command
 from messenger.domain.staff_commands import Asked, Unknown, parse
 from messenger.i18n import texts
 
@@ -39,7 +41,7 @@ async def staff_said(turn: Turn, item: StaffSaid) -> None:
         return await staff_edited(turn, item)
     spot = await spot_of(turn, item)
     if spot is None:
-        return await _outside_of_places(turn, item)
+        return await said_outside(turn, item)
     conversation, seat = await conversation_and_seat(turn, spot.conversation, item.sender)
     if spot.number != conversation.place:
         return await _at_a_former_place(turn, item, conversation, spot)
@@ -52,7 +54,7 @@ async def staff_said(turn: Turn, item: StaffSaid) -> None:
         case Unknown() as unknown:
             text = "S10" if unknown.guess else "S10.plain"
             tell(turn, conversation, seat, text, word=unknown.word, guess=unknown.guess)
-            _mark(turn, item, Fate.FAILED)
+            mark(turn, item, Fate.FAILED)
         case Asked() as asked:
             await _obey(turn, item, conversation, seat, asked)
 
@@ -75,10 +77,14 @@ async def staff_reacted(turn: Turn, item: StaffReacted) -> None:
 
 
 async def staff_message_unreadable(turn: Turn, item: Unreadable) -> None:
-    """Only in a conversation's thread: an unreadable line of team chat concerns nobody but the team."""
+    """Only in a conversation's thread, and in the direct chat: an unreadable line of team chat concerns nobody but the
+    team."""
+    person = await turn.unit.people.person_of_direct_room(item.room)
+    if person is not None:
+        return turn.effects.append(TellPerson(agent=person.id, text="S25.direct", fields={"at": item.at.isoformat()}))
     trace = await turn.unit.messages.find_trace(item.account, item.thread) if item.thread else None
     if trace is None or trace.conversation is None:
-        return
+        return None
     conversation, seat = await conversation_and_seat(turn, trace.conversation, item.sender)
     if seat is not None:
         tell(turn, conversation, seat, "S25.staff", at=item.at.isoformat(), name=seat.agent.name)
@@ -110,19 +116,14 @@ async def _obey(turn: Turn, item: StaffSaid, conversation: Conversation, seat: S
     if not asked.is_complete:
         example = asked.command.example_in(texts(seat.agent.language).language)
         tell(turn, conversation, seat, "S10b", usage=asked.command.usage, example=example)
-        return _mark(turn, item, Fate.FAILED)
+        return mark(turn, item, Fate.FAILED)
     try:
         is_message = await carry_out(turn, item, conversation, seat, asked)
     except DomainError as error:
         explain_refusal(turn, conversation, seat, error)
-        return _mark(turn, item, Fate.FAILED)
+        return mark(turn, item, Fate.FAILED)
     if not is_message:
-        _mark(turn, item, Fate.DONE)
-
-
-def _mark(turn: Turn, item: StaffSaid, fate: Fate) -> None:
-    """The one marker of a command; a message's marker follows its stored fate."""
-    turn.effects.append(React(room=item.room, event=item.event, key=MARKERS[fate]))
+        mark(turn, item, Fate.DONE)
 
 
 async def _act_on_card(turn: Turn, item: StaffReacted, conversation: Conversation, seat: Seat, key: str) -> None:
@@ -188,13 +189,3 @@ async def _is_draft(turn: Turn, conversation: Conversation, message: StoredMessa
         if isinstance(entry.event, NoteKept) and entry.event.message == message.id
     ]
     return bool(verdicts) and verdicts[-1].reason == "draft"
-
-
-async def _outside_of_places(turn: Turn, item: StaffSaid) -> None:
-    """Team chat. Only who answers to a card or a thread message in the wrong place is told so."""
-    trace = (
-        await turn.unit.messages.find_trace(item.account, item.reply_to) if item.reply_to and not item.thread else None
-    )
-    if trace is not None and trace.conversation is not None:
-        id = ConversationId(trace.conversation)
-        turn.effects.append(AnswerInRoom(room=item.room, event=item.event, text="S26", conversation=id))

@@ -4,19 +4,24 @@ from typing import assert_never
 
 from messenger.app import effects as fx
 from messenger.app import render
-from messenger.app.hands import Hands
+from messenger.app.hands import Hands, clock_of
+from messenger.app.notices import filled, worded
 from messenger.app.outcome import NOTHING, Outcome
 from messenger.app.ports import Place, Said
 from messenger.channels.errors import Temporary
-from messenger.domain.ids import AgentId, GroupId
+from messenger.domain.ids import AgentId, ConversationId, GroupId
 from messenger.i18n import texts
 
 
 async def answer_in_room(hands: Hands, effect: fx.AnswerInRoom, txn: str) -> None:
-    case = await hands.case(effect.conversation)
-    link = hands.desk.link(Place(room=hands.room_of(case), thread=case.card))
-    text = render.notice(texts(case.group.language), effect.text, ref=case.conversation.number, link=link)
-    said = Said(plain=text.plain, html=text.html, is_notice=True)
+    async with hands.units.look() as unit:
+        case = await unit.conversations.case(ConversationId(effect.conversation))
+        fields = await filled(unit, case, effect.fields)
+        reader = await unit.people.agent(AgentId(effect.reader)) if effect.reader else None
+    fields["limit"] = render.say_size(texts(case.group.language), hands.max_file_bytes)
+    fields["link"] = hands.desk.link(Place(room=hands.room_of(case), thread=case.card))
+    text = worded(texts(reader.language if reader else case.group.language), effect.text, clock_of(case), fields)
+    said = Said(plain=text.plain, html=text.html, is_notice=True, reply_to=effect.event)
     await hands.desk.post(Place(room=effect.room), said, txn=txn, policy=case.group.device_policy)
 
 

@@ -1,16 +1,14 @@
 """The staff's side of a conversation: its card, what is said in its thread, the fate markers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from uuid import UUID
 
 from messenger.app import effects as fx
-from messenger.app import help, render
+from messenger.app import render
 from messenger.app.files import fetch_checked
 from messenger.app.hands import Hands, clock_of
 from messenger.app.message_parts import fitted, part_txn, parts_of, safe_html
-from messenger.app.orders import UNWIRED
+from messenger.app.notices import filled, worded
 from messenger.app.outcome import NOTHING, Outcome, ended
 from messenger.app.ports import (
     Case,
@@ -19,14 +17,12 @@ from messenger.app.ports import (
     Said,
     StoredMessage,
     Trace,
-    UnitOfWork,
 )
 from messenger.channels.errors import Temporary
 from messenger.domain.attachment import Policy, Refused
-from messenger.domain.ids import AgentId, ConversationId, GroupId, MessageId
-from messenger.domain.people import ReplyMode, Role
+from messenger.domain.ids import AgentId, ConversationId, MessageId
+from messenger.domain.people import ReplyMode
 from messenger.domain.replies import MARKERS, Fate
-from messenger.domain.staff_commands import COMMANDS
 from messenger.i18n import Texts, texts
 
 
@@ -208,15 +204,12 @@ async def post_notice(hands: Hands, effect: fx.PostNotice, txn: str) -> Outcome:
         case = await unit.conversations.case(ConversationId(effect.conversation))
         mentioned = await unit.people.agent(AgentId(effect.mention)) if effect.mention else None
         reader = await unit.people.agent(AgentId(effect.reader)) if effect.reader else mentioned
-        fields = await _filled(unit, case, effect.fields)
+        fields = await filled(unit, case, effect.fields)
         places = await unit.conversations.places(case.conversation.id) if effect.place else ()
     words = texts(reader.language if reader else case.group.language)
-    if effect.text == "S33":
-        text = _help(effect, words)
-    else:
-        fields["limit"] = render.say_size(words, hands.max_file_bytes)
-        fields["link"] = _link_to_newest(hands, places)
-        text = render.notice(words, effect.text, clock=clock_of(case), **fields)
+    fields["limit"] = render.say_size(words, hands.max_file_bytes)
+    fields["link"] = _link_to_newest(hands, places)
+    text = worded(words, effect.text, clock_of(case), fields)
     said = Said(
         plain=text.plain,
         html=text.html,
@@ -225,14 +218,6 @@ async def post_notice(hands: Hands, effect: fx.PostNotice, txn: str) -> Outcome:
     )
     await _post_at(hands, case, said, txn, places=places, number=effect.place)
     return NOTHING
-
-
-def _help(effect: fx.PostNotice, words: Texts) -> render.Rendered:
-    """In the reader's own language, with what this version carries out."""
-    fields = effect.fields
-    offered = [command for command in COMMANDS if command.name not in UNWIRED]
-    role = Role(fields.get("role", Role.AGENT))
-    return help.answer(texts(fields.get("language", words.language)), offered, fields.get("topic", ""), role)
 
 
 def _link_to_newest(hands: Hands, places: Sequence[PlaceRow]) -> str:
@@ -285,27 +270,3 @@ async def show_fate(hands: Hands, effect: fx.ShowFate, txn: str) -> Outcome:
 
 def effect_of(message: StoredMessage) -> fx.RelayToThread:
     return fx.RelayToThread(conversation=message.conversation, message=message.id)
-
-
-async def _filled(unit: UnitOfWork, case: Case, fields: Mapping[str, str]) -> dict[str, str | datetime]:
-    """Field values as people read them: staff ids become names, moments become moments again."""
-    filled: dict[str, str | datetime] = {"ref": case.conversation.number, "label": case.chat.name, "channel": "Matrix"}
-    filled["to_group"] = case.group.name
-    filled["name"] = case.chat.name or texts(case.group.language).plain("label.customer")
-    for name, value in fields.items():
-        filled[name] = await _value_of(unit, case, name, value)
-    return filled
-
-
-async def _value_of(unit: UnitOfWork, case: Case, name: str, value: str) -> str | datetime:
-    match name:
-        case "owner" | "by" if value:
-            return (await unit.people.agent(AgentId(UUID(value)))).name
-        case "at" | "until" | "since" if value:
-            return datetime.fromisoformat(value)
-        case "note" if value:
-            return (await unit.messages.get(MessageId(UUID(value)))).content.text
-        case "group" if value:
-            return (await unit.people.group(GroupId(UUID(value)))).name
-        case _:
-            return value

@@ -37,6 +37,8 @@ class Turn:
     unit: UnitOfWork
     source: str
     effects: list[Effect] = field(default_factory=list)
+    # Room and event of a command given elsewhere than in the conversation's thread: there its author looks for answers.
+    answer_at: tuple[str, str] | None = None
     _groups: dict[GroupId, SkillGroup] = field(default_factory=dict)
 
     async def act(

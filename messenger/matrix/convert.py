@@ -31,7 +31,7 @@ def arrival(
     """None for what concerns nobody: state, our own events, unknown clear-text types."""
     if event["sender"] == account or "state_key" in event:
         return None
-    is_staffs = room.use in ("group", "case")
+    is_staffs = room.use in ("group", "case", "direct")
     converter = _OfStaff(account, room, event) if is_staffs else _OfChat(account, room, event, is_late)
     item = converter.item(opened)
     if item is None:
@@ -113,11 +113,11 @@ class _Converter:
 
 
 class _OfStaff(_Converter):
-    """The staff's side: a skill group's room, or one conversation's."""
+    """The staff's side: a skill group's room, one conversation's, or the direct chat with one of them."""
 
     @property
     def lane(self) -> str:
-        if self.room.use == "case":
+        if self.room.use in ("case", "direct"):
             return f"{self.room.room_id}|main"  # one conversation, one order
         return f"{self.room.room_id}|{self.thread or self.target() or 'main'}"
 

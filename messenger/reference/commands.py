@@ -18,8 +18,7 @@ In the usage lines `[…]` may be left out, and `|` stands between alternatives.
 in your language; `!help pause` explains one command.
 """
 _NOT_YET = """
-This version does not carry out all of them: `!help all` lists those it does, and the others are refused. It reads
-commands in threads and rooms of conversations only.
+This version does not carry out all of them: `!help all` lists those it does, and the others are refused.
 """
 _COLUMNS = """
 | command | meaning | who may | where | examples |

@@ -108,6 +108,17 @@ class SqlPeople:
             for row in await self._connection.execute(query)
         ]
 
+    async def person_of_direct_room(self, room: str) -> Agent | None:
+        row = (await self._connection.execute(sa.select(staff).where(staff.c.direct_room == room))).first()
+        return as_agent(row) if row else None
+
+    async def direct_room_of(self, agent: AgentId) -> str | None:
+        room: str | None = await self._connection.scalar(sa.select(staff.c.direct_room).where(staff.c.id == agent))
+        return room
+
+    async def set_direct_room(self, agent: AgentId, room: str) -> None:
+        await self._connection.execute(staff.update().where(staff.c.id == agent).values(direct_room=room))
+
     async def can_somebody_answer(self, group: GroupId) -> bool:
         query = (
             sa.select(sa.literal(1))

@@ -16,6 +16,7 @@ PRESENT = ("join", "invite")
 _USE = sa.case(
     (sa.exists().where(skill_group.c.room_id == mx_room.c.room_id), "group"),
     (sa.exists().where(chat.c.remote == mx_room.c.room_id, chat.c.account == mx_room.c.account), "chat"),
+    (sa.exists().where(staff.c.direct_room == mx_room.c.room_id), "direct"),
     else_="none",
 ).label("use")
 
@@ -94,7 +95,8 @@ async def members(connection: AsyncConnection, account: str, room: str) -> froze
 
 
 async def entitled(connection: AsyncConnection, account: str, room: str) -> frozenset[str]:
-    """The users whom our database allows to read this room: the group's members, or the chat's customer."""
+    """The users whom our database allows to read this room: the group's members, the chat's customer, or the member of
+    staff whose direct chat it is, as long as they have a seat."""
     staff_of_group = (
         sa.select(staff.c.address.label("user_id"))
         .join_from(staff, group_member, group_member.c.staff_id == staff.c.id)
@@ -106,4 +108,6 @@ async def entitled(connection: AsyncConnection, account: str, room: str) -> froz
         .join_from(channel_identity, chat, chat.c.identity_id == channel_identity.c.id)
         .where(chat.c.account == account, chat.c.remote == room)
     )
-    return frozenset((await connection.scalars(sa.union(staff_of_group, customer))).all())
+    has_seat = sa.exists().where(group_member.c.staff_id == staff.c.id)
+    person = sa.select(staff.c.address).where(staff.c.direct_room == room, has_seat)
+    return frozenset((await connection.scalars(sa.union(staff_of_group, customer, person))).all())
