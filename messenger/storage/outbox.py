@@ -89,10 +89,11 @@ class SqlOutbox:
             await self._connection.execute(_INSERT, list(rows))
 
     async def _merge(self, rows: Sequence[dict[str, Any]]) -> None:
-        """A row that waits already will do. It is locked until we commit: who sends it must see our state, not the
-        last."""
-        if rows:
-            new = insert(outbox).values(rows)
+        """A row that waits already will do, and so will the first of several that one command asks for. It is locked
+        until we commit: who sends it must see our state, not the last."""
+        first = {row["merge_key"]: row for row in reversed(rows)}
+        if first:
+            new = insert(outbox).values([*first.values()])
             await self._connection.execute(
                 new.on_conflict_do_update(
                     index_elements=[outbox.c.merge_key], index_where=_WAITS, set_={"merge_key": new.excluded.merge_key}

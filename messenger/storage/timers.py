@@ -53,6 +53,7 @@ def _row(wanted: SetTimer) -> dict[str, Any]:
     return {
         "kind": wanted.kind,
         "subject": str(wanted.subject or wanted.conversation),
+        "account": "",
         "conversation_id": wanted.conversation,
         "due_at": wanted.at,
     }

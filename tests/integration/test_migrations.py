@@ -12,7 +12,8 @@ from messenger.storage.models import whole_schema
 
 
 def _differences(connection: Connection) -> list[object]:
-    return list(compare_metadata(MigrationContext.configure(connection), whole_schema()))
+    context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+    return list(compare_metadata(context, whole_schema()))
 
 
 def _partial_indexes(connection: Connection) -> dict[str, str]:

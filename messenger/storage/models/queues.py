@@ -90,7 +90,7 @@ timer = Table(
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("kind", Text, nullable=False),
     Column("subject", Text, nullable=False),
-    Column("account", Text, nullable=False, server_default=text("''")),
+    Column("account", Text, nullable=False),
     Column("conversation_id", Uuid),
     Column("due_at", Moment, nullable=False, index=True),
     UniqueConstraint("kind", "subject", "due_at"),
