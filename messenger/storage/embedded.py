@@ -111,7 +111,10 @@ class EmbeddedPostgres:
             except BlockingIOError:
                 return
             else:
-                await self._run("pg_ctl", "stop", "-D", str(self.data), "-w", "-m", "fast", may_fail=True)
+                if await self._run("pg_ctl", "stop", "-D", str(self.data), "-w", "-m", "fast", may_fail=True) != 0:
+                    logger.warning(
+                        "pg_ctl stopped nothing: no server, or see its log", extra={"folder": str(self.folder)}
+                    )
             finally:
                 in_use.close()
 
@@ -154,9 +157,6 @@ class EmbeddedPostgres:
         self.socket_folder.mkdir(exist_ok=True)
         for folder in (self.folder, self.data, self.socket_folder):
             self._own(folder)
-        if self._account.uid is not None:
-            _let_through(self.folder)
-            _let_through(self._programs)
 
     def _own(self, folder: Path) -> None:
         details = folder.lstat()
@@ -221,6 +221,9 @@ class EmbeddedPostgres:
         return code
 
     def _run_now(self, program: str, arguments: tuple[str, ...]) -> tuple[int, str]:
+        if self._account.uid is not None:  # each time: others may close a folder above ours while the server runs
+            _let_through(self.folder)
+            _let_through(self._programs)
         # A file, not a pipe: the server inherits it from pg_ctl and would keep a pipe open for ever.
         with tempfile.TemporaryFile("w+", errors="replace") as output:
             account = self._account
@@ -265,26 +268,34 @@ async def _locked(path: Path) -> AsyncIterator[None]:
 def _server_account() -> _Account:
     if os.geteuid() != 0:
         return _Account(name=pwd.getpwuid(os.geteuid()).pw_name)
-    try:
-        entry = pwd.getpwnam(ACCOUNT_FOR_ROOT)
-    except KeyError:
-        _add_account()
-        entry = pwd.getpwnam(ACCOUNT_FOR_ROOT)
+    entry = _entry_of(ACCOUNT_FOR_ROOT) or _added_account()
     return _Account(name=entry.pw_name, uid=entry.pw_uid, gid=entry.pw_gid)
 
 
-def _add_account() -> None:
+def _entry_of(name: str) -> pwd.struct_passwd | None:
+    with contextlib.suppress(KeyError):
+        return pwd.getpwnam(name)
+    return None
+
+
+def _added_account() -> pwd.struct_passwd:
+    """Another process may make it at the same moment: `useradd` then fails, and the account is there."""
     program = shutil.which("useradd")
     if program is None:
         raise EmbeddedPostgresError(
             f"PostgreSQL does not run as root, and there is no useradd to make the account "
             f"'{ACCOUNT_FOR_ROOT}': make it by hand, or start as an ordinary user"
         )
-    subprocess.run(
+    done = subprocess.run(
         [program, "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", ACCOUNT_FOR_ROOT],
-        check=True,
+        check=False,
         capture_output=True,
+        text=True,
     )
+    entry = _entry_of(ACCOUNT_FOR_ROOT)
+    if entry is None:
+        raise EmbeddedPostgresError(f"the account '{ACCOUNT_FOR_ROOT}' cannot be made: {done.stderr.strip()[-300:]}")
+    return entry
 
 
 def _let_through(folder: Path) -> None:

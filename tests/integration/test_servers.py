@@ -66,6 +66,17 @@ async def test_postgres_is_stopped_only_by_its_last_user(own_postgres: EmbeddedP
         await own_postgres.databases()
 
 
+async def test_postgres_stops_although_a_folder_above_it_was_closed(own_postgres: EmbeddedPostgres) -> None:
+    """As pytest does with the folder of all its sessions when another one starts; the server of root is not root."""
+    own_postgres.folder.parent.chmod(0o700)
+    await own_postgres.crash()
+    await own_postgres.start()
+    own_postgres.folder.parent.chmod(0o700)
+    await own_postgres.stop()
+    with pytest.raises(OSError):
+        await own_postgres.databases()
+
+
 async def test_a_killed_process_does_not_keep_postgres_running(own_postgres: EmbeddedPostgres) -> None:
     program = (
         "import asyncio, sys, time, pathlib\nfrom messenger.storage.embedded import EmbeddedPostgres\n"
@@ -136,10 +147,14 @@ async def test_synapse_keeps_its_users_over_a_kill(own_synapse: Synapse) -> None
         await own_synapse.register("keeper")
 
 
-async def test_default_limits_hold_a_fast_sender_back(tmp_path: Path) -> None:
-    server = fresh_homeserver(tmp_path / "synapse", default_limits=True)
-    await server.start()
-    people = People(server)
+@pytest.fixture
+def limited_synapse(tmp_path: Path) -> Synapse:
+    return fresh_homeserver(tmp_path / "synapse", default_limits=True)
+
+
+async def test_default_limits_hold_a_fast_sender_back(limited_synapse: Synapse) -> None:
+    await limited_synapse.start()
+    people = People(limited_synapse)
     anna = await people.person("anna")
     room = await anna.create_room()
     with pytest.raises(MatrixError) as limited:
@@ -147,7 +162,7 @@ async def test_default_limits_hold_a_fast_sender_back(tmp_path: Path) -> None:
     assert limited.value.status == 429
     assert limited.value.retry_after
     await people.leave()
-    await server.stop()
+    await limited_synapse.stop()
 
 
 async def test_the_secrets_of_synapse_are_private(synapse: Synapse) -> None:
