@@ -11,7 +11,8 @@ import pytest
 
 from tests.integration.crypto_world import DESK, DESK_DEVICE, ROOM, Peer, World, a_world, event_of
 
-EVENTS, PER_BATCH, SPOILED_INSIDE, LONGEST_S = 10_000, 250, 80, 20
+EVENTS, PER_BATCH, SPOILED_INSIDE = 10_000, 250, 80
+LONGEST_S = 20  # of this process's own work: a busy machine changes nothing
 ATOMS: list[Any] = [
     None,
     True,
@@ -117,7 +118,7 @@ def spoiled_inside(mutator: Mutator, eve: Peer) -> Any:
 
 @pytest.mark.parametrize("seed", [1])
 async def test_ten_thousand_malformed_to_device_events_stop_nothing(seed: int) -> None:
-    mutator, started = Mutator(seed), time.monotonic()
+    mutator, started = Mutator(seed), time.process_time()
     async with a_world() as world:
         eve, anna = Peer(world.server, "@eve:test"), Peer(world.server, "@anna:test")
         for batch in range(EVENTS // PER_BATCH):
@@ -126,7 +127,7 @@ async def test_ten_thousand_malformed_to_device_events_stop_nothing(seed: int) -
             hostile += [spoiled_inside(mutator, eve) for _ in range(SPOILED_INSIDE)]
             await check_batch(world, anna, hostile, f"message {batch}")
         assert sum(world.engine.refused.values()) > EVENTS / 4
-    assert time.monotonic() - started < LONGEST_S
+    assert time.process_time() - started < LONGEST_S
 
 
 async def check_batch(world: World, anna: Peer, hostile: list[Any], text: str) -> None:

@@ -126,14 +126,14 @@ def test_the_reader_sees_what_it_must_not_find() -> None:
 
 def test_ten_thousand_hostile_payloads_leave_nothing_that_acts() -> None:
     chance = random.Random(20261124)
-    begun = time.monotonic()
+    begun = time.process_time()
     for _ in range(10_000):
         payload = mutated(chance)
         clean = clean_html(payload)
         assert wrong_in(clean) == [], payload
         assert wrong_in(clean_html(clean)) == [], payload
         assert "\u202e" not in clean and "\x00" not in clean
-    assert time.monotonic() - begun < 15
+    assert time.process_time() - begun < 15, "of our own work"
 
 
 def test_every_link_tells_its_target_nothing() -> None:
