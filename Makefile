@@ -3,18 +3,25 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
+# The tests start programs hundreds of times: without the cache, each start compiles all its sources anew.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo test test-long check format lint types imports dependencies translations bench lock clean
 
 # A uv on PATH is used first. pip's --target is allowed where the system's own Python may not be changed (PEP 668).
 UV := $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.tools/bin/uv)
 BIN := .venv/bin
+# Most of a test run is waiting for servers. Each worker has its own; tests of one module stay together on one worker.
+# The order of the folders is kept: crash tests are the longest and begin.
+WORKERS ?= 3
+PARALLEL := -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 READY := .venv/.ready
 STRICT := messenger/domain messenger/app messenger/channels
 SOURCES := messenger bridges tests benchmarks migrations
 
 help:
 	@echo "make demo        start everything on this machine and print the addresses   (ARGS=--story or ARGS=--reset)"
-	@echo "make test        unit, contract, property and integration tests on a real homeserver and database   (ARGS=...)"
+	@echo "make test        unit, contract, property and integration tests on real homeservers and databases   (ARGS=...)"
+	@echo "                 in WORKERS=3 processes; WORKERS=0 runs them in one"
 	@echo "make test-long   the long ones too: crash series, load, soak"
 	@echo "make check       format, lint, types, layers, dependencies, translations"
 	@echo "make format      put the sources into the one format"
@@ -26,12 +33,12 @@ demo: $(READY)
 	@$(BIN)/stellwerk demo $(ARGS)
 
 test: $(READY)
-	@echo "→ Tests on a real homeserver and database, which the tests start and end; the last line says how long it took"
-	@$(BIN)/pytest $(ARGS)
+	@echo "→ Tests on real homeservers and databases, in $(WORKERS) workers that start and end their own; the last line says how long it took"
+	@$(BIN)/pytest $(PARALLEL) $(ARGS)
 
 test-long: $(READY)
 	@echo "→ All tests, the long ones too"
-	@$(BIN)/pytest -m "" $(ARGS)
+	@$(BIN)/pytest -m "" $(PARALLEL) $(ARGS)
 
 check: $(READY)
 	@$(MAKE) --no-print-directory --keep-going lint types imports dependencies translations

@@ -14,8 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from messenger.demo.synapse import Synapse
 from messenger.storage.database import connect
 from messenger.storage.embedded import EmbeddedPostgres
-from tests.support.databases import FAST, SERVER_FOLDER, TestDatabases
+from tests.support.databases import FAST, SERVER_FOLDER, TEMPORARY, WORKER, TestDatabases
 from tests.support.homeservers import fresh_homeserver
+from tests.support.leftovers import end_abandoned_databases
 from tests.support.people import People
 from tests.support.product import Product
 
@@ -23,6 +24,16 @@ from tests.support.product import Product
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI") == "true":
     settings.load_profile("ci")
+# The programs that tests start compile their sources once, not at every start: half of their time otherwise.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Not the folder that all sessions of this user share: each new one closes it, also to the account of root's PostgreSQL.
+TEMPORARY.mkdir(parents=True, exist_ok=True)
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(TEMPORARY))
+
+
+def pytest_sessionstart() -> None:
+    if not WORKER:
+        end_abandoned_databases()
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from tests.support.databases import one_at_a_time
+
 HERE = Path(__file__).parent
 CACHE = Path(__file__).parents[2] / ".node"
 OLDEST_NODE = 22
@@ -34,9 +36,10 @@ def find_node() -> Path:
 def oracle_folder(node: Path, *, cache: Path = CACHE) -> Path:
     """A folder with the oracle's scripts and its packages, installed by `npm ci` when the lock file is new."""
     folder = cache / f"oracle-{_lock_hash()}"
-    if not folder.exists():
-        cache.mkdir(exist_ok=True)
-        _install(node, folder)
+    with one_at_a_time("oracle"):
+        if not folder.exists():
+            cache.mkdir(exist_ok=True)
+            _install(node, folder)
     for script in HERE.glob("*.mjs"):
         _copy_if_changed(script, folder / script.name)
     return folder
@@ -48,17 +51,9 @@ def _install(node: Path, folder: Path) -> None:
         for name in ("package.json", "package-lock.json", ".npmrc"):
             shutil.copy(HERE / name, building / name)
         _npm_ci(node, building)
-        _publish(building, folder)
+        building.rename(folder)
     finally:
         shutil.rmtree(building, ignore_errors=True)
-
-
-def _publish(building: Path, folder: Path) -> None:
-    try:
-        building.rename(folder)
-    except OSError:
-        if not folder.exists():  # otherwise another test session was faster, with the same result
-            raise
 
 
 def _npm_ci(node: Path, folder: Path) -> None:

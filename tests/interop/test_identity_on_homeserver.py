@@ -99,6 +99,7 @@ async def test_a_stored_identity_signs_a_new_device(bot: BotLogin, synapse: Syna
         (new_recovery_key(), "does not open"),
         ("EsTc", "too short"),
     ],
+    ids=["none", "another", "too short"],
 )
 async def test_an_identity_that_cannot_be_opened_is_never_replaced(
     bot: BotLogin, synapse: Synapse, recovery_key: str | None, reason: str

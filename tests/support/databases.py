@@ -1,12 +1,15 @@
-"""One PostgreSQL for all test sessions of this checkout, and a fresh database for each test.
+"""One PostgreSQL for each worker of this checkout's test sessions, and a fresh database for each test.
 
-The server is shared through its folder, so that sessions which run side by side need only one, and the last one stops
-it. A database with the schema is made once per state of the migrations and cloned for each test, which takes a few
-hundredths of a second."""
+The server is shared through its folder, so that sessions which run side by side need no second one, and the last one
+stops it; each worker (`pytest -n`) has a folder of its own. A database with the schema is made once per state of the
+migrations and cloned for each test, which takes a few hundredths of a second."""
 
+import contextlib
+import fcntl
 import hashlib
 import itertools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -16,7 +19,10 @@ from messenger.storage import migration
 from messenger.storage.embedded import EmbeddedPostgres
 
 CHECKOUT = Path(__file__).parents[2]
-SERVER_FOLDER = CHECKOUT / "var" / "test" / "postgres"
+PREPARED = CHECKOUT / "var" / "test"
+TEMPORARY = PREPARED / "tmp"  # pytest keeps the last three sessions in it
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+SERVER_FOLDER = PREPARED / f"postgres{WORKER and '-'}{WORKER}"
 # A killed PostgreSQL loses nothing without fsync (only a killed machine does), and the tests run twice as fast.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
 
@@ -65,6 +71,15 @@ async def create_schema(url: str) -> None:
         await migration.upgrade(engine)
     finally:
         await engine.dispose()
+
+
+@contextlib.contextmanager
+def one_at_a_time(name: str) -> Iterator[None]:
+    """For what is made once and used by all workers. The kernel gives the lock of a killed worker free."""
+    PREPARED.mkdir(parents=True, exist_ok=True)
+    with (PREPARED / f"{name}.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _schema_fingerprint() -> str:
