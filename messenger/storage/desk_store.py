@@ -95,7 +95,8 @@ class SqlDeskUnit:
         fresh = [arrival for arrival in arrivals if arrival.source_id not in replayed]
         await add_rows(self._connection, [await self._row(arrival) for arrival in fresh])
         await self._watch([arrival for arrival in fresh if arrival.waits])
-        fp("inbox_inserted")
+        if fresh:
+            fp("inbox_inserted")
         return len(replayed)
 
     async def parked(self, sessions: Sequence[tuple[str, str]]) -> Sequence[Parked]:
