@@ -7,7 +7,7 @@ from typing import assert_never
 from messenger.app import effects as fx
 from messenger.app.effects import Effect
 from messenger.domain import events as e
-from messenger.domain.conversation import Conversation, State
+from messenger.domain.conversation import Conversation, Living, Owning, Placing, Saying, State
 from messenger.domain.ids import AgentId
 from messenger.domain.life import silence_ends
 from messenger.domain.people import SkillGroup
@@ -67,7 +67,7 @@ def silence_timer(conversation: Conversation, group: SkillGroup) -> Sequence[fx.
 
 
 def _placed(
-    event: e.MenuOffered | e.ConversationQueued | e.ConversationTransferred | e.CardRenewed | e.MovedToRoom,
+    event: e.MenuOffered | Placing,
     before: Conversation,
     after: Conversation,
     group: SkillGroup | None,
@@ -111,7 +111,7 @@ def _placed(
 
 
 def _owned(
-    event: e.ConversationClaimed | e.ConversationReleased | e.ConversationAssigned,
+    event: Owning,
     before: Conversation,
     after: Conversation,
     group: SkillGroup | None,
@@ -131,14 +131,7 @@ def _owned(
 
 
 def _living(
-    event: (
-        e.ConversationPaused
-        | e.ConversationResumed
-        | e.WakeSuppressed
-        | e.ConversationResolved
-        | e.ConversationReopened
-        | e.SilenceWarned
-    ),
+    event: Living | e.WakeSuppressed | e.SilenceWarned,
     before: Conversation,
     after: Conversation,
     group: SkillGroup | None,
@@ -179,7 +172,7 @@ def _living(
             assert_never(event)
 
 
-def _said(event: e.Event, before: Conversation, after: Conversation, group: SkillGroup | None) -> Sequence[Effect]:
+def _said(event: Saying, before: Conversation, after: Conversation, group: SkillGroup | None) -> Sequence[Effect]:
     here = after.id
     match event:
         case e.MessageReceived():
@@ -204,7 +197,11 @@ def _said(event: e.Event, before: Conversation, after: Conversation, group: Skil
             return _fate_changed(event, before, after)
 
 
-def _fate_changed(event: e.Event, before: Conversation, after: Conversation) -> Sequence[Effect]:
+def _fate_changed(
+    event: e.ReplyHeld | e.ReplyCancelled | e.NoteKept | e.MessageDelivered | e.MessageFailed,
+    before: Conversation,
+    after: Conversation,
+) -> Sequence[Effect]:
     here = after.id
     match event:
         case e.ReplyHeld():
@@ -218,7 +215,7 @@ def _fate_changed(event: e.Event, before: Conversation, after: Conversation) -> 
         case e.NoteKept() | e.MessageDelivered() | e.MessageFailed():
             return [fx.ShowFateNow(conversation=here, message=event.message), *_turn_changed(before, after)]
         case _:
-            raise TypeError(f"nothing follows from {type(event).__name__}")
+            assert_never(event)
 
 
 def _scheduled(event: e.ReplyScheduled | e.ScheduleCancelled, after: Conversation) -> Sequence[Effect]:

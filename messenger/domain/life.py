@@ -23,7 +23,7 @@ def open_(command: c.OpenConversation) -> Sequence[e.Event]:
     received = e.MessageReceived(message=command.message)
     if command.group is None:
         return [begun, received, e.MenuOffered()]
-    return [begun, e.ConversationQueued(group=command.group, reason=command.routed_because), received]
+    return [begun, received, e.ConversationQueued(group=command.group, reason=command.routed_because)]
 
 
 def start(command: c.StartConversation) -> Sequence[e.Event]:

@@ -33,7 +33,7 @@ def received(number: int) -> e.MessageReceived:
     return e.MessageReceived(message=message(number))
 
 
-NEW = (OPENED, QUEUED, received(1))
+NEW = (OPENED, received(1), QUEUED)
 ANNAS = (*NEW, e.ConversationClaimed(agent=ANNA))
 
 
@@ -149,7 +149,7 @@ def test_a_lead_cannot_give_back_what_nobody_owns() -> None:
 def test_the_owners_words_are_accepted_and_the_customer_no_longer_waits() -> None:
     events = decide(given(*ANNAS), says(ANNA))
     assert events == [e.ReplyAccepted(message=message(9), author=ANNA)]
-    assert given(*ANNAS).waiting_since == at_minute(3)
+    assert given(*ANNAS).waiting_since == at_minute(2)
     assert given(*ANNAS, *events).waiting_since is None
 
 
@@ -161,7 +161,7 @@ def test_after_a_release_the_former_owner_only_notes() -> None:
 def test_a_note_leaves_the_customer_waiting() -> None:
     events = decide(given(*ANNAS), says(ANNA, "// she is my aunt"))
     assert events == [e.NoteKept(message=message(9), author=ANNA, reason="note")]
-    assert given(*ANNAS, *events).waiting_since == at_minute(3)
+    assert given(*ANNAS, *events).waiting_since == at_minute(2)
 
 
 def test_an_answer_with_a_note_inside_is_held_and_waits_for_its_author() -> None:
@@ -222,7 +222,7 @@ def test_results_of_sends_are_recorded_and_change_nothing_else() -> None:
 
 def test_the_first_unanswered_message_says_since_when_the_customer_waits() -> None:
     conversation = given(*ANNAS, received(2), received(3))
-    assert conversation.waiting_since == at_minute(3)
+    assert conversation.waiting_since == at_minute(2)
     answered = (*ANNAS, received(2), e.ReplyAccepted(message=message(9), author=ANNA), received(4))
     assert given(*answered).waiting_since == at_minute(7)
 
