@@ -96,7 +96,7 @@ def _placed(
                 fx.ShowFiles(conversation=here),
                 fx.ShowTranscript(conversation=here),
                 moved[1],
-                fx.PostNotice(conversation=here, text="S17", fields=told, place=before.place),
+                fx.PostNotice(conversation=here, text=_moved_text(event), fields=told, place=before.place),
                 *_tell(after, group, "transfer", "C4b"),
                 *_queue_changed(before, after),
             ]
@@ -282,6 +282,10 @@ def _tell_owner(after: Conversation, group: SkillGroup | None, what: str) -> Seq
     if group is None or what not in group.tell_customer:
         return []
     return [fx.TellCustomer(chat=after.chat, conversation=after.id, text="C4", agent=after.owner)]
+
+
+def _moved_text(event: e.ConversationTransferred) -> str:
+    return "S17.fallback" if event.reason == "fallback" else "S17"
 
 
 def _resolved_notice(event: e.ConversationResolved, before: Conversation) -> Effect:

@@ -80,7 +80,7 @@ SETTINGS = (
     Setting(
         "fallback_group",
         Words(),
-        "Where a transfer goes if the named group does not exist or is not allowed; empty means the default group.",
+        "Where a transfer to this group goes while nobody here who may answer is available; empty means it waits here.",
     ),
     Setting("tell_customer", Several(TELLABLE), "What the customer is told about."),
     Setting("agent_identity", Choice(AgentIdentity), "As whom the customer sees the staff."),

@@ -8,14 +8,14 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app.effects import Effect
+from messenger.app.effects import Effect, PostNotice
 from messenger.app.handle import handle_next
 from messenger.app.items import ChatReady, Item, StaffReacted, StaffSaid
 from messenger.app.ports import NewItem, Trace
 from messenger.channels.messages import Assurance, ChannelAccountId, Content, Handle, InboundMessage, RemoteId
 from messenger.domain.conversation import Conversation
 from messenger.domain.events import Recorded
-from messenger.domain.ids import ConversationId
+from messenger.domain.ids import ConversationId, GroupId
 from messenger.storage.administration import Administration
 from messenger.storage.codec import load_effect
 from messenger.storage.data_keys import DataKeys
@@ -53,6 +53,32 @@ class StaffDesk:
                 Trace(account=DESK, room=ROOM, remote_id=CARD, kind="card", conversation=id, part=1)
             )
         return id
+
+    async def add_group(self, name: str, **settings: object) -> None:
+        await self._change.add_group(name, is_default=False, languages=(), keywords=(), settings=settings)
+
+    async def change_group(self, name: str, **settings: object) -> None:
+        await self._change.change_settings(name, settings)
+
+    async def add_member(self, group: str, address: str, role: str = "agent") -> None:
+        await self._change.add_member(group, address, role)
+
+    async def group_name(self, id: GroupId | None) -> str:
+        assert id is not None
+        async with self.units() as unit:
+            return (await unit.people.group(id)).name
+
+    async def says(self, sender: str, text: str, *, event: str = "", mentions: Sequence[str] = ()) -> None:
+        """At the first card; handled at once."""
+        await self.put(staff_says(sender, text, event=event, mentions=mentions))
+        await self.work(1)
+
+    async def only_conversation(self) -> tuple[Conversation, Sequence[Recorded]]:
+        [id] = await self.conversations()
+        return await self.state_and_log(id)
+
+    async def notices(self) -> list[PostNotice]:
+        return [each for each in await self.effects() if isinstance(each, PostNotice)]
 
     async def put(self, *items: Item, lane: str | None = None) -> None:
         """Each item in a lane of its own unless one is named."""
