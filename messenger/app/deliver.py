@@ -4,8 +4,8 @@ id."""
 
 from dataclasses import dataclass, replace
 
+from messenger.app import boards, packs, to_customer, to_person, to_rooms, to_thread
 from messenger.app import effects as fx
-from messenger.app import packs, to_customer, to_person, to_rooms, to_thread
 from messenger.app.effects import Effect
 from messenger.app.files import Impatient
 from messenger.app.hands import Hands
@@ -63,10 +63,16 @@ class Deliverer:
                 await to_rooms.answer_in_room(self.hands, effect, txn)
             case fx.SayAnswer():
                 await to_person.say_answer(self.hands, effect, txn)
+            case fx.ShowQueue():
+                await to_person.show_queue(self.hands, effect, txn)
+            case fx.ShowMine():
+                await to_person.show_mine(self.hands, effect, txn)
             case fx.TellPerson():
                 await to_person.tell_person(self.hands, effect, txn)
             case fx.TellGroup():
                 await to_rooms.tell_group(self.hands, effect, txn)
+            case fx.EditBoard():
+                return await boards.edit_board(self.hands, effect, txn)
             case fx.ProvideGroupRoom() | fx.SeatMember() | fx.UnseatMember():
                 return await to_rooms.arrange_group(self.hands, effect)
             case _:

@@ -264,6 +264,7 @@ class AnswerInRoom(AtDeskRoom):
     text: str
     fields: Mapping[str, str] = field(default_factory=dict)
     reader: UUID | None = None
+    thread: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,6 +279,16 @@ class Answer(AtDeskRoom):
 class SayAnswer(Answer):
     text: str
     fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowQueue(Answer):
+    """What waits in the reader's groups."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowMine(Answer):
+    """Everything that the reader has open or paused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

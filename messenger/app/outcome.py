@@ -19,6 +19,7 @@ class Outcome:
     card: tuple[ConversationId, PlaceRow] | None = None
     edited_card: ConversationId | None = None
     group_room: tuple[GroupId, str] | None = None
+    board: tuple[GroupId, str, str] | None = None  # its event, and the digest of what stands on it
 
 
 NOTHING = Outcome()

@@ -2,7 +2,6 @@
 with the desk. It is team chat and goes nowhere; a command is carried out and answered at the same place."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from messenger.app.desk_orders import DESK_ORDERS
 from messenger.app.effects import AnswerInRoom, SayAnswer
@@ -11,7 +10,7 @@ from messenger.app.order import DeskOrder, where_asked
 from messenger.app.orders import UNWIRED, carry_out
 from messenger.app.places import conversation_and_seat
 from messenger.app.ports import Seat
-from messenger.app.staff_messages import Refusal, explain_refusal, mark, refusal_text
+from messenger.app.staff_messages import Refusal, answer_beside, explain_refusal, mark, refusal_text
 from messenger.app.turn import Turn
 from messenger.domain.conversation import Conversation
 from messenger.domain.errors import DomainError, NotOffered
@@ -76,10 +75,10 @@ async def _on_conversation(turn: Turn, item: StaffSaid, asked: Asked) -> bool:
     stand in the thread, and here only that they do."""
     conversation, seat = await _named(turn, item, asked.ref)
     is_answered_here = await _may_be_read_here(turn, item, conversation)
-    turn.answer_at = (item.room, item.event) if is_answered_here else None
-    if not is_answered_here:
-        there = AnswerInRoom(room=item.room, event=item.event, text="S26.there", conversation=conversation.id)
-        turn.effects.append(replace(there, reader=seat.agent.id))
+    if is_answered_here:
+        turn.answer_to = item
+    else:
+        answer_beside(turn, item, conversation, seat, "S26.there")
     try:
         await carry_out(turn, item, conversation, seat, asked)
     except DomainError as error:

@@ -5,7 +5,7 @@ commits when its `async with` ends well and rolls back otherwise. (What the Matr
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol, runtime_checkable
 from uuid import UUID
 
@@ -134,6 +134,65 @@ class Seat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where staff sees a conversation: a room, and the root of a thread in it (None: the room's main timeline)."""
+
+    room: str
+    thread: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A conversation as lists show it: its number, never its customer. `place` is where to click."""
+
+    id: ConversationId
+    number: str
+    group: str
+    language: str
+    is_paused: bool
+    queued_at: datetime
+    claimed_at: datetime | None
+    waiting_since: datetime | None
+    answered_at: datetime | None
+    paused_until: datetime | None
+    wake_on: Sequence[str]
+    place: Place | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Present:
+    """Somebody who is available: how many conversations they have in work, of so many units."""
+
+    name: str
+    has: int
+    units: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardNow:
+    """A group's queue and people at this moment. `waking`: of the paused ones, those whose time is today; `first`: who
+    waits longest."""
+
+    waiting: int
+    in_work: int
+    paused: int
+    waking: int
+    resolved: int
+    first: Sequence[Listed]
+    present: Sequence[Present]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardRow:
+    """A group's board as it was posted: the event and the digest of what stands on it; None before there is one."""
+
+    group: SkillGroup
+    room: str | None
+    event: str | None
+    digest: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxRow:
     """One claimed row. `token` proves the claim when it is settled; `device_id` is the device that tried first."""
 
@@ -230,6 +289,10 @@ class MessagePort(Protocol):
         """Those that carry a file, oldest first; deleted ones are left out."""
         ...
 
+    async def is_first_unanswered(self, id: MessageId) -> bool:
+        """Is it the customer's first message since our last answer?"""
+        ...
+
     async def first_text(self, conversation: ConversationId) -> str: ...
 
     async def last_waiting(self, conversation: ConversationId, author: AgentId) -> StoredMessage | None:
@@ -299,6 +362,40 @@ class PeoplePort(Protocol):
     async def is_available(self, agent: AgentId) -> bool: ...
 
 
+class ListPort(Protocol):
+    """Lists of many conversations. They lock nothing, so they may be a moment old when they are read."""
+
+    async def waiting(self, groups: Sequence[GroupId], most: int) -> tuple[Sequence[Listed], int]:
+        """Those of these groups that wait longest, and how many wait in all."""
+        ...
+
+    async def of_owner(self, owner: AgentId) -> Sequence[Listed]:
+        """All that somebody has open or paused: first where the customer waits, the longest first."""
+        ...
+
+    async def longest_waiting(self, groups: Sequence[GroupId]) -> ConversationId | None:
+        """Locks it until the unit ends; those that others have locked are passed over."""
+        ...
+
+
+class BoardPort(Protocol):
+    """Each group's pinned board."""
+
+    async def due(self) -> Sequence[GroupId]:
+        """Groups with a room whose board may be edited again."""
+        ...
+
+    async def get(self, group: GroupId) -> BoardRow: ...
+
+    async def book(self, group: GroupId, *, pause: timedelta) -> bool:
+        """False if it was edited, or booked, less than its pause ago."""
+        ...
+
+    async def now(self, group: GroupId, *, today: datetime, tomorrow: datetime, most: int) -> BoardNow:
+        """`today` and `tomorrow` are the beginnings of these days where the group is."""
+        ...
+
+
 class ChatPort(Protocol):
     async def find(self, account: str, remote: str) -> Chat | None: ...
 
@@ -337,6 +434,10 @@ class UnitOfWork(Protocol):
     def people(self) -> PeoplePort: ...
     @property
     def chats(self) -> ChatPort: ...
+    @property
+    def lists(self) -> ListPort: ...
+    @property
+    def boards(self) -> BoardPort: ...
 
     def new_id(self, *parts: str) -> UUID:
         """A UUID that is the same for the same parts, in every retry and every restore of this installation."""
@@ -361,14 +462,6 @@ class Units(Protocol):
 
 # ── What the use cases ask of the outside
 # ────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where staff sees a conversation: a room, and the root of a thread in it (None: the room's main timeline)."""
-
-    room: str
-    thread: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

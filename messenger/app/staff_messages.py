@@ -82,12 +82,25 @@ async def claim(turn: Turn, conversation: Conversation, seat: Seat) -> None:
 
 def tell(turn: Turn, conversation: Conversation, seat: Seat, text: str, **fields: str) -> None:
     """A line for this person, in their language: in the thread, or where they gave the command."""
-    id, reader = conversation.id, seat.agent.id
-    if turn.answer_at is None:
-        turn.effects.append(PostNotice(conversation=id, text=text, fields=fields, reader=reader))
-        return
-    room, event = turn.answer_at
-    answer = AnswerInRoom(room=room, event=event, conversation=id, text=text, fields=fields, reader=reader)
+    if turn.answer_to is not None:
+        return answer_beside(turn, turn.answer_to, conversation, seat, text, **fields)
+    notice = PostNotice(conversation=conversation.id, text=text, fields=fields, reader=seat.agent.id)
+    turn.effects.append(notice)
+
+
+def answer_beside(
+    turn: Turn, item: StaffSaid, conversation: Conversation, seat: Seat, text: str, **fields: str
+) -> None:
+    """A line about the conversation beside a command, wherever that was given; it can link to the thread."""
+    answer = AnswerInRoom(
+        room=item.room,
+        event=item.event,
+        thread=item.thread,
+        conversation=conversation.id,
+        text=text,
+        fields=fields,
+        reader=seat.agent.id,
+    )
     turn.effects.append(answer)
 
 

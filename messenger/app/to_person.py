@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from messenger.app import effects as fx
-from messenger.app import render
+from messenger.app import render, render_lists
 from messenger.app.hands import Hands
-from messenger.app.message_parts import fitted
+from messenger.app.message_parts import fitted, part_txn
 from messenger.app.notices import worded
-from messenger.app.ports import Place, Said, Seat, UnitOfWork
+from messenger.app.ports import Listed, Place, Said, Seat, UnitOfWork
 from messenger.domain.ids import AgentId
 from messenger.domain.people import Agent, DevicePolicy, SkillGroup
 from messenger.i18n import Texts, texts
 
+MOST_WAITING = 10
 _STRICT = (DevicePolicy.ANY, DevicePolicy.CROSS_SIGNED_TOFU, DevicePolicy.VERIFIED)
 
 
@@ -55,6 +56,28 @@ async def post_answer(hands: Hands, effect: fx.Answer, reader: Reader, text: ren
     said = fitted(Said(plain=text.plain, html=text.html, is_notice=True, reply_to=effect.event))
     place = Place(room=effect.room, thread=effect.thread)
     await hands.desk.post(place, said, txn=txn, policy=reader.policy)
+
+
+async def show_queue(hands: Hands, effect: fx.ShowQueue, txn: str) -> None:
+    async with hands.units.look() as unit:
+        reader = await reader_of(unit, AgentId(effect.reader))
+        groups = [group.id for group, seat in reader.seats if seat.role.can_answer]
+        rows, total = await unit.lists.waiting(groups, MOST_WAITING)
+    text = render_lists.queue(reader.words, [(row, link_of(hands, row)) for row in rows], total, reader.clock)
+    await post_answer(hands, effect, reader, text, txn)
+
+
+async def show_mine(hands: Hands, effect: fx.ShowMine, txn: str) -> None:
+    """All of it, in as many messages as it takes."""
+    async with hands.units.look() as unit:
+        reader = await reader_of(unit, AgentId(effect.reader))
+        rows = [(row, link_of(hands, row)) for row in await unit.lists.of_owner(reader.agent.id)]
+    for n, text in enumerate(render_lists.mine(reader.words, rows, reader.clock)):
+        await post_answer(hands, effect, reader, text, part_txn(txn, n))
+
+
+def link_of(hands: Hands, row: Listed) -> str:
+    return hands.desk.link(row.place) if row.place else ""
 
 
 async def tell_person(hands: Hands, effect: fx.TellPerson, txn: str) -> None:

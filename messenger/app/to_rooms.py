@@ -22,7 +22,8 @@ async def answer_in_room(hands: Hands, effect: fx.AnswerInRoom, txn: str) -> Non
     fields["link"] = hands.desk.link(Place(room=hands.room_of(case), thread=case.card))
     text = worded(texts(reader.language if reader else case.group.language), effect.text, clock_of(case), fields)
     said = Said(plain=text.plain, html=text.html, is_notice=True, reply_to=effect.event)
-    await hands.desk.post(Place(room=effect.room), said, txn=txn, policy=case.group.device_policy)
+    place = Place(room=effect.room, thread=effect.thread)
+    await hands.desk.post(place, said, txn=txn, policy=case.group.device_policy)
 
 
 async def tell_group(hands: Hands, effect: fx.TellGroup, txn: str) -> None:

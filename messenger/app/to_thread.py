@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 from messenger.app import effects as fx
 from messenger.app import render
@@ -17,11 +18,12 @@ from messenger.app.ports import (
     Said,
     StoredMessage,
     Trace,
+    UnitOfWork,
 )
 from messenger.channels.errors import Temporary
 from messenger.domain.attachment import Policy, Refused
 from messenger.domain.ids import AgentId, ConversationId, MessageId
-from messenger.domain.people import ReplyMode
+from messenger.domain.people import MentionOwner, ReplyMode
 from messenger.domain.replies import MARKERS, Fate
 from messenger.i18n import Texts, texts
 
@@ -88,6 +90,7 @@ class _Relay:
     message: StoredMessage
     words: Texts
     txn: str
+    rings: bool = True
 
     @property
     def name(self) -> str:
@@ -100,16 +103,29 @@ class _Relay:
 
     @property
     def mentions(self) -> Sequence[str]:
-        return [self.case.owner.address] if self.case.owner else []
+        return [self.case.owner.address] if self.case.owner and self.rings else []
 
 
 async def relay_to_thread(hands: Hands, effect: fx.RelayToThread, txn: str) -> Outcome:
     async with hands.units.look() as unit:
         case, message = await unit.conversations.case_of(MessageId(effect.message))
-    relay = _Relay(case=case, message=message, words=texts(case.group.language), txn=txn)
+        rings = await _rings_owner(unit, case, message)
+    relay = _Relay(case=case, message=message, words=texts(case.group.language), txn=txn, rings=rings)
     if message.content.media:
         return await _relay_file(hands, relay)
     return Outcome(traces=_copies(hands, relay, await _relay_words(hands, relay)))
+
+
+async def _rings_owner(unit: UnitOfWork, case: Case, message: StoredMessage) -> bool:
+    match case.group.mention_owner:
+        case MentionOwner.EACH:
+            return True
+        case MentionOwner.FIRST_UNANSWERED:
+            return await unit.messages.is_first_unanswered(message.id)
+        case MentionOwner.NEVER:
+            return False
+        case _:
+            assert_never(case.group.mention_owner)
 
 
 async def _relay_words(hands: Hands, relay: _Relay) -> list[str]:

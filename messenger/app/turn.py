@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from messenger.app.effects import Effect, RouteGroup, SetTimer
-from messenger.app.items import RoutingWanted
+from messenger.app.items import RoutingWanted, StaffSaid
 from messenger.app.ports import NewItem, StoredMessage, Trace, UnitOfWork
 from messenger.app.react import fate_after, react
 from messenger.domain.commands import Command
@@ -37,8 +37,8 @@ class Turn:
     unit: UnitOfWork
     source: str
     effects: list[Effect] = field(default_factory=list)
-    # Room and event of a command given elsewhere than in the conversation's thread: there its author looks for answers.
-    answer_at: tuple[str, str] | None = None
+    # A command about the conversation that was given elsewhere: there its author looks for answers.
+    answer_to: StaffSaid | None = None
     _groups: dict[GroupId, SkillGroup] = field(default_factory=dict)
 
     async def act(

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
+from messenger.app.boards import renew_boards
 from messenger.app.deliver import Deliverer
 from messenger.app.hands import Hands, Organisation
 from messenger.app.items import DeviceLeftOut
@@ -48,6 +49,7 @@ DRAIN_S = 20.0
 BACKUP_EVERY_S = 5.0
 IDENTITY_CHECK_EVERY_S = 300.0
 TIMERS_EVERY_S, TIMERS_AT_ONCE = 1.0, 200
+BOARDS_EVERY_S = 5.0
 
 
 class TooManyDesks(Exception):
@@ -139,6 +141,7 @@ class DeskProcess:
     def _wire(self, device_id: str) -> None:
         engine, keys, account = self._storage.engine, self._storage.keys, self._desk.user_id
         inbox_wake, outbox_wake = Wake(), Wake()
+        self._outbox_wake = outbox_wake
         book = RoomBook(self._http, self._store)
         self._encryptor, media = Encryptor(self._engine), MatrixMedia(self._http)
         self._left_out: asyncio.Queue[LeftOut] = asyncio.Queue()
@@ -148,7 +151,7 @@ class DeskProcess:
         channel = MatrixChannel(self._http, sender, media, lookup, account=account, organisation=organisation.name)
         self._units = units = SqlUnits(engine, keys, namespace=self._storage.namespace, desk=account)
         self._outbox_queue = SqlOutboxQueue(engine, keys, desk=account, device=device_id, lease=self._lease)
-        hands = Hands(
+        self._hands = hands = Hands(
             units=units,
             desk=MatrixDesk(self._http, sender, media, book, self._engine, lookup),
             channel=channel,
@@ -181,6 +184,7 @@ class DeskProcess:
                 "settle": self._outbox_queue.step,
                 "backup": self._back_up,
                 "timers": self._fire_timers,
+                "boards": self._renew_boards,
                 "identity": self._check_identity,
                 "left out": self._report_left_out,
             }
@@ -243,6 +247,11 @@ class DeskProcess:
         while await fire_due(self._storage.engine, self._storage.keys, most=TIMERS_AT_ONCE) == TIMERS_AT_ONCE:
             pass
         await asyncio.sleep(TIMERS_EVERY_S)
+
+    async def _renew_boards(self) -> None:
+        if await renew_boards(self._hands):
+            self._outbox_wake.hint()
+        await asyncio.sleep(BOARDS_EVERY_S)
 
     async def _report_left_out(self) -> None:
         """The inbox takes each report once, also over restarts."""

@@ -28,6 +28,16 @@ WITH added AS (
 INSERT INTO remote_message (account, remote_id, part, kind, room, conversation_id, message_id)
 VALUES (:account, :remote_id, :part, :kind, :room, :conversation_id, :message_id)
 ON CONFLICT DO NOTHING""")
+_IS_FIRST_UNANSWERED = sa.text("""
+SELECT NOT EXISTS (
+  SELECT FROM message AS earlier
+  WHERE earlier.conversation_id = asked.conversation_id AND earlier.author_id IS NULL AND earlier.seq < asked.seq
+    AND earlier.seq > coalesce((
+      SELECT max(seq) FROM message AS answer
+      WHERE answer.conversation_id = asked.conversation_id AND answer.author_id IS NOT NULL
+        AND answer.fate IN ('queued', 'sent', 'delivered', 'read') AND answer.seq < asked.seq
+    ), 0)
+) FROM message AS asked WHERE asked.id = CAST(:which AS uuid)""")
 MESSAGE_COLUMNS = tuple(column.label(f"m_{column.name}") for column in message.columns)
 _MESSAGES = sa.select(*MESSAGE_COLUMNS)
 _GET = _MESSAGES.where(message.c.id == sa.bindparam("which"))
@@ -147,6 +157,9 @@ class SqlMessages:
         query = _SHOWN.where(message.c.conversation_id == conversation).order_by(message.c.seq)
         found = [await as_message(row, self._keys) for row in (await self._connection.execute(query)).all()]
         return [each for each in found if each.content.media]
+
+    async def is_first_unanswered(self, id: MessageId) -> bool:
+        return bool(await self._connection.scalar(_IS_FIRST_UNANSWERED, {"which": id}))
 
     async def first_text(self, conversation: ConversationId) -> str:
         """The customer's first words, for the card."""

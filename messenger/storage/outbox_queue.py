@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from messenger.app import boards
 from messenger.app.outcome import Outcome
 from messenger.app.ports import OutboxRow
 from messenger.observability.failpoints import fp
@@ -141,6 +142,14 @@ class SqlOutboxQueue:
             if outcome.group_room:
                 group, room = outcome.group_room
                 await connection.execute(skill_group.update().where(skill_group.c.id == group).values(room_id=room))
+            if outcome.board:
+                group, event, digest = outcome.board
+                values = {
+                    "board_event": event,
+                    "board_digest": digest,
+                    "board_edit_at": sa.func.now() + boards.PAUSE,
+                }
+                await connection.execute(skill_group.update().where(skill_group.c.id == group).values(**values))
 
 
 async def _place_card(connection: AsyncConnection, outcome: Outcome) -> None:

@@ -8,12 +8,14 @@ from uuid import UUID, uuid5
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.observability.time import utc_now
+from messenger.storage.boards import SqlBoards
 from messenger.storage.chats import ChatRows
 from messenger.storage.conversations import SqlConversations
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.database import at_once, transaction
 from messenger.storage.inbox import SqlInbox
 from messenger.storage.lanes import Round
+from messenger.storage.lists import SqlLists
 from messenger.storage.messages import SqlMessages
 from messenger.storage.outbox import SqlOutbox
 from messenger.storage.people import SqlPeople
@@ -32,6 +34,8 @@ class SqlUnit:
         self.messages = SqlMessages(connection, keys)
         self.people = SqlPeople(connection)
         self.chats = ChatRows(connection, keys, namespace)
+        self.lists = SqlLists(connection)
+        self.boards = SqlBoards(connection)
 
     def new_id(self, *parts: str) -> UUID:
         return uuid5(self._namespace, "|".join(parts))

@@ -178,3 +178,69 @@ async def test_a_desk_command_in_a_thread_is_answered_in_that_thread(desk: Staff
     command = staff_says(BEN, "!hilfe", event=f"${uuid4().hex}")
     effects = await said(desk, command)
     assert [each.text for each in effects if isinstance(each, fx.PostNotice)] == ["S33"]
+
+
+async def test_next_gives_each_who_asks_another_one_the_longest_waiting_first(desk: StaffDesk) -> None:
+    first, _ = await opened(desk)
+    await more_waiting(desk, 3)
+    waiting = await desk.conversations()
+    await desk.put(*(says(person, "!next") for person in (BEN, CLEO, BEN)))
+    await desk.work(4)
+    owned = [(await desk.state_and_log(id))[0] for id in waiting]
+    assert [state.owner is not None for state in sorted(owned, key=lambda each: each.queued_at)] == [True] * 3 + [False]  # type: ignore[arg-type, return-value]
+    assert (await desk.state_and_log(first))[0].owner is not None
+    assert answers(await desk.effects()).count("next.yours") == 3
+
+
+async def test_next_refuses_where_nothing_waits_and_who_never_answers(desk: StaffDesk) -> None:
+    id, number = await opened(desk)
+    await desk._change.add_member(GROUP, "@dana:x", "clerk")
+    assert answers(await said(desk, says("@dana:x", "!next"))) == ["S10c.agent"]
+    await said(desk, says(BEN, f"!claim {number}"))
+    effects = await said(desk, says(BEN, "!nächste"))
+    assert (answers(effects), markers(effects)) == (["queue.none"], [MARKERS[Fate.FAILED]])
+    assert (await desk.state_and_log(id))[0].owner is not None
+
+
+async def test_queue_and_mine_are_read_when_they_are_sent(desk: StaffDesk) -> None:
+    """The effect names who reads; what they may see is looked up then."""
+    id, _ = await opened(desk)
+    await more_waiting(desk, 12)
+    effects = await said(desk, says(BEN, "!queue"), says(BEN, "!mine"), says(ZOE, "!queue", room=OTHER_ROOM))
+    asked = [each for each in effects if isinstance(each, fx.ShowQueue | fx.ShowMine)]
+    assert [type(each) for each in asked] == [fx.ShowQueue, fx.ShowMine, fx.ShowQueue]
+    async with desk.units.look() as unit:
+        group = (await desk.state_and_log(id))[0].group
+        assert group is not None
+        rows, total = await unit.lists.waiting([group], 10)
+        assert (len(rows), total, rows[0].id) == (10, 13, id)
+        assert [row.queued_at for row in rows] == sorted(row.queued_at for row in rows)
+        assert rows[0].place is not None and rows[0].place.room == ROOM
+
+
+async def test_mine_lists_everything_that_is_open_or_paused_and_nothing_else(desk: StaffDesk) -> None:
+    await opened(desk)
+    await more_waiting(desk, 5)
+    await said(desk, *(says(BEN, "!next") for _ in range(4)))
+    numbers = [(await desk.state_and_log(id))[0].number for id in await owned_by_somebody(desk)]
+    await said(desk, says(BEN, f"!pause {numbers[0]} 2h"), says(BEN, f"!resolve {numbers[1]}"))
+    async with desk.units.look() as unit:
+        ben = (await unit.people.seats_of(BEN))[0][1].agent
+        mine = await unit.lists.of_owner(ben.id)
+    assert {row.number for row in mine} == {numbers[0], numbers[2], numbers[3]}
+    assert [(row.number, row.is_paused) for row in mine][-1] == (numbers[0], True)
+    assert next(row for row in mine if row.is_paused).paused_until is not None
+
+
+async def more_waiting(desk: StaffDesk, count: int) -> None:
+    for number in range(count):
+        await desk.put(replace(ready(f"!chat{number}"), person=Handle(kind="mxid", value=f"@customer{number}:x")))
+        await desk.work(1)
+        await desk.put(customer_says(f"$hello{number}", "Hello", sender=f"@customer{number}:x", chat=f"!chat{number}"))
+        await desk.work(1)
+
+
+async def owned_by_somebody(desk: StaffDesk) -> list[ConversationId]:
+    states = [(await desk.state_and_log(id))[0] for id in await desk.conversations()]
+    owned = [state for state in states if state.owner is not None]
+    return [state.id for state in sorted(owned, key=lambda each: str(each.queued_at))]

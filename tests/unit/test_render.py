@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from messenger.app import help
+from messenger.app import help, render_lists
+from messenger.app.ports import BoardNow, Listed, Present
 from messenger.app.render import (
     CardView,
     Clock,
@@ -33,6 +35,7 @@ from messenger.app.render import (
     say_time,
     trust_alert,
 )
+from messenger.domain.ids import ConversationId
 from messenger.domain.people import Role
 from messenger.domain.staff_commands import COMMANDS
 from messenger.i18n import LANGUAGES, Texts, texts
@@ -136,7 +139,37 @@ FIELDS: dict[str, str | int | datetime] = {
     "now": "09:00",
     "steps": "12 Nov 10:02 opened",
     "files": "Antrag.pdf, Rezept.jpg",
+    "ours": 1,
+    "paused": 3,
+    "in_work": 8,
+    "waking": 1,
+    "people": "Anna 3/5, Ben 2/5",
 }
+
+
+LISTED = Listed(
+    id=ConversationId(UUID(int=1)), number="K-4F7Q", group="Claims <1>", language="de", is_paused=False,
+    queued_at=NOW - timedelta(minutes=17), claimed_at=NOW, waiting_since=NOW - timedelta(minutes=5), answered_at=None,
+    paused_until=None, wake_on=(), place=None,
+)  # fmt: skip
+RESTING = replace(LISTED, is_paused=True, waiting_since=None, wake_on=("customer",), number="K-9P2M", language="fr")
+ROWS = [(LISTED, "https://x?a=1&b=2"), (replace(LISTED, waiting_since=None), ""), (RESTING, "https://x")]
+BOARD = BoardNow(
+    waiting=7, in_work=8, paused=5, waking=2, resolved=22, first=[LISTED],
+    present=[Present(name="Anna Krüger", has=3, units=5.0), Present(name="Ben Li", has=0, units=2.5)],
+)  # fmt: skip
+EMPTY = BoardNow(waiting=0, in_work=0, paused=0, waking=0, resolved=0, first=[], present=[])
+
+
+def lists(language: Texts) -> Iterator[tuple[str, Rendered]]:
+    clock = Clock(NOW, BERLIN)
+    yield "queue", render_lists.queue(language, ROWS, 12, clock)
+    yield "queue, empty", render_lists.queue(language, [], 0, clock)
+    (mine,) = render_lists.mine(language, [*ROWS, (replace(RESTING, waiting_since=NOW), "https://x")], clock)
+    yield "mine", mine
+    for title, now, links in (("board", BOARD, ["https://x?a=1&b=2"]), ("board, empty", EMPTY, [])):
+        lines = render_lists.board(language, now, links, clock)
+        yield title, render_lists.with_board_head(language, "Claims <1>", lines, clock)
 
 
 def rendered(language: Texts) -> Iterator[tuple[str, Rendered]]:
@@ -168,6 +201,7 @@ def rendered(language: Texts) -> Iterator[tuple[str, Rendered]]:
     yield "file held back", held_back(language, "M. S.", "../x.exe", "type_not_allowed")
     yield "trust alert", trust_alert(language, "K-4F7Q", "identity_changed", person="@kim:example.org")
     yield "greeting", greeting([language, *(texts(other) for other in LANGUAGES)], "Example <Insurance>")
+    yield from lists(language)
     yield "help", help.answer(language, COMMANDS, "", Role.CLERK)
     yield "help all", help.answer(language, COMMANDS, "all", Role.CLERK)
     yield "help for one command", help.answer(language, COMMANDS, "pause", Role.AGENT)
@@ -209,6 +243,20 @@ def test_html_uses_only_what_every_client_renders(language: str) -> None:
     for title, text in rendered(texts(language)):
         tags = set(re.findall(r"</?([a-z0-9]+)", text.html))
         assert tags <= {"b", "i", "code", "blockquote", "ul", "li", "br", "a", "strong"}, title
+
+
+def test_mine_leaves_nothing_out_however_much_it_is() -> None:
+    rows = [(replace(LISTED, number=f"K-{number}"), "https://x") for number in range(120)]
+    parts = list(render_lists.mine(texts("en"), rows, Clock(NOW, BERLIN)))
+    said = [line for part in parts for line in part.plain.splitlines()]
+    assert len(parts) == 3
+    assert [line.split(" · ")[0] for line in said[1:]] == [row.number for row, _ in rows]
+
+
+def test_the_passing_of_time_changes_nothing_on_a_board() -> None:
+    words = texts("en")
+    now = render_lists.board(words, BOARD, ["https://x"], Clock(NOW, BERLIN))
+    assert render_lists.board(words, BOARD, ["https://x"], Clock(NOW + timedelta(hours=3), BERLIN)) == now
 
 
 def test_a_customers_markup_and_direction_marks_never_reach_html() -> None:

@@ -93,6 +93,9 @@ conversation = Table(
     Column("card_event", Text),
     Column("card_edit_at", Moment),  # the next edit of the card not before
     Index("ix_conversation_queue", "group_id", "queued_at", postgresql_where=text("state = 'queued'")),
+    Index("ix_conversation_board", "group_id", "state", postgresql_where=text("state IN ('queued', 'open', 'paused')")),
+    Index("ix_conversation_own", "owner_id", postgresql_where=text("state IN ('open', 'paused')")),
+    Index("ix_conversation_resolved", "group_id", "resolved_at", postgresql_where=text("state = 'resolved'")),
     Index("ix_conversation_chat_id", "chat_id"),
 )
 

@@ -31,6 +31,7 @@ skill_group = Table(
     Column("settings", JSONB, nullable=False, server_default=text("'{}'")),
     Column("room_id", Text, unique=True),
     Column("board_event", Text),
+    Column("board_digest", Text),  # of what stands on the board, without its time
     Column("board_edit_at", Moment),  # the next edit of the board not before
     Column("made_at", Moment, nullable=False, server_default=func.now()),
     Index("ix_skill_group_one_default", "is_default", unique=True, postgresql_where=text("is_default")),
