@@ -1,7 +1,14 @@
 """The composition root: the one place that sees everything and puts it together."""
 
 from messenger.bootstrap.admin import Admin, open_admin
-from messenger.bootstrap.database import SchemaStatus, embedded_database, migrate, migration_sql, schema_status
+from messenger.bootstrap.database import (
+    SchemaStatus,
+    embedded_database,
+    migrate,
+    migration_sql,
+    open_engine,
+    schema_status,
+)
 from messenger.bootstrap.desk import DeskIdentity, desk_findings, desk_identity, open_desk_client
 from messenger.bootstrap.service import serve
 from messenger.storage.encryption import write_root_key
@@ -17,6 +24,7 @@ __all__ = [
     "migration_sql",
     "open_admin",
     "open_desk_client",
+    "open_engine",
     "schema_status",
     "serve",
     "write_root_key",

@@ -18,7 +18,7 @@ def demo(
     story: Annotated[bool, typer.Option("--story", help="Plays a conversation and prints what each side saw.")] = False,
     seed: Annotated[int, typer.Option("--seed", help="Chooses the invented names, at the first start.")] = 7,
 ) -> None:
-    """Starts a demonstration: database, homeserver, desk, three groups, logins. Ctrl-C ends it, the data stay."""
+    """Starts a demonstration: database, homeserver, desk, four groups, logins. Ctrl-C ends it, the data stay."""
     if find_spec("synapse") is None:
         raise Failed("the demonstration needs Synapse: install Stellwerk with its extra, stellwerk[demo]")
     from messenger.demo.run import Options, run_demo

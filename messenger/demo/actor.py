@@ -94,6 +94,11 @@ class Actor:
     async def say(self, room_id: str, text: str, *, thread: str = "") -> str:
         return await self._send(room_id, {"msgtype": "m.text", "body": text, **_in_thread(thread)})
 
+    async def edit(self, room_id: str, event_id: str, text: str) -> str:
+        new = {"msgtype": "m.text", "body": text}
+        relation = {"rel_type": "m.replace", "event_id": event_id}
+        return await self._send(room_id, {**new, "body": f"* {text}", "m.new_content": new, "m.relates_to": relation})
+
     async def react(self, room_id: str, event_id: str, emoji: str) -> str:
         relation = {"rel_type": "m.annotation", "event_id": event_id, "key": emoji}
         return await self._send(room_id, {"m.relates_to": relation}, kind="m.reaction")

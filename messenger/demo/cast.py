@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["agent", "customer"]
+Kind = Literal["agent", "clerk", "customer"]
 
 DESK = "desk"
 ORGANISATION = "Linden Health"
@@ -29,6 +29,7 @@ class Person:
     language: str
     kind: Kind
     groups: tuple[str, ...] = ()
+    task: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,22 +38,33 @@ class Group:
     is_default: bool = False
     languages: tuple[str, ...] = ()
     keywords: tuple[str, ...] = ()
+    reply_mode: str = "owner"
+
+
+# These two are there whatever the seed: the story needs the one, and the other shows what a clerk may do.
+BACK_OFFICE = Person(
+    user="ruth", name="Ruth Albers", language="de", kind="agent", groups=("Claims", "Prescriptions"), task="back office"
+)
+CLERK = Person(user="paul", name="Paul Winter", language="de", kind="clerk", groups=("Claims", "Prescriptions"))
 
 
 GROUPS = (
     Group(name="General", is_default=True),
-    Group(name="Claims", keywords=("Erstattung", "Schaden", "claim", "refund", "理赔")),
+    # Here nothing leaves before somebody else has read it.
+    Group(name="Claims", keywords=("Erstattung", "Schaden", "claim", "refund", "理赔"), reply_mode="explicit"),
+    Group(name="Appointments", keywords=("Termin", "appointment", "预约")),
     Group(name="Prescriptions", keywords=("Rezept", "prescription", "处方"), languages=("zh",)),
 )
 _GROUPS_OF = {
-    "de": ("General", "Claims", "Prescriptions"),
-    "en": ("General", "Claims"),
-    "zh": ("General", "Prescriptions"),
+    "de": ("General", "Claims", "Appointments", "Prescriptions"),
+    "en": ("General", "Claims", "Appointments"),
+    "zh": ("General", "Appointments", "Prescriptions"),
 }
 
 
 def cast(seed: int) -> tuple[Person, ...]:
-    """Three agents (German, English, Chinese) and three customers; the same number gives the same people."""
+    """Three agents (German, English, Chinese), the back office, a clerk, three customers; the same number gives
+    the same people."""
     # Chooses names for a show; nothing here is secret.
     dice = random.Random(seed)
     agents = [_agent(language, dice.choice(names)) for language, names in _AGENTS.items()]
@@ -60,7 +72,7 @@ def cast(seed: int) -> tuple[Person, ...]:
     for language, names in _CUSTOMERS.items():
         user, name = dice.choice(names)
         customers.append(Person(user=user, name=name, language=language, kind="customer"))
-    return (*agents, *customers)
+    return (*agents, BACK_OFFICE, CLERK, *customers)
 
 
 def _agent(language: str, who: tuple[str, str]) -> Person:

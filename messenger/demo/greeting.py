@@ -38,7 +38,9 @@ TRY = """\
    Start a chat with {desk} and write something, for example "{text}".
 4. The agent sees a card in {group}: react with 👀, then answer in its thread.
    What starts with // stays inside. The marks: 🔒 stays inside, 📨 on its way, ✅ delivered.
-5. {more}"""
+5. Write in the thread: !pause tomorrow 9 waiting for the report · !transfer Claims · !resolve · !help
+   In your own language, too: !pausieren morgen 9 Uhr, !暂停 明天9点. In Claims an answer needs !r or 📤.
+6. {more}"""
 MORE = "Without a graphical client: end this, then `{command}` plays a conversation and prints what each side saw."
 
 
@@ -78,7 +80,7 @@ def _logins(installation: Installation) -> Table:
     for heading in ("who", "language", "groups"):
         table.add_column(heading)
     for person in installation.people:
-        who = f"{person.name} ({person.kind})"
+        who = f"{person.name} ({person.task or person.kind})"
         password = installation.passwords[person.user]
         table.add_row(person.user, password, who, person.language, ", ".join(person.groups))
     return table

@@ -162,10 +162,10 @@ async def _ensure_teams(settings: Settings, synapse: Synapse, people: tuple[Pers
 
 async def _add_group(admin: Any, group: Group, members: list[Person], synapse: Synapse) -> None:
     await admin.add_group(group.name, default=group.is_default, languages=group.languages, keywords=group.keywords,
-                          device_policy="any")  # fmt: skip
+                          reply_mode=group.reply_mode, device_policy="any")  # fmt: skip
     staff = {agent.address for agent in await admin.agents()}
     for person in members:
         address = f"@{person.user}:{synapse.server_name}"
         if address not in staff:
             await admin.add_agent(address, person.name, person.language)
-        await admin.add_member(group.name, address, "agent")
+        await admin.add_member(group.name, address, person.kind)

@@ -13,8 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from messenger.demo.cast import ANNA
-from messenger.demo.story import ANSWER, NOTE, QUESTION
+from messenger.demo.a_week_later import COMMENT, NEWS, THANKS
+from messenger.demo.cast import ANNA, BACK_OFFICE
+from messenger.demo.first_day import ANSWER, NOTE, QUESTION, REASON
 
 COMMAND = [sys.executable, "-m", "messenger.cli"]
 KEPT = ("people.json", "stellwerk.toml", "root.key", "synapse/port", "data/desk.recovery")
@@ -61,6 +62,11 @@ def group_list(folder: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
+def set_language(folder: Path, group: str, language: str) -> None:
+    command = [*COMMAND, "--config", str(folder / "stellwerk.toml"), "group", "set", group, f"language={language}"]
+    subprocess.run(command, capture_output=True, text=True, check=True)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("demonstration") / "demo"
@@ -70,7 +76,8 @@ def test_the_story_holds_and_nothing_is_left_running(folder: Path) -> None:
     with demonstration(folder, "--story") as process:
         text = read_until(process, lambda line: False)
     assert process.returncode == 0, text
-    assert "The story held." in text and "marks: 🔒" in text and "marks: ✅" in text
+    assert "The story held." in text and "a week passes" in text
+    assert all(f"marks: {mark}" in text for mark in ("🔒", "📨", "✅", "⚙"))
     assert processes_on(folder) == []
 
 
@@ -79,8 +86,30 @@ def test_no_log_holds_a_text_a_name_or_a_password(folder: Path) -> None:
     written = "".join(log.read_text("utf-8", "replace") for log in logs)
     passwords = json.loads((folder / "people.json").read_text("utf-8"))["passwords"].values()
     assert '"event": "ready"' in written
-    for secret in (QUESTION, NOTE, ANSWER, ANNA[1], "Leonie Brandt", "packung.png", *passwords):
+    for secret in (
+        QUESTION,
+        NOTE,
+        ANSWER,
+        REASON,
+        COMMENT,
+        NEWS,
+        THANKS,
+        ANNA[1],
+        BACK_OFFICE.name,
+        "Leonie Brandt",
+        "packung.png",
+        *passwords,
+    ):
         assert secret not in written
+
+
+def test_the_story_can_be_told_again_on_the_same_data_also_to_a_german_team(folder: Path) -> None:
+    set_language(folder, "Prescriptions", "de")
+    with demonstration(folder, "--story") as process:
+        text = read_until(process, lambda line: False)
+    set_language(folder, "Prescriptions", "en")
+    assert process.returncode == 0, text
+    assert "Pausiert" in text and "Erledigt" in text
 
 
 def test_a_second_start_is_quick_prints_the_same_and_changes_nothing(folder: Path) -> None:

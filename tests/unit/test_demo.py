@@ -12,10 +12,10 @@ from rich.console import Console
 
 from messenger.config import Settings
 from messenger.demo.actor import Seen
-from messenger.demo.cast import GROUPS, cast
+from messenger.demo.cast import BACK_OFFICE, CLERK, GROUPS, cast
+from messenger.demo.first_day import picture
 from messenger.demo.folder import NotADemo, open_folder, people_of
 from messenger.demo.steps import Steps
-from messenger.demo.story import _photo
 from messenger.demo.transcript import Screen, print_screens
 
 
@@ -23,7 +23,8 @@ def test_the_same_seed_gives_the_same_people_and_they_speak_three_languages() ->
     assert cast(7) == cast(7)
     assert any(cast(7) != cast(seed) for seed in range(8, 20))
     for seed in range(20):
-        agents = [person for person in cast(seed) if person.kind == "agent"]
+        assert {BACK_OFFICE, CLERK} < set(cast(seed))
+        agents = [person for person in cast(seed) if person.kind == "agent" and person != BACK_OFFICE]
         assert sorted(agent.language for agent in agents) == ["de", "en", "zh"]
         assert {group for agent in agents for group in agent.groups} == {group.name for group in GROUPS}
 
@@ -35,7 +36,7 @@ def test_a_second_start_has_the_same_people_and_passwords(tmp_path: Path) -> Non
     second = open_folder(tmp_path / "demo")
     assert second.people(8) == before
     assert people_of(before) == cast(7)
-    assert len(set(before["passwords"].values())) == len(before["passwords"]) == 7
+    assert len(set(before["passwords"].values())) == len(before["passwords"]) == 9
     assert stat.S_IMODE((tmp_path / "demo/people.json").stat().st_mode) == 0o600
 
 
@@ -106,7 +107,7 @@ def test_steps_are_live_on_a_terminal() -> None:
 
 
 def test_the_photo_is_a_picture() -> None:
-    photo = _photo(8)
+    photo = picture(8)
     assert photo.startswith(b"\x89PNG\r\n\x1a\n") and photo.endswith(b"IEND" + struct.pack(">I", zlib.crc32(b"IEND")))
     length = struct.unpack(">I", photo[33:37])[0]
     assert len(zlib.decompress(photo[41 : 41 + length])) == 8 * (1 + 3 * 8)
@@ -119,7 +120,9 @@ def test_both_screens_are_printed_in_order_of_time() -> None:
 
     out = io.StringIO()
     left = Screen(title="Customer", seen=[seen(3, "@a", "Hallo"), seen(1, "@d", "Guten Tag")])
-    right = Screen(title="Team", seen=[seen(4, "@d", "Karte", replaces="2")])
-    print_screens(Console(file=out, width=100), left, right, names={"@a": "Anna", "@d": "Desk"})
+    right = Screen(title="Team", seen=[seen(4, "@d", "Karte https://matrix.to/#/!r/$e", replaces="2")])
+    leaps = [(datetime(2026, 1, 1, 12, 0, 2, tzinfo=UTC), "a week passes")]
+    print_screens(Console(file=out, width=100), left, right, names={"@a": "Anna", "@d": "Desk"}, leaps=leaps)
     text = out.getvalue()
-    assert text.index("Desk: Guten Tag") < text.index("Anna: Hallo") < text.index("Desk (edited): Karte")
+    lines = ("Desk: Guten Tag", "a week passes", "Anna: Hallo", "Desk (edited): Karte (link)")
+    assert sorted(lines, key=text.index) == list(lines)
