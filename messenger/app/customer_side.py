@@ -8,6 +8,7 @@ from messenger.app.effects import JoinChat, PostNotice, TellCustomer, WarnCustom
 from messenger.app.items import ChatInvited, ChatReady, Unreadable
 from messenger.app.languages import detect
 from messenger.app.ports import Chat, StoredMessage, Trace
+from messenger.app.reactions import reaction_removed
 from messenger.app.sight import answered_message, is_out_of_sight, owner_is_away
 from messenger.app.turn import NotYet, Turn
 from messenger.channels.messages import (
@@ -75,6 +76,8 @@ async def customer_edited(turn: Turn, item: MessageEdited) -> None:
 
 async def customer_deleted(turn: Turn, item: MessageDeleted) -> None:
     trace = await turn.unit.messages.find_trace(item.account, item.target)
+    if trace is None:
+        await reaction_removed(turn, item.account, item.target)
     if trace is None or trace.kind != "origin" or trace.message is None or trace.conversation is None:
         return
     # Others may have the right to delete in the customer's room; that is not the customer's doing.

@@ -4,7 +4,7 @@ id."""
 
 from dataclasses import dataclass, replace
 
-from messenger.app import boards, packs, to_customer, to_person, to_rooms, to_thread
+from messenger.app import boards, mirror, packs, to_customer, to_person, to_rooms, to_thread
 from messenger.app import effects as fx
 from messenger.app.effects import Effect
 from messenger.app.files import Impatient
@@ -51,6 +51,8 @@ class Deliverer:
                 return await to_customer.edit_at_customer(self.hands, effect, txn)
             case fx.DeleteAtCustomer():
                 return await to_customer.delete_at_customer(self.hands, effect, txn)
+            case fx.MirrorReactions():
+                return await mirror.mirror_reactions(self.hands, effect, txn)
             case fx.TellCustomer():
                 return await to_customer.tell_customer(self.hands, effect, txn)
             case fx.JoinChat():

@@ -5,7 +5,7 @@ Nothing outside is awaited here. A process that dies in between leaves the row a
 from datetime import timedelta
 from typing import assert_never
 
-from messenger.app import customer_side, direct, outcomes, staff_changes, staff_side, timers
+from messenger.app import customer_side, direct, outcomes, reactions, staff_changes, staff_side, timers
 from messenger.app.items import (
     ChatInvited,
     ChatReady,
@@ -106,7 +106,11 @@ async def handle(turn: Turn, item: Item) -> None:
             await _key_still_missing(turn, item)
         case MessageDeleted():
             await customer_side.customer_deleted(turn, item)
-        case ReactionsChanged() | CustomerReacted() | ChatRefused():
+        case CustomerReacted():
+            await reactions.customer_reacted(turn, item)
+        case ReactionsChanged():
+            await reactions.customers_reactions_changed(turn, item)
+        case ChatRefused():
             pass  # understood and kept in the inbox; the team has nothing to do
         case _:
             assert_never(item)

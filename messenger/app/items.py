@@ -11,7 +11,7 @@ from uuid import UUID
 from messenger.app.effects import TimerKind
 from messenger.channels import messages as ch
 
-SentEffect = Literal["SendToCustomer", "RelayToThread", "EditAtCustomer", "DeleteAtCustomer"]
+SentEffect = Literal["SendToCustomer", "RelayToThread", "EditAtCustomer", "DeleteAtCustomer", "MirrorReactions"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

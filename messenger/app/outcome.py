@@ -25,13 +25,16 @@ class Outcome:
 NOTHING = Outcome()
 
 
-def ended(effect: fx.AtCustomer | fx.RelayToThread, txn: str, code: str) -> NewItem:
+Sending = fx.AtCustomer | fx.RelayToThread | fx.MirrorReactions
+
+
+def ended(effect: Sending, txn: str, code: str) -> NewItem:
     """The result of a send; it comes back through the inbox."""
     item = SendEnded(conversation=effect.conversation, message=effect.message, effect=_name(effect), code=code)
     return NewItem(source="outbox", source_id=txn, lane=f"ended:{effect.message}", item=item)
 
 
-def _name(effect: fx.AtCustomer | fx.RelayToThread) -> SentEffect:
+def _name(effect: Sending) -> SentEffect:
     match effect:
         case fx.RelayToThread():
             return "RelayToThread"
@@ -39,5 +42,7 @@ def _name(effect: fx.AtCustomer | fx.RelayToThread) -> SentEffect:
             return "EditAtCustomer"
         case fx.DeleteAtCustomer():
             return "DeleteAtCustomer"
+        case fx.MirrorReactions():
+            return "MirrorReactions"
         case _:
             return "SendToCustomer"

@@ -19,6 +19,8 @@ async def send_ended(turn: Turn, item: SendEnded) -> None:
             await _answer_ended(turn, conversation, message, item.code)
         case "EditAtCustomer" | "DeleteAtCustomer":
             _change_ended(turn, conversation, message, item.code)
+        case "MirrorReactions":
+            await _reaction_ended(turn, conversation, item.code)
         case "RelayToThread":
             _customers_file_was_refused(turn, conversation, message, item.code)
 
@@ -34,6 +36,13 @@ def _change_ended(turn: Turn, conversation: Conversation, message: StoredMessage
     """Where the channel could not follow, the customer keeps the first version, and its author must know."""
     if code:
         turn.effects.append(PostNotice(conversation=conversation.id, text="S14.refused", mention=message.author))
+
+
+async def _reaction_ended(turn: Turn, conversation: Conversation, code: str) -> None:
+    """Said once: who has learned it needs no line below every smile."""
+    owner = conversation.owner
+    if code and not (owner and await turn.unit.messages.is_told(conversation.id, owner, "S14.reaction")):
+        turn.effects.append(PostNotice(conversation=conversation.id, text="S14.reaction"))
 
 
 def _customers_file_was_refused(turn: Turn, conversation: Conversation, message: StoredMessage, code: str) -> None:

@@ -88,15 +88,26 @@ class StoredMessage:
 class Trace:
     """One id by which a side names something of ours. `kind`: `origin` (where a message was written), `copy` (where we
     relayed it), `card` (its `part` is the number of the place), `claim` (a reaction that claimed), `fate` (a marker),
-    `notice`, `mirror` (a reaction that stands for somebody's on the other side)."""
+    `notice`."""
 
     account: str
     room: str
     remote_id: str
-    kind: Literal["origin", "copy", "card", "claim", "fate", "notice", "mirror"]
+    kind: Literal["origin", "copy", "card", "claim", "fate", "notice"]
     conversation: ConversationId | None = None
     message: MessageId | None = None
     part: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reaction:
+    """One person's sign at one message; `event` is the reaction's own id on its side."""
+
+    account: str
+    event: str
+    message: MessageId
+    sender: str
+    key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,6 +246,10 @@ class OutboxPort(Protocol):
         """An answer that was kept back never leaves."""
         ...
 
+    async def is_sending(self, lane: str) -> bool:
+        """Is something of this lane on its way, so that it may be there before its id is noted?"""
+        ...
+
 
 class TimerPort(Protocol):
     async def set(self, timers: Sequence[SetTimer]) -> None: ...
@@ -319,6 +334,24 @@ class MessagePort(Protocol):
 
     async def is_told(self, conversation: ConversationId, agent: AgentId, text: str) -> bool:
         """Remembers that this person was told this once; True if it was so before."""
+        ...
+
+
+class ReactionPort(Protocol):
+    async def add(self, new: Reaction) -> None:
+        """A repeat changes nothing."""
+        ...
+
+    async def remove(self, account: str, event: str) -> MessageId | None:
+        """The message to which it was; None if nobody knows it."""
+        ...
+
+    async def replace(self, account: str, message: MessageId, sender: str, now: Mapping[str, str]) -> None:
+        """Makes `now` (event -> key) all of this person's reactions to the message."""
+        ...
+
+    async def keys(self, message: MessageId) -> frozenset[str]:
+        """Each sign that anybody still shows."""
         ...
 
 
@@ -431,6 +464,8 @@ class UnitOfWork(Protocol):
     @property
     def messages(self) -> MessagePort: ...
     @property
+    def reactions(self) -> ReactionPort: ...
+    @property
     def people(self) -> PeoplePort: ...
     @property
     def chats(self) -> ChatPort: ...
@@ -512,6 +547,13 @@ class Desk(Protocol):
     async def react(self, room: str, event: str, key: str, *, txn: str) -> str | None: ...
 
     async def redact(self, room: str, event: str, *, txn: str) -> None: ...
+
+    async def set_reactions(
+        self, room: str, event: str, now: frozenset[str], *, keep: frozenset[str], txn: str
+    ) -> None:
+        """Makes the desk's reactions on `event` exactly `now`, besides those of `keep`, which are left as they are.
+        Raises Rejected (`expired`) if the event is gone."""
+        ...
 
     async def take_back(self, room: str, event: str, *, txn: str) -> None:
         """Redacts a message of ours and every edit of it, which would stay readable otherwise. Already gone counts as

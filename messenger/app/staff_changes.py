@@ -6,6 +6,7 @@ from datetime import timedelta
 from messenger.app.items import StaffRedacted, StaffSaid
 from messenger.app.places import conversation_and_seat
 from messenger.app.ports import Seat, StoredMessage, Trace
+from messenger.app.reactions import reaction_removed
 from messenger.app.staff_messages import actor_of, group_of, mentions_us
 from messenger.app.turn import NotYet, Turn
 from messenger.channels.messages import Content
@@ -43,6 +44,8 @@ async def staff_edited(turn: Turn, item: StaffSaid) -> None:
 async def staff_redacted(turn: Turn, item: StaffRedacted) -> None:
     trace = await turn.unit.messages.find_trace(item.account, item.target)
     if trace is None:
+        if await reaction_removed(turn, item.account, item.target):
+            return None
         raise NotYet("target of a redaction", tries=REDACTION_TRIES)
     if trace.kind == "claim":
         return await _claim_withdrawn(turn, item, trace)

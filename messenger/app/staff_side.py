@@ -6,6 +6,7 @@ from messenger.app.orders import carry_out
 from messenger.app.outside import said_outside
 from messenger.app.places import Spot, conversation_and_seat, spot_of
 from messenger.app.ports import Seat, StoredMessage, Trace
+from messenger.app.reactions import NOTED_SOON, staff_reacted_to_customer
 from messenger.app.staff_changes import staff_edited
 from messenger.app.staff_messages import (
     actor_of,
@@ -28,6 +29,7 @@ from messenger.domain.replies import Fate, Said, is_command
 from messenger.domain.staff_commands import Asked, Unknown, parse
 from messenger.i18n import texts
 
+ORDER_TRIES = 60
 CLAIM_KEYS = frozenset({"👀", "🙋"})
 RESOLVE_KEY, PAUSE_KEY, APPROVE_KEY = "✅", "💤", "📤"
 ON_CARDS = CLAIM_KEYS | {RESOLVE_KEY, PAUSE_KEY}
@@ -61,19 +63,30 @@ async def staff_said(turn: Turn, item: StaffSaid) -> None:
 
 async def staff_reacted(turn: Turn, item: StaffReacted) -> None:
     key = item.key.translate(_IGNORED_IN_KEYS)
-    if key not in ON_CARDS and key != APPROVE_KEY:
-        return
     trace = await turn.unit.messages.find_trace(item.account, item.target)
     if trace is None or trace.conversation is None:
-        raise NotYet("target of a reaction")
+        return await _wait_for_target(turn, item, is_order=key in ON_CARDS or key == APPROVE_KEY)
     conversation, seat = await conversation_and_seat(turn, trace.conversation, item.sender)
     if seat is None:
-        return
+        return None
     if trace.kind == "card" and key in ON_CARDS:
         if trace.part == conversation.place:
             await _act_on_card(turn, item, conversation, seat, key)
     elif key == APPROVE_KEY and trace.kind == "origin" and trace.message is not None:
         await _approve_by_reaction(turn, item, conversation, seat, trace.message)
+    elif key != APPROVE_KEY and trace.kind == "copy" and trace.message is not None:
+        await staff_reacted_to_customer(turn, item, conversation, seat, trace.message)
+    return None
+
+
+async def _wait_for_target(turn: Turn, item: StaffReacted, *, is_order: bool) -> None:
+    """What we post is noted a moment after it is seen. Most signs stand below team chat, which is never noted; in a
+    room of its own they would keep the whole conversation waiting."""
+    own_room = await turn.unit.conversations.place_of_room(item.room)
+    if own_room is None:
+        raise NotYet("target of a reaction", tries=ORDER_TRIES if is_order else NOTED_SOON)
+    if await turn.unit.outbox.is_sending(f"thread:{own_room[0]}"):
+        raise NotYet("target of a reaction")
 
 
 async def staff_message_unreadable(turn: Turn, item: Unreadable) -> None:

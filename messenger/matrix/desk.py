@@ -64,6 +64,11 @@ class MatrixDesk:
     async def redact(self, room: str, event: str, *, txn: str) -> None:
         await self._sender.redact(room, event, txn=txn)
 
+    async def set_reactions(
+        self, room: str, event: str, now: frozenset[str], *, keep: frozenset[str], txn: str
+    ) -> None:
+        await self._relations.set_reactions(room, event, now, keep=keep, key=txn)
+
     async def take_back(self, room: str, event: str, *, txn: str) -> None:
         await self._relations.take_back(room, event, key=txn)
 

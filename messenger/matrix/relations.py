@@ -21,9 +21,13 @@ class Relations:
     def __init__(self, http: HomeserverClient, sender: Sender, *, own: str) -> None:
         self._http, self._sender, self._own = http, sender, own
 
-    async def set_reactions(self, room: str, event: str, now: frozenset[str], *, key: str) -> None:
-        """Makes our reactions exactly `now`. Raises ChannelError; Rejected (`expired`) if the event is gone."""
-        there = await self._reactions(room, event)
+    async def set_reactions(
+        self, room: str, event: str, now: frozenset[str], *, key: str, keep: frozenset[str] = frozenset()
+    ) -> None:
+        """Makes our reactions exactly `now`, besides those of `keep`, which are not looked at. Raises ChannelError;
+        Rejected (`expired`) if the event is gone."""
+        found = await self._reactions(room, event)
+        there = {emoji: reactions for emoji, reactions in found.items() if emoji not in keep}
         for emoji in sorted(now - there.keys()):
             relation = {"m.relates_to": {"rel_type": "m.annotation", "event_id": event, "key": emoji}}
             await self._sender.send_clear(room, "m.reaction", relation, txn=_txn(key, emoji))

@@ -35,6 +35,9 @@ _WAITS = sa.text("state = 'new' AND merge_key IS NOT NULL")
 _INSERT = insert(outbox).on_conflict_do_nothing()
 _HAS_NOT_LEFT = "message_id = CAST(:message AS uuid) AND state = 'new' AND attempts = 0"
 _KEEP_BACK = sa.text(f"SELECT id FROM outbox WHERE {_HAS_NOT_LEFT} FOR UPDATE")  # noqa: S608 - fixed texts of ours
+_IS_SENDING = sa.text(
+    "SELECT true FROM outbox WHERE lane = :lane AND state IN ('new', 'claimed', 'unknown') AND attempts > 0 LIMIT 1"
+)
 _CANCEL = sa.text(f"UPDATE outbox SET state = 'cancelled' WHERE {_HAS_NOT_LEFT}")  # noqa: S608 - fixed texts of ours
 
 
@@ -83,6 +86,9 @@ class SqlOutbox:
 
     async def cancel(self, message: MessageId) -> None:
         await self._connection.execute(_CANCEL, {"message": message})
+
+    async def is_sending(self, lane: str) -> bool:
+        return bool(await self._connection.scalar(_IS_SENDING, {"lane": lane}))
 
     async def _insert(self, rows: Sequence[dict[str, Any]]) -> None:
         if rows:

@@ -19,6 +19,7 @@ from messenger.storage.lists import SqlLists
 from messenger.storage.messages import SqlMessages
 from messenger.storage.outbox import SqlOutbox
 from messenger.storage.people import SqlPeople
+from messenger.storage.reactions import SqlReactions
 from messenger.storage.timers import SqlTimers
 
 
@@ -32,6 +33,7 @@ class SqlUnit:
         self.timers = SqlTimers(connection)
         self.conversations = SqlConversations(connection, keys)
         self.messages = SqlMessages(connection, keys)
+        self.reactions = SqlReactions(connection)
         self.people = SqlPeople(connection)
         self.chats = ChatRows(connection, keys, namespace)
         self.lists = SqlLists(connection)

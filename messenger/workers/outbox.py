@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from messenger.app.deliver import Deliverer
-from messenger.app.effects import PostCard, RelayToThread, SendToCustomer
+from messenger.app.effects import AtCustomer, EditInThread, MirrorReactions, PostCard, RelayToThread
 from messenger.app.outcome import Outcome, ended
 from messenger.app.ports import OutboxRow, StorageAway
 from messenger.app.reconcile import already_sent
@@ -149,7 +149,7 @@ class OutboxWorker:
     async def _fail(self, row: OutboxRow, code: str) -> None:
         log.warning("delivery refused", extra={"row_id": row.id, "kind": type(row.effect).__name__, "code": code})
         # What a customer wrote is never given up quietly: a person finds it among the dead letters.
-        state = "dead" if isinstance(row.effect, PostCard | RelayToThread) else "failed"
+        state = "dead" if isinstance(row.effect, PostCard | RelayToThread | EditInThread) else "failed"
         await self._queue.end(row, state=state, outcome=_ended_badly(row, code), code=code)
         self._after.hint()
 
@@ -161,7 +161,8 @@ class OutboxWorker:
 
 
 def _ended_badly(row: OutboxRow, code: str) -> Outcome:
-    """The author of an answer is told; a customer's message that cannot be shown is in the dead letters."""
-    if isinstance(row.effect, SendToCustomer):
+    """The author of an answer, or of a change to one, is told; a customer's message that cannot be shown is in the dead
+    letters."""
+    if isinstance(row.effect, AtCustomer | MirrorReactions):
         return Outcome(items=[ended(row.effect, row.txn, code)])
     return Outcome()

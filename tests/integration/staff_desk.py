@@ -111,6 +111,16 @@ class StaffDesk:
             rows = (await connection.execute(sa.select(outbox).order_by(outbox.c.id))).all()
         return [load_effect(row.kind, await self.keys.open(row.enc_body, where=outbox_place(row.txn))) for row in rows]
 
+    async def claim_everything(self) -> None:
+        """As if all that waits in the outbox were just being sent."""
+        async with self.engine.begin() as connection:
+            await connection.execute(outbox.update().values(state="claimed", attempts=1))
+
+    async def hurry_inbox(self) -> None:
+        """What waits to be looked at again is due."""
+        async with self.engine.begin() as connection:
+            await connection.execute(inbox.update().values(next_at=sa.func.now()))
+
     async def inbox_states(self, kind: str) -> list[str]:
         async with self.engine.begin() as connection:
             query = sa.select(inbox.c.state).where(inbox.c.kind == kind).order_by(inbox.c.id)
