@@ -12,8 +12,8 @@ from messenger.app.turn import NotYet, Turn
 from messenger.channels.messages import Content
 from messenger.domain.commands import DeleteStaffMessage, EditStaffMessage, ReleaseConversation
 from messenger.domain.conversation import Conversation, State
-from messenger.domain.events import ChangeKeptBack
-from messenger.domain.people import DevicePolicy, SkillGroup
+from messenger.domain.events import ChangeKeptBack, NoteKept
+from messenger.domain.people import DevicePolicy, Role, SkillGroup
 from messenger.domain.replies import Fate, Said, is_command
 from messenger.domain.staff_commands import Asked, parse
 
@@ -27,15 +27,13 @@ async def staff_edited(turn: Turn, item: StaffSaid) -> None:
     trace = await turn.unit.messages.find_trace(item.account, item.edits or "")
     if trace is None:
         raise NotYet("target of an edit", tries=EDIT_TRIES)
-    message = await _own_message(turn, trace, item.sender)
-    if message is None:
+    own = await _own_message(turn, trace, item.sender)
+    if own is None:
         return
-    conversation, seat = await conversation_and_seat(turn, message.conversation, item.sender)
-    if seat is None:
-        return
+    conversation, seat, message = own
     said, content = await _new_words(turn, item)
     command = await _edit(turn, conversation, seat, message, said)
-    events = await turn.change_fate(conversation.id, conversation, command, actor=actor_of(seat))
+    events = await turn.change_fate(conversation.id, conversation, command, actor=f"agent:{message.author}")
     if not any(isinstance(event, ChangeKeptBack) for event in events):
         changed = replace(message, content=replace(content, media=message.content.media), edited_at=item.at)
         await turn.unit.messages.replace_content(changed)
@@ -49,26 +47,23 @@ async def staff_redacted(turn: Turn, item: StaffRedacted) -> None:
         raise NotYet("target of a redaction", tries=REDACTION_TRIES)
     if trace.kind == "claim":
         return await _claim_withdrawn(turn, item, trace)
-    message = await _own_message(turn, trace, item.sender)
-    if message is None:
-        return None
-    conversation, seat = await conversation_and_seat(turn, message.conversation, item.sender)
-    if seat is not None:
-        await _take_back(turn, item, conversation, seat, message)
+    own = await _own_message(turn, trace, item.sender)
+    if own is not None:
+        conversation, _, message = own
+        await _take_back(turn, item, conversation, message)
 
 
-async def _take_back(
-    turn: Turn, item: StaffRedacted, conversation: Conversation, seat: Seat, message: StoredMessage
-) -> None:
+async def _take_back(turn: Turn, item: StaffRedacted, conversation: Conversation, message: StoredMessage) -> None:
+    assert message.author is not None
     group = await turn.group(group_of(conversation))
     command = DeleteStaffMessage(
         message=message.id,
-        author=seat.agent.id,
+        author=message.author,
         was=message.fate.value if message.fate else "",
         is_waiting=await _is_waiting(turn, message),
         may_follow=_may_follow(turn, group, message),
     )
-    events = await turn.change_fate(conversation.id, conversation, command, actor=actor_of(seat))
+    events = await turn.change_fate(conversation.id, conversation, command, actor=f"agent:{message.author}")
     if not any(isinstance(event, ChangeKeptBack) for event in events):
         await turn.unit.messages.mark_deleted(message.id, at=item.at)
 
@@ -83,20 +78,27 @@ async def _claim_withdrawn(turn: Turn, item: StaffRedacted, trace: Trace) -> Non
         await turn.change_fate(conversation.id, conversation, command, actor=actor_of(seat))
 
 
-async def _own_message(turn: Turn, trace: Trace, sender: str) -> StoredMessage | None:
-    """The staff message behind an event, if this person wrote it."""
-    if trace.kind != "origin" or trace.message is None:
+async def _own_message(turn: Turn, trace: Trace, sender: str) -> tuple[Conversation, Seat | None, StoredMessage] | None:
+    """The staff message behind an event, if this person wrote it, with its conversation and their seat there now. It is
+    read under the conversation's lock: somebody may have approved it a moment ago."""
+    if trace.kind != "origin" or trace.message is None or trace.conversation is None:
         return None
+    conversation, seat = await conversation_and_seat(turn, trace.conversation, sender)
     message = await turn.unit.messages.get(trace.message)
     if message.author is None or message.is_deleted:
         return None
     author = await turn.unit.people.agent(message.author)
-    return message if author.address == sender else None
+    return (conversation, seat, message) if author.address == sender else None
 
 
 async def _new_words(turn: Turn, item: StaffSaid) -> tuple[Said, Content]:
     """An edited `!r` is still one; any other command is no answer."""
-    said = Said(type=item.type, text=item.content.text, mentions_staff=await mentions_us(turn, item))
+    said = Said(
+        type=item.type,
+        text=item.content.text,
+        mentions_staff=await mentions_us(turn, item),
+        is_from_trusted_device=item.owner_signed,
+    )
     asked = parse(said.text) if is_command(said) else None
     if isinstance(asked, Asked) and asked.command.name == "r":
         return replace(said, text=asked.text, is_explicit=True), replace(item.content, text=asked.text, html="")
@@ -104,22 +106,40 @@ async def _new_words(turn: Turn, item: StaffSaid) -> tuple[Said, Content]:
 
 
 async def _edit(
-    turn: Turn, conversation: Conversation, seat: Seat, message: StoredMessage, said: Said
+    turn: Turn, conversation: Conversation, seat: Seat | None, message: StoredMessage, said: Said
 ) -> EditStaffMessage:
+    """Who has no seat there any more (it was handed to another group) can only note."""
+    assert message.author is not None
     group = await turn.group(group_of(conversation))
-    is_sent = message.fate in (Fate.QUEUED, Fate.SENT, Fate.DELIVERED)
+    # Where drafts are the rule, what has been sent was approved: its author may still correct it, except where that
+    # takes four eyes. An order instead of words is never an answer.
+    is_sent = message.fate in (Fate.QUEUED, Fate.SENT, Fate.DELIVERED) and not is_command(said)
     is_trusted = said.is_from_trusted_device or group.device_policy is DevicePolicy.ANY
     return EditStaffMessage(
         message=message.id,
-        author=seat.agent.id,
-        role=seat.role,
-        # Where drafts are the rule, what has been sent was approved: its author may still correct it.
+        author=message.author,
+        role=seat.role if seat else Role.CLERK,
         said=replace(said, is_from_trusted_device=is_trusted, is_explicit=said.is_explicit or is_sent),
         mode=group.reply_mode,
         was=message.fate.value if message.fate else "",
+        is_draft=await is_draft(turn, conversation, message),
         is_waiting=await _is_waiting(turn, message),
         may_follow=_may_follow(turn, group, message),
+        four_eyes=group.four_eyes,
+        is_customer_room_safe=await turn.unit.chats.is_safe(conversation.chat),
     )
+
+
+async def is_draft(turn: Turn, conversation: Conversation, message: StoredMessage) -> bool:
+    """Kept only because the group sends nothing unasked. A note is no draft, whatever the group's mode is."""
+    if message.fate is not Fate.KEPT or message.is_deleted:
+        return False
+    verdicts = [
+        entry.event
+        for entry in await turn.unit.conversations.history(conversation.id)
+        if isinstance(entry.event, NoteKept) and entry.event.message == message.id
+    ]
+    return bool(verdicts) and verdicts[-1].reason == "draft"
 
 
 async def _is_waiting(turn: Turn, message: StoredMessage) -> bool:

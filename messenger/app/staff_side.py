@@ -5,9 +5,9 @@ from messenger.app.items import DeviceLeftOut, StaffReacted, StaffSaid, Unreadab
 from messenger.app.orders import carry_out
 from messenger.app.outside import said_outside
 from messenger.app.places import Spot, conversation_and_seat, spot_of
-from messenger.app.ports import Seat, StoredMessage, Trace
+from messenger.app.ports import Seat, Trace
 from messenger.app.reactions import NOTED_SOON, staff_reacted_to_customer
-from messenger.app.staff_changes import staff_edited
+from messenger.app.staff_changes import is_draft, staff_edited
 from messenger.app.staff_messages import (
     actor_of,
     add_message,
@@ -23,7 +23,6 @@ from messenger.app.waits import default_pause
 from messenger.domain.commands import ApproveMessage, Command, PauseConversation, ResolveConversation
 from messenger.domain.conversation import Conversation
 from messenger.domain.errors import AlreadyYours, DomainError
-from messenger.domain.events import NoteKept
 from messenger.domain.ids import MessageId
 from messenger.domain.replies import Fate, Said, is_command
 from messenger.domain.staff_commands import Asked, Unknown, parse
@@ -173,7 +172,7 @@ async def _approve_by_reaction(
     turn: Turn, item: StaffReacted, conversation: Conversation, seat: Seat, id: MessageId
 ) -> None:
     message = await turn.unit.messages.get(id)
-    if message.author is None or not (message.fate is Fate.HELD or await _is_draft(turn, conversation, message)):
+    if message.author is None or not (message.fate is Fate.HELD or await is_draft(turn, conversation, message)):
         return
     group = await turn.group(group_of(conversation))
     command = ApproveMessage(
@@ -184,21 +183,10 @@ async def _approve_by_reaction(
         mode=group.reply_mode,
         is_held=True,
         four_eyes=group.four_eyes,
+        is_customer_room_safe=await turn.unit.chats.is_safe(conversation.chat),
     )
     try:
         await turn.change_fate(conversation.id, conversation, command, actor=actor_of(seat))
     except DomainError as error:
         turn.effects.append(RemoveReaction(room=item.room, event=item.event))
         explain_refusal(turn, conversation, seat, error)
-
-
-async def _is_draft(turn: Turn, conversation: Conversation, message: StoredMessage) -> bool:
-    """Kept only because the group sends nothing unasked. A note is no draft, whatever the group's mode is."""
-    if message.fate is not Fate.KEPT or message.is_deleted:
-        return False
-    verdicts = [
-        entry.event
-        for entry in await turn.unit.conversations.history(conversation.id)
-        if isinstance(entry.event, NoteKept) and entry.event.message == message.id
-    ]
-    return bool(verdicts) and verdicts[-1].reason == "draft"

@@ -54,4 +54,5 @@ async def _scheduled(turn: Turn, conversation: Conversation, item: TimerDue) -> 
     message = await turn.unit.messages.get(MessageId(item.subject))
     if message.author is None:
         return None
-    return SendScheduled(message=message.id, author=message.author)
+    is_safe = await turn.unit.chats.is_safe(conversation.chat)
+    return SendScheduled(message=message.id, author=message.author, is_customer_room_safe=is_safe)

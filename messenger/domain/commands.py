@@ -183,8 +183,8 @@ class AddStaffMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EditStaffMessage:
-    """The author changed a message. `is_waiting`: it has not left yet, so what leaves can still change; `may_follow`:
-    the change can still be carried over to the customer."""
+    """The author changed a message. `is_draft`: it was kept for somebody to approve it; `is_waiting`: it has not left
+    yet, so what leaves can still change; `may_follow`: the change can still be carried over to the customer."""
 
     message: MessageId
     author: AgentId
@@ -192,6 +192,7 @@ class EditStaffMessage:
     said: Said
     mode: ReplyMode
     was: str
+    is_draft: bool = False
     is_waiting: bool = False
     may_follow: bool = False
     four_eyes: bool = False
@@ -227,11 +228,12 @@ class ScheduleReply:
 class SendScheduled:
     message: MessageId
     author: AgentId
+    is_customer_room_safe: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApproveMessage:
-    """A held message, or a draft, shall go out. `was` is its fate's reason (`draft`, or why it was held)."""
+    """A held message, or a draft, shall go out."""
 
     message: MessageId
     author: AgentId
@@ -240,6 +242,7 @@ class ApproveMessage:
     mode: ReplyMode
     is_held: bool
     four_eyes: bool = False
+    is_customer_room_safe: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ DomainError
 ├── NobodyNamed            no colleague of this name
 ├── NotHeld                the message is not waiting for approval
 ├── OwnDraft               four eyes: the author cannot approve
+├── RoomUnsafe             the customer's room is not safe any more
 ├── CannotAnswer           the colleague may only read and note
 ├── TransferForbidden      this group does not hand over to that one
 └── NoConsent              the contact has not agreed to be written to
@@ -113,6 +114,12 @@ class OwnDraft(DomainError):
     """You wrote this and cannot approve it: somebody else must."""
 
     text = "S9.own"
+
+
+class RoomUnsafe(DomainError):
+    """Not sent: the encryption of the customer's room is not what it was."""
+
+    text = "S8.unsafe"
 
 
 class CannotAnswer(DomainError):

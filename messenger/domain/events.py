@@ -197,7 +197,8 @@ class ReplyRecalled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeKeptBack:
-    """An edit or a deletion that the customer does not get. `reason`: `late`, `note` (the edit would be a note)."""
+    """An edit or a deletion that the customer does not get. `reason`: `late`, `note` (the edit would be a note),
+    `draft` (somebody else would have to approve it), `unsafe` (the customer's room)."""
 
     message: MessageId
     author: AgentId

@@ -29,11 +29,10 @@ def claim(conversation: Conversation, command: c.ClaimConversation) -> Sequence[
         raise NotNow(action="claim", state=conversation.state)
     taken = e.ConversationClaimed(agent=command.agent)
     if conversation.is_paused:
-        return [
-            *_dropped_unless_own(conversation, command.agent),
-            e.ConversationResumed(cause="agent", by=command.agent),
-            taken,
-        ]
+        resumed = e.ConversationResumed(cause="agent", by=command.agent)
+        if conversation.is_owned_by(command.agent):
+            return [resumed]
+        return [*drop_scheduled(conversation, "owner"), resumed, taken]
     if conversation.is_owned_by(command.agent):
         raise AlreadyYours()
     if conversation.owner is None:
@@ -101,17 +100,14 @@ def move_to_room(conversation: Conversation, command: c.MoveToRoom) -> Sequence[
 
 
 def drop_scheduled(conversation: Conversation, reason: str) -> Sequence[e.Event]:
-    """Answers that were to leave later do not outlive what they were written for. They are the owner's."""
+    """Answers that were to leave later do not outlive what they were written for. They are the owner's: nobody else
+    schedules one."""
     if conversation.owner is None:
         return []
     return [
         e.ScheduleCancelled(message=message, author=conversation.owner, reason=reason)
         for message in sorted(conversation.scheduled, key=str)
     ]
-
-
-def _dropped_unless_own(conversation: Conversation, agent: AgentId) -> Sequence[e.Event]:
-    return [] if conversation.is_owned_by(agent) else drop_scheduled(conversation, "owner")
 
 
 def must_speak_for(conversation: Conversation, agent: AgentId, role: Role | None, action: str) -> AgentId:

@@ -7,12 +7,14 @@ from typing import assert_never
 from messenger.domain import commands as c
 from messenger.domain import events as e
 from messenger.domain.conversation import Conversation
-from messenger.domain.errors import NotAllowed, NotHeld, NotYourConversation, OwnDraft
+from messenger.domain.errors import NotAllowed, NotHeld, NotYourConversation, OwnDraft, RoomUnsafe
 from messenger.domain.ids import AgentId, MessageId
 from messenger.domain.people import ReplyMode
 from messenger.domain.replies import Fate, Ruling, Standing, Verdict, rule
 
 Saying = c.AddStaffMessage | c.EditStaffMessage | c.ScheduleReply
+# Why the customer does not get a change, by the ruling on the new words; for any other reason they would be a note.
+_KEPT_BACK = {"answer": "late", "draft": "draft", "unsafe": "unsafe"}
 ON_ITS_WAY = frozenset({Fate.QUEUED.value, Fate.SENT.value, Fate.DELIVERED.value})
 
 
@@ -20,7 +22,8 @@ def add_staff_message(conversation: Conversation, command: c.AddStaffMessage) ->
     ruling = ruling_for(conversation, command)
     match ruling.verdict:
         case Verdict.SEND:
-            return [*resumed_by_reply(conversation), accepted(command.message, command.author)]
+            resumed = resumed_by_reply(conversation, by=command.author)
+            return [*resumed, accepted(command.message, command.author)]
         case Verdict.HOLD | Verdict.KEEP:
             return _inside(command.message, command.author, ruling)
         case Verdict.COMMAND | Verdict.IGNORE:
@@ -32,6 +35,8 @@ def add_staff_message(conversation: Conversation, command: c.AddStaffMessage) ->
 def schedule_reply(conversation: Conversation, command: c.ScheduleReply) -> Sequence[e.Event]:
     ruling = ruling_for(conversation, command)
     if ruling.verdict is Verdict.SEND:
+        if not conversation.is_owned_by(command.author):
+            raise NotYourConversation(action="later", owner=conversation.owner)
         return [e.ReplyScheduled(message=command.message, author=command.author, at=command.at)]
     return _inside(command.message, command.author, ruling)
 
@@ -40,15 +45,23 @@ def send_scheduled(conversation: Conversation, command: c.SendScheduled) -> Sequ
     """Once, and only if it still stands: whatever cancelled it has taken it off the list."""
     if command.message not in conversation.scheduled:
         return []
+    if not command.is_customer_room_safe:
+        return [
+            e.ScheduleCancelled(message=command.message, author=command.author, reason="withdrawn"),
+            e.ReplyHeld(message=command.message, author=command.author, reason="unsafe"),
+        ]
     return [*resumed_by_reply(conversation), accepted(command.message, command.author)]
 
 
 def edit_staff_message(conversation: Conversation, command: c.EditStaffMessage) -> Sequence[e.Event]:
     """What was kept stays kept. What waits leaves in its new words, if those may leave at all; what has left is
-    followed by the change. No edit ever turns a note into an answer."""
-    if command.was not in ON_ITS_WAY and command.was != Fate.HELD.value:
+    followed by the change. No edit ever turns a note into an answer, and a draft whose new words are a note is none
+    any more."""
+    if command.was not in ON_ITS_WAY and command.was != Fate.HELD.value and not command.is_draft:
         return []
     ruling = ruling_for(conversation, command)
+    if command.is_draft:
+        return _edit_of_draft(command, ruling)
     if command.was == Fate.HELD.value:
         return _edit_of_held(command, ruling)
     if command.message in conversation.scheduled:
@@ -57,7 +70,7 @@ def edit_staff_message(conversation: Conversation, command: c.EditStaffMessage) 
         return _edit_of_waiting(command, ruling)
     if ruling.verdict is Verdict.SEND and command.may_follow:
         return [e.ReplyEdited(message=command.message, author=command.author, is_sent=True)]
-    reason = "late" if ruling.verdict is Verdict.SEND else "note"
+    reason = _KEPT_BACK.get(ruling.reason, "note")
     return [e.ChangeKeptBack(message=command.message, author=command.author, reason=reason)]
 
 
@@ -77,7 +90,8 @@ def delete_staff_message(conversation: Conversation, command: c.DeleteStaffMessa
 
 def approve(conversation: Conversation, command: c.ApproveMessage) -> Sequence[e.Event]:
     """Who approves speaks to the customer, so the rule is that of an answer: the owner, and in mode `open` any agent.
-    With four eyes it is anybody who may answer, but never the author."""
+    With four eyes it is anybody who may answer, but never the author. Into a room that is not safe any more nobody lets
+    anything go."""
     if not command.is_held:
         raise NotHeld()
     if not command.role.can_answer:
@@ -87,6 +101,8 @@ def approve(conversation: Conversation, command: c.ApproveMessage) -> Sequence[e
     is_free = command.four_eyes or command.mode is ReplyMode.OPEN
     if not is_free and not conversation.is_owned_by(command.by):
         raise NotYourConversation(action="approve", owner=conversation.owner)
+    if not command.is_customer_room_safe:
+        raise RoomUnsafe()
     return [
         *resumed_by_reply(conversation, by=command.by),
         accepted(command.message, command.author, approved_by=command.by),
@@ -125,6 +141,13 @@ def resumed_by_reply(conversation: Conversation, *, by: AgentId | None = None) -
     if conversation.is_resolved:
         return [e.ConversationReopened(cause="reply", owner=conversation.owner)]
     return []
+
+
+def _edit_of_draft(command: c.EditStaffMessage, ruling: Ruling) -> Sequence[e.Event]:
+    """Nothing leaves by an edit. It stays a draft as long as its words could be an answer."""
+    if ruling.verdict in (Verdict.SEND, Verdict.HOLD) or ruling.reason == "draft":
+        return []
+    return _inside(command.message, command.author, ruling)
 
 
 def _edit_of_held(command: c.EditStaffMessage, ruling: Ruling) -> Sequence[e.Event]:

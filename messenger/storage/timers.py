@@ -69,7 +69,8 @@ def _item(row: Any) -> NewItem:
         item = TimerDue(kind=row.kind, conversation=row.conversation_id, due=row.due_at, subject=subject)
     return NewItem(
         source="timer",
-        source_id=f"{row.kind}|{row.subject}|{row.due_at.isoformat()}",
+        # With the id: a timer that is set again for the same moment is another one, and must be heard too.
+        source_id=f"{row.kind}|{row.subject}|{row.due_at.isoformat()}|{row.id}",
         lane=f"timer:{row.conversation_id or row.subject}",
         item=item,
     )
