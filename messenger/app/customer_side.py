@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from messenger.app import menus
 from messenger.app.effects import JoinChat, PostNotice, TellCustomer, WarnCustomer
 from messenger.app.items import ChatInvited, ChatReady, Unreadable
 from messenger.app.languages import detect
 from messenger.app.ports import Chat, StoredMessage, Trace
+from messenger.app.react import away_word
 from messenger.app.reactions import reaction_removed
-from messenger.app.sight import answered_message, is_out_of_sight, owner_is_away
+from messenger.app.sight import answered_message, is_out_of_sight, is_quiet, owner_is_away
 from messenger.app.turn import NotYet, Turn
 from messenger.channels.messages import (
     Assurance,
@@ -22,9 +24,10 @@ from messenger.channels.messages import (
     Unsupported,
 )
 from messenger.domain.commands import OpenConversation, ReceiveDeletion, ReceiveEdit, ReceiveMessage
-from messenger.domain.conversation import Conversation
+from messenger.domain.conversation import Conversation, State
 from messenger.domain.ids import ConversationId, MessageId, number_for
 from messenger.domain.life import reopens
+from messenger.domain.routing.menu import menu_for
 from messenger.domain.routing.rules import Arrival, route
 
 CUSTOMER = "customer"
@@ -49,10 +52,14 @@ async def chat_ready(turn: Turn, item: ChatReady) -> None:
 
 async def customer_wrote(turn: Turn, item: InboundMessage, *, edited_at: datetime | None = None) -> None:
     chat = await _chat_of(turn, item.account, item.hints)
+    if "button" in item.signals and item.reply_to:
+        return await menus.voted(turn, item, chat)
     message = replace(await _stored(turn, item, chat), edited_at=edited_at)
     current = await turn.unit.conversations.lock(chat.conversation) if chat.conversation else None
     if current is None or not await _belongs_to(turn, current):
         return await _open(turn, item, chat, message, previous=current)
+    if current.state is State.NEW:
+        return await menus.answered(turn, current, message, _origin(item, message))
     await _receive(turn, current, message, _origin(item, message))
 
 
@@ -63,13 +70,13 @@ async def customer_edited(turn: Turn, item: MessageEdited) -> None:
     if trace is None or trace.message is None or trace.conversation is None:
         return await customer_wrote(turn, _edit_as_message(item), edited_at=item.at)
     first = await turn.unit.messages.get(trace.message)
-    if trace.kind != "origin" or first.is_deleted or not await _is_author(turn, item.sender, first):
+    conversation = await turn.unit.conversations.lock(trace.conversation)
+    if trace.kind != "origin" or first.is_deleted or not await _is_author(turn, item.sender, first, conversation):
         return None
     # The edit may come from another device than the message: what is said of the first does not hold for it.
     is_unverified = item.assurance < Assurance.AUTHENTICATED or bool(first.speaker)
     content = replace(item.content, media=first.content.media)
     changed = replace(first, content=content, edited_at=item.at, is_unverified=is_unverified)
-    conversation = await turn.unit.conversations.lock(trace.conversation)
     await turn.act(conversation.id, conversation, ReceiveEdit(message=first.id), actor=CUSTOMER)
     await turn.unit.messages.replace_content(changed)
 
@@ -82,9 +89,9 @@ async def customer_deleted(turn: Turn, item: MessageDeleted) -> None:
         return
     # Others may have the right to delete in the customer's room; that is not the customer's doing.
     first = await turn.unit.messages.get(trace.message)
-    if first.is_deleted or not await _is_author(turn, item.sender, first):
-        return
     conversation = await turn.unit.conversations.lock(trace.conversation)
+    if first.is_deleted or not await _is_author(turn, item.sender, first, conversation):
+        return
     await turn.act(conversation.id, conversation, ReceiveDeletion(message=first.id), actor=CUSTOMER)
     await turn.unit.messages.mark_deleted(first.id, at=item.at)
 
@@ -92,8 +99,9 @@ async def customer_deleted(turn: Turn, item: MessageDeleted) -> None:
 async def customer_sent_something_unknown(turn: Turn, item: Unsupported) -> None:
     """Never dropped: the team sees that something came, and what kind of thing it was."""
     chat = await _chat_of(turn, item.account, item.hints)
-    if chat.conversation is not None:
-        notice = PostNotice(conversation=chat.conversation, text="S25.unsupported", fields={"what": item.what})
+    thread = await _thread_of(turn, chat)
+    if thread is not None:
+        notice = PostNotice(conversation=thread, text="S25.unsupported", fields={"what": item.what})
         turn.effects.append(notice)
     elif item.sender is not None:
         await customer_wrote(turn, _as_message(item, item.sender))
@@ -102,10 +110,10 @@ async def customer_sent_something_unknown(turn: Turn, item: Unsupported) -> None
 async def customer_message_unreadable(turn: Turn, item: Unreadable, chat: Chat) -> None:
     if item.reason == "clear_text":
         turn.effects.append(WarnCustomer(chat=chat.id, text="C.clear"))
-    elif chat.conversation is not None:
+    elif (thread := await _thread_of(turn, chat)) is not None:
         turn.effects.append(
             PostNotice(
-                conversation=chat.conversation,
+                conversation=thread,
                 text=_UNREADABLE.get(item.reason, "S25.late"),
                 fields={"at": item.at.isoformat(), "reason": item.reason},
             )
@@ -120,16 +128,20 @@ async def _open(
     language = detect(item.content.text) or chat.language
     if language != chat.language:
         await turn.unit.chats.set_language(chat.id, language)
-    chosen = route(Arrival(language=language, first_text=item.content.text), await turn.unit.people.groups())
+    arrival = Arrival(language=language, first_text=item.content.text, account=item.account, at=turn.unit.now)
+    groups = await turn.unit.people.groups()
+    menu = menu_for(arrival, groups)
+    chosen = None if menu else route(arrival, groups)
     id = ConversationId(turn.unit.new_id("conversation", item.account, item.source_id))
     command = OpenConversation(
         number=await free_number(turn, id),
         contact=chat.contact,
         chat=chat.id,
         language=language,
-        group=chosen.group,
-        routed_because=chosen.reason,
+        group=chosen.group if chosen else None,
+        routed_because=chosen.reason if chosen else "",
         message=message.id,
+        menu=tuple(menu),
         previous=previous.id if previous else None,
     )
     first = replace(message, conversation=id)
@@ -142,6 +154,14 @@ async def _belongs_to(turn: Turn, conversation: Conversation) -> bool:
         return True
     group = await turn.group(conversation.group)
     return reopens(conversation, group.reopen, timedelta(days=group.reopen_days), turn.unit.now)
+
+
+async def _thread_of(turn: Turn, chat: Chat) -> ConversationId | None:
+    """While the customer is asked where it belongs, there is no place yet."""
+    if chat.conversation is None:
+        return None
+    conversation = await turn.unit.conversations.lock(chat.conversation)
+    return conversation.id if conversation.group is not None else None
 
 
 async def free_number(turn: Turn, id: ConversationId) -> str:
@@ -158,13 +178,13 @@ async def _chat_of(turn: Turn, account: str, hints: Sequence[str]) -> Chat:
     return chat
 
 
-async def _is_author(turn: Turn, person: Handle, message: StoredMessage) -> bool:
+async def _is_author(turn: Turn, person: Handle, message: StoredMessage, conversation: Conversation) -> bool:
     """Only who wrote a message may change it (client-server API, "Validity of replacement events") or take it
     back."""
     if message.author is not None:
         return False
-    case = await turn.unit.conversations.case(message.conversation)
-    return person.value == (message.speaker or case.chat.person.value)
+    chat = await turn.unit.chats.get(conversation.chat)
+    return person.value == (message.speaker or chat.person.value)
 
 
 async def _receive(turn: Turn, conversation: Conversation, message: StoredMessage, trace: Trace) -> None:
@@ -176,6 +196,14 @@ async def _receive(turn: Turn, conversation: Conversation, message: StoredMessag
     await turn.set_fates(
         await turn.act(conversation.id, conversation, command, actor=CUSTOMER, message=message, trace=trace)
     )
+    await _say_if_away(turn, conversation)
+
+
+async def _say_if_away(turn: Turn, before: Conversation) -> None:
+    """Once, with what the customer says first after a rest; while somebody is writing with them, we are not away."""
+    if before.group is None or before.waiting_since is not None or not is_quiet(turn, before):
+        return
+    turn.effects.extend(away_word(before, await turn.group(before.group), turn.unit.now))
 
 
 async def _owner_is_available(turn: Turn, conversation: Conversation) -> bool:

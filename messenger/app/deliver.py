@@ -4,7 +4,7 @@ id."""
 
 from dataclasses import dataclass, replace
 
-from messenger.app import boards, mirror, packs, to_customer, to_person, to_rooms, to_thread
+from messenger.app import boards, menu_polls, mirror, packs, to_customer, to_person, to_rooms, to_thread
 from messenger.app import effects as fx
 from messenger.app.effects import Effect
 from messenger.app.files import Impatient
@@ -55,6 +55,10 @@ class Deliverer:
                 return await mirror.mirror_reactions(self.hands, effect, txn)
             case fx.TellCustomer():
                 return await to_customer.tell_customer(self.hands, effect, txn)
+            case fx.OfferMenu():
+                return await menu_polls.offer_menu(self.hands, effect, txn)
+            case fx.EndMenu():
+                return await menu_polls.end_menu(self.hands, effect, txn)
             case fx.JoinChat():
                 return await to_customer.join_chat(self.hands, effect, txn)
             case fx.React():

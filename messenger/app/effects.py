@@ -7,7 +7,7 @@ one is waiting, another adds nothing.
 Two kinds stay inside: `SetTimer` and `RouteGroup` become rows of our own queues instead of the outbox.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -211,15 +211,30 @@ class WarnCustomer(TellCustomer):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OfferMenu(Effect):
-    """Asks the customer where the matter belongs."""
+class AboutMenu(Effect):
+    """`message` is the customer's first one, which the menu answers: by it the menu is found again."""
 
     chat: UUID
     conversation: UUID
+    message: UUID
 
     @property
     def lane(self) -> str:
         return f"chat:{self.chat}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferMenu(AboutMenu):
+    """Asks the customer to which of these groups the matter belongs."""
+
+    groups: Sequence[UUID] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndMenu(AboutMenu):
+    """It is decided: the menu takes no more answers, and the customer is told where the matter went."""
+
+    group: UUID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

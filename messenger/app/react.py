@@ -1,7 +1,7 @@
 """Pure: what an event of a conversation makes happen outside."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from messenger.app import effects as fx
@@ -10,6 +10,7 @@ from messenger.domain import events as e
 from messenger.domain.conversation import Conversation, Living, Owning, Placing, Saying, State
 from messenger.domain.ids import AgentId
 from messenger.domain.life import silence_ends
+from messenger.domain.opening import opens_at
 from messenger.domain.people import SkillGroup
 from messenger.domain.replies import Fate
 
@@ -59,6 +60,15 @@ def fate_after(event: e.Event) -> Fate | None:
             return None
 
 
+def away_word(conversation: Conversation, group: SkillGroup | None, at: datetime | None) -> Sequence[Effect]:
+    """C2: who writes to a group that is closed hears when it is open again."""
+    opening = opens_at(group, at) if group is not None and at is not None else None
+    if opening is None:
+        return []
+    fields = {"until": opening.isoformat()}
+    return [fx.TellCustomer(chat=conversation.chat, conversation=conversation.id, text="C2", fields=fields)]
+
+
 def silence_timer(conversation: Conversation, group: SkillGroup) -> Sequence[fx.SetTimer]:
     """When the customer's silence shall be looked at next."""
     after, warn_before = timedelta(days=group.auto_resolve_days), timedelta(days=group.auto_resolve_warn_days)
@@ -80,14 +90,14 @@ def _placed(
     match event:
         case e.MenuOffered():
             at = after.opened_at + MENU_PATIENCE
-            return [
-                fx.OfferMenu(chat=after.chat, conversation=here),
-                fx.SetTimer(conversation=here, kind="menu", at=at),
-            ]
+            menu = fx.OfferMenu(chat=after.chat, conversation=here, message=after.unrouted[0], groups=event.groups)
+            return [menu, fx.SetTimer(conversation=here, kind="menu", at=at)]
         case e.ConversationQueued():
             relayed = [fx.RelayToThread(conversation=here, message=message) for message in before.unrouted]
             card = fx.PostCard(conversation=here, place=after.place)
-            return [card, *relayed, *_queue_changed(before, after)]
+            # Without a message it was us who began.
+            said = [*_menu_ended(before, event), *away_word(after, group, after.queued_at)] if relayed else []
+            return [card, *relayed, *said, *_queue_changed(before, after)]
         case e.ConversationTransferred():
             told = {"by": str(event.by), "note": str(event.note or "")}
             return [
@@ -108,6 +118,13 @@ def _placed(
             return moved
         case _:
             assert_never(event)
+
+
+def _menu_ended(before: Conversation, event: e.ConversationQueued) -> Sequence[Effect]:
+    if event.reason.split()[0] not in ("choice", "no_choice"):
+        return []
+    first = before.unrouted[0]
+    return [fx.EndMenu(chat=before.chat, conversation=before.id, message=first, group=event.group)]
 
 
 def _owned(
@@ -180,6 +197,8 @@ def _said(event: Saying, before: Conversation, after: Conversation, group: Skill
                 return []  # shown when it has a place
             return [fx.RelayToThread(conversation=here, message=event.message), *_turn_changed(before, after)]
         case e.MessageEdited() | e.MessageDeleted():
+            if after.group is None:
+                return []  # what is shown later is the newest
             return [fx.EditInThread(conversation=here, message=event.message)]
         case e.ReplyAccepted():
             return _accepted(event, before, after, group)

@@ -5,6 +5,7 @@ Needed where the other side's memory of transaction ids is no help: it is too lo
 from messenger.app import effects as fx
 from messenger.app.effects import Effect
 from messenger.app.hands import Hands
+from messenger.app.menu_polls import menu_offered
 from messenger.app.outcome import Outcome, ended
 from messenger.app.ports import Case, Trace
 from messenger.app.to_thread import card_posted
@@ -20,7 +21,7 @@ async def already_sent(hands: Hands, effect: Effect, txn: str) -> Outcome | None
             return await _card(hands, effect, txn)
         case fx.RelayToThread() | fx.PostNotice() | fx.PostContext() | fx.PostPack():
             return await _in_thread(hands, effect, txn)
-        case fx.SendToCustomer() | fx.TellCustomer():
+        case fx.SendToCustomer() | fx.TellCustomer() | fx.OfferMenu():
             return await _to_customer(hands, effect, txn)
         case _:
             return None
@@ -56,7 +57,9 @@ def _trace(hands: Hands, case: Case, room: str, event: str, effect: fx.ToThread)
     )
 
 
-async def _to_customer(hands: Hands, effect: fx.SendToCustomer | fx.TellCustomer, txn: str) -> Outcome | None:
+async def _to_customer(
+    hands: Hands, effect: fx.SendToCustomer | fx.TellCustomer | fx.OfferMenu, txn: str
+) -> Outcome | None:
     async with hands.units() as unit:
         chat = await unit.chats.get(ChatId(effect.chat))
     if not isinstance(hands.channel, Reconciles):
@@ -67,6 +70,8 @@ async def _to_customer(hands: Hands, effect: fx.SendToCustomer | fx.TellCustomer
         return None
     if isinstance(effect, fx.TellCustomer):
         return Outcome()
+    if isinstance(effect, fx.OfferMenu):
+        return menu_offered(effect, chat, sent)
     traces = [
         Trace(
             account=chat.account,

@@ -248,6 +248,12 @@ def greeting(texts_by_language: Sequence[Texts], org: str) -> Rendered:
     return Rendered("\n\n".join(line.plain for line in lines), "<br><br>".join(line.html for line in lines))
 
 
+def menu(texts: Texts, labels: Sequence[str]) -> Rendered:
+    """The question and its numbered answers, for channels without quick answers."""
+    asked, lines = _both(texts, "menu.ask"), [f"{number}. {label}" for number, label in enumerate(labels, 1)]
+    return Rendered("\n".join([asked.plain, *lines]), _stacked([asked.html, *map(to_html, lines)]))
+
+
 def notice(texts: Texts, id: str, *, clock: Clock | None = None, **fields: Field | datetime) -> Rendered:
     """Any text of the catalogue. Fields a text does not name are ignored, so that a caller may give all it knows. Aware
     datetimes, and ISO texts in `at`, `since` and `until`, are shown as times of the clock; a missing `limit` is the

@@ -15,13 +15,18 @@ async def is_out_of_sight(turn: Turn, conversation: Conversation) -> bool:
     """Is its card so old, or so far up in the room, that its thread would be overlooked?"""
     if conversation.group is None or conversation.place == 0 or conversation.is_in_room:
         return False
-    known = (conversation.opened_at, conversation.waiting_since, conversation.answered_at, conversation.claimed_at)
-    if turn.unit.now - max(moment for moment in known if moment is not None) < _IN_SIGHT:
+    if not is_quiet(turn, conversation):
         return False
     group, last = await turn.group(conversation.group), await turn.unit.conversations.last_activity(conversation.id)
     if last is not None and turn.unit.now - last >= timedelta(hours=group.recard_after_hours):
         return True
     return await turn.unit.conversations.is_out_of_sight(conversation.id, cards=group.recard_after_cards)
+
+
+def is_quiet(turn: Turn, conversation: Conversation) -> bool:
+    """Has nobody written or worked here for an hour?"""
+    known = (conversation.opened_at, conversation.waiting_since, conversation.answered_at, conversation.claimed_at)
+    return turn.unit.now - max(moment for moment in known if moment is not None) >= _IN_SIGHT
 
 
 async def owner_is_away(turn: Turn, conversation: Conversation) -> bool:

@@ -4,14 +4,14 @@ an old timer does nothing."""
 from datetime import timedelta
 
 from messenger.app.items import TimerDue
+from messenger.app.menus import nothing_chosen
 from messenger.app.react import silence_timer
 from messenger.app.sight import is_out_of_sight
 from messenger.app.turn import Turn
-from messenger.domain.commands import ChooseGroup, Command, MindSilence, SendScheduled, WakeConversation
+from messenger.domain.commands import Command, MindSilence, SendScheduled, WakeConversation
 from messenger.domain.conversation import Conversation, State
 from messenger.domain.ids import ConversationId, MessageId
 from messenger.domain.pauses import Cause
-from messenger.domain.routing.rules import default_group
 
 CLOCK = "clock"
 
@@ -38,7 +38,7 @@ async def _asked(turn: Turn, conversation: Conversation, item: TimerDue) -> Comm
         case "menu":
             if conversation.state is not State.NEW:
                 return None
-            return ChooseGroup(group=default_group(await turn.unit.people.groups()), because="no_choice")
+            return await nothing_chosen(turn, conversation)
 
 
 async def _silence(turn: Turn, conversation: Conversation) -> Command | None:

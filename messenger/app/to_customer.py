@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from messenger.app import effects as fx
 from messenger.app import render
 from messenger.app.files import fetch_checked
-from messenger.app.hands import Hands
+from messenger.app.hands import Hands, clock_of
 from messenger.app.message_parts import fitted, part_txn, parts_of, safe_html
 from messenger.app.outcome import NOTHING, Outcome, ended
 from messenger.app.ports import Case, Chat, NewItem, Said, StoredMessage, Trace
@@ -158,23 +158,23 @@ async def join_chat(hands: Hands, effect: fx.JoinChat, txn: str) -> Outcome:
 async def tell_customer(hands: Hands, effect: fx.TellCustomer, txn: str) -> Outcome:
     async with hands.units.look() as unit:
         chat = await unit.chats.get(ChatId(effect.chat))
-        fields = dict(effect.fields)
+        fields, clock = dict(effect.fields), None
         if effect.conversation:
             case = await unit.conversations.case(ConversationId(effect.conversation))
-            fields["group"] = case.group.name
+            fields["group"], clock = case.group.name, clock_of(case)
         if effect.agent:
             fields["agent"] = (await unit.people.agent(AgentId(effect.agent))).first_name
-    await _send(hands, chat, _told(hands, effect.text, chat, fields), txn)
+    await _send(hands, chat, _told(hands, effect.text, chat, fields, clock), txn)
     return NOTHING
 
 
-def _told(hands: Hands, text: str, chat: Chat, fields: dict[str, str]) -> render.Rendered:
+def _told(hands: Hands, text: str, chat: Chat, fields: dict[str, str], clock: render.Clock | None) -> render.Rendered:
     if text == "C1":
         return render.greeting([texts(language) for language in hands.organisation.languages], hands.organisation.name)
     words = texts(hands.language_of(chat))
     limit = render.say_size(words, hands.max_file_bytes)
     known: dict[str, Field] = {"org": hands.organisation.name, "limit": limit, **fields}
-    return render.notice(words, text, clock=None, **known)
+    return render.notice(words, text, clock=clock, **known)
 
 
 async def _send(hands: Hands, chat: Chat, text: render.Rendered, txn: str) -> Sequence[str]:

@@ -2,19 +2,13 @@
 
 from dataclasses import replace
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
-from messenger.domain.hours import OpeningHours, parse_hours
+from messenger.domain.opening import hours_of
 from messenger.domain.pauses import Cause
 from messenger.domain.people import PauseDefault, SkillGroup
 from messenger.domain.when import NotUnderstood, When, read_when
 
 _ALWAYS = frozenset({Cause.CUSTOMER})
-
-
-def hours_of(group: SkillGroup) -> OpeningHours:
-    zone = ZoneInfo(group.time_zone)
-    return parse_hours(group.hours, zone) if group.hours else OpeningHours(zone=zone)
 
 
 def pause_asked(text: str, group: SkillGroup, now: datetime) -> When | str:

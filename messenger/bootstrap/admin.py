@@ -43,8 +43,15 @@ class Admin:
     async def change_group(self, name: str, **settings: Any) -> None:
         await self._change.change_settings(name, settings)
 
-    async def add_rule(self, group: str, *, languages: Sequence[str] = (), keywords: Sequence[str] = ()) -> None:
-        await self._change.add_rule(group, languages=languages, keywords=keywords)
+    async def add_rule(
+        self,
+        group: str,
+        *,
+        languages: Sequence[str] = (),
+        keywords: Sequence[str] = (),
+        accounts: Sequence[str] = (),
+    ) -> None:
+        await self._change.add_rule(group, languages=languages, keywords=keywords, accounts=accounts)
 
     async def members(self, group: str) -> Sequence[people.MemberRow]:
         return await people.members(self._engine, group)

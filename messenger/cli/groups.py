@@ -26,6 +26,9 @@ app.add_typer(rule, name="rule")
 GroupName = Annotated[str, typer.Argument(metavar="GROUP", help="Name of the group.")]
 Languages = Annotated[list[str] | None, typer.Option("--language", "-l", help="This language goes here.")]
 Assignments = Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="For example reply_mode=explicit.")]
+Accounts = Annotated[
+    list[str] | None, typer.Option("--account", "-a", help="What comes in by this channel account goes here.")
+]
 Keywords = Annotated[list[str] | None, typer.Option("--keyword", "-k", help="This word goes here.")]
 
 
@@ -121,11 +124,25 @@ def member_list(ctx: typer.Context, group: GroupName, as_json: AsJson = False) -
 
 
 @rule.command("add")
-def rule_add(ctx: typer.Context, group: GroupName, languages: Languages = None, keywords: Keywords = None) -> None:
-    """Adds languages or keywords to a group."""
-    if not languages and not keywords:
-        raise typer.BadParameter("name at least one --language or --keyword")
-    rules = {"languages": tuple(languages or ()), "keywords": tuple(keywords or ())}
+def rule_add(
+    ctx: typer.Context,
+    group: GroupName,
+    languages: Languages = None,
+    keywords: Keywords = None,
+    accounts: Accounts = None,
+) -> None:
+    """Adds languages, keywords or channel accounts to a group.
+
+    The accounts are asked first: one that groups name belongs to these groups alone. Then come keywords, then
+    languages, then the default group.
+    """
+    if not languages and not keywords and not accounts:
+        raise typer.BadParameter("name at least one --language, --keyword or --account")
+    rules = {
+        "languages": tuple(languages or ()),
+        "keywords": tuple(keywords or ()),
+        "accounts": tuple(accounts or ()),
+    }
     ask(ctx, lambda admin: admin.add_rule(group, **rules))
     output.say(f"Rules of {group} extended.")
 
@@ -137,7 +154,15 @@ def rule_list(ctx: typer.Context, group: GroupName, as_json: AsJson = False) -> 
     found = [row for row in groups if row.name.casefold() == group.casefold()]
     if not found:
         raise Failed(f"there is no group {group}: stellwerk group list shows all")
-    labels = {"name": "group", "is_default": "default", "languages": "languages", "keywords": "keywords"}
+    labels = {
+        "name": "group",
+        "is_default": "default",
+        "accounts": "accounts",
+        "keywords": "keywords",
+        "languages": "languages",
+        "hours": "hours",
+        "menu_label": "menu label",
+    }
     output.details(found[0], as_json=as_json, labels=labels)
 
 

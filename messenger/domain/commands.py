@@ -13,7 +13,7 @@ from messenger.domain.replies import Said
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenConversation:
     """The first message of a contact who has no conversation in this chat that it could belong to. Without a `group`
-    the customer is asked which one."""
+    the customer is asked which one of `menu`."""
 
     number: str
     contact: ContactId
@@ -22,6 +22,7 @@ class OpenConversation:
     group: GroupId | None
     routed_because: str
     message: MessageId
+    menu: tuple[GroupId, ...] = ()
     previous: ConversationId | None = None
 
 
@@ -46,6 +47,13 @@ class ChooseGroup:
 
     group: GroupId
     because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskAgain:
+    """The customer's answer to the menu was none."""
+
+    menu: tuple[GroupId, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,6 +277,7 @@ Command = (
     OpenConversation
     | StartConversation
     | ChooseGroup
+    | AskAgain
     | ReceiveMessage
     | ReceiveEdit
     | ReceiveDeletion

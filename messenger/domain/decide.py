@@ -27,6 +27,8 @@ def _decide(conversation: Conversation, command: c.Command) -> Sequence[e.Event]
             raise TypeError("a conversation opens once")
         case c.ChooseGroup():
             return life.choose_group(conversation, command)
+        case c.AskAgain():
+            return life.ask_again(conversation, command)
         case c.ReceiveMessage():
             return life.receive(conversation, command)
         case c.ReceiveEdit():

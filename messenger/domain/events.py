@@ -25,12 +25,15 @@ class ConversationOpened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MenuOffered:
-    """The customer was asked where the matter belongs."""
+    """The customer was asked where the matter belongs: these groups, in the order of their numbers."""
+
+    groups: tuple[GroupId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationQueued:
-    """`reason` says which rule chose the group: `default`, `language:de`, `keyword`, `choice`, `started`."""
+    """`reason` says which rule chose the group: `default`, `account`, `language:de`, `keyword`, `choice`, `no_choice`,
+    `started`; ` closed` behind it: nobody was there at that time."""
 
     group: GroupId
     reason: str

@@ -76,6 +76,12 @@ SETTINGS = (
         "After so long without a message an open conversation counts as one that waits for the customer.",
     ),
     Setting("hours", Hours(), "When the group is open, in its time zone; empty means always."),
+    Setting(
+        "accounts",
+        Names(),
+        "The channel accounts (addresses of desks) whose conversations go here; what others bring does not. Empty "
+        "means that the group serves every account that no group names.",
+    ),
     Setting("transfer_to", Names(), "The groups that conversations may be handed to; empty means every group."),
     Setting(
         "fallback_group",

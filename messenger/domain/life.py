@@ -22,7 +22,7 @@ def open_(command: c.OpenConversation) -> Sequence[e.Event]:
     )
     received = e.MessageReceived(message=command.message)
     if command.group is None:
-        return [begun, received, e.MenuOffered()]
+        return [begun, received, e.MenuOffered(groups=command.menu)]
     return [begun, received, e.ConversationQueued(group=command.group, reason=command.routed_because)]
 
 
@@ -50,6 +50,10 @@ def choose_group(conversation: Conversation, command: c.ChooseGroup) -> Sequence
     if conversation.state is not State.NEW:
         return []
     return [e.ConversationQueued(group=command.group, reason=command.because)]
+
+
+def ask_again(conversation: Conversation, command: c.AskAgain) -> Sequence[e.Event]:
+    return [e.MenuOffered(groups=command.menu)] if conversation.state is State.NEW else []
 
 
 def receive(conversation: Conversation, command: c.ReceiveMessage) -> Sequence[e.Event]:

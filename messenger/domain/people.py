@@ -97,8 +97,9 @@ class Agent:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkillGroup:
     """A queue and its people. `languages` and `keywords` are routing rules: a conversation in one of these languages,
-    or one whose first message holds one of these words, goes here. The fields from `reply_mode` on are settings with
-    their defaults; `group_settings` says what they mean and which values they take."""
+    or one whose first message holds one of these words, goes here; with `accounts`, only what comes in by these. The
+    fields from `reply_mode` on are settings with their defaults; `group_settings` says what they mean and which values
+    they take."""
 
     id: GroupId
     name: str
@@ -116,6 +117,7 @@ class SkillGroup:
     load_waiting_percent: int = 20
     load_inactive_minutes: int = 60
     hours: str = ""
+    accounts: tuple[str, ...] = ()
     transfer_to: tuple[str, ...] = ()
     fallback_group: str = ""
     tell_customer: frozenset[str] = frozenset({"claim", "transfer"})

@@ -17,6 +17,9 @@ class GroupRow:
     is_default: bool
     languages: tuple[str, ...]
     keywords: tuple[str, ...]
+    accounts: tuple[str, ...]
+    hours: str
+    menu_label: str
     room_id: str | None
     members: int
 
@@ -59,10 +62,14 @@ async def groups(engine: AsyncEngine) -> Sequence[GroupRow]:
                 is_default=row.is_default,
                 languages=tuple(row.languages),
                 keywords=tuple(row.keywords),
+                accounts=settings["accounts"],
+                hours=settings["hours"],
+                menu_label=settings["menu_label"],
                 room_id=row.room_id,
                 members=row.members,
             )
             for row in await connection.execute(query)
+            for settings in [group_settings.load(row.settings)]
         ]
 
 

@@ -64,13 +64,21 @@ class Administration:
                 raise NotPossible(f"there is a group {name} already: stellwerk group list")
             await self._put(connection, f"group:{id}", ProvideGroupRoom(group=id))
 
-    async def add_rule(self, name: str, *, languages: Sequence[str], keywords: Sequence[str]) -> None:
+    async def add_rule(
+        self, name: str, *, languages: Sequence[str], keywords: Sequence[str], accounts: Sequence[str] = ()
+    ) -> None:
         async with self._engine.begin() as connection:
             group = await _group(connection, name)
+            known = group_settings.load(group.settings)["accounts"]
+            stored = group_settings.store({"accounts": (*known, *accounts)}) if accounts else {}
             await connection.execute(
                 skill_group.update()
                 .where(skill_group.c.id == group.id)
-                .values(languages=sorted({*group.languages, *languages}), keywords=sorted({*group.keywords, *keywords}))
+                .values(
+                    languages=sorted({*group.languages, *languages}),
+                    keywords=sorted({*group.keywords, *keywords}),
+                    settings=skill_group.c.settings.concat(sa.cast(stored, JSONB)),
+                )
             )
 
     async def change_settings(self, name: str, settings: Mapping[str, Any]) -> None:

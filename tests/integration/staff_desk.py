@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -40,8 +41,7 @@ class StaffDesk:
     async def set_up(self, agents: Sequence[str], **settings: object) -> ConversationId:
         """A group of agents and a conversation with its card. Answers leave at once unless `hold_seconds` says
         otherwise."""
-        settings = {"hold_seconds": 0, **settings}
-        await self._change.add_group(GROUP, is_default=True, languages=(), keywords=(), settings=settings)
+        await self.add_group(GROUP, is_default=True, **settings)
         for address in agents:
             await self._change.add_member(GROUP, address, "agent")
         await self.put(ready())
@@ -54,8 +54,11 @@ class StaffDesk:
             )
         return id
 
-    async def add_group(self, name: str, **settings: object) -> None:
-        await self._change.add_group(name, is_default=False, languages=(), keywords=(), settings=settings)
+    async def add_group(
+        self, name: str, *, is_default: bool = False, keywords: Sequence[str] = (), **settings: object
+    ) -> None:
+        settings = {"hold_seconds": 0, **settings}
+        await self._change.add_group(name, is_default=is_default, languages=(), keywords=keywords, settings=settings)
 
     async def change_group(self, name: str, **settings: object) -> None:
         await self._change.change_settings(name, settings)
@@ -142,6 +145,11 @@ def customer_says(event: str, text: str, *, sender: str = CUSTOMER, chat: str = 
         remote_ids=(RemoteId(event),),
         assurance=Assurance.AUTHENTICATED,
     )
+
+
+def votes(answer: str, menu: str, *, sender: str = CUSTOMER) -> InboundMessage:
+    said = customer_says(f"${uuid4().hex}", answer, sender=sender)
+    return replace(said, reply_to=RemoteId(menu), signals={"button": answer})
 
 
 def staff_says(sender: str, text: str, *, event: str = "", mentions: Sequence[str] = ()) -> StaffSaid:

@@ -112,6 +112,7 @@ FIELDS: dict[str, str | int | datetime] = {
     "command": "claim",
     "reason": "…",
     "preview": "Mein Antrag",
+    "choice": "Claims & bills",
     "claimed": "10:03",
     "waited": "3 min",
     "waiting": "10:03",

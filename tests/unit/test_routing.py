@@ -1,5 +1,6 @@
-"""The first layer of routing: a keyword before a language before the default."""
+"""The first layer of routing: an account before a keyword before a language before the default; open before closed."""
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -58,3 +59,45 @@ def test_without_any_group_the_error_says_what_to_do() -> None:
 def test_the_reason_never_quotes_the_customer() -> None:
     secret = "Rezept for syphilis"
     assert secret.split()[0].casefold() not in route(Arrival(language="de", first_text=secret), ALL).reason
+
+
+DESK_A, DESK_B = "@a:x", "@b:x"
+OF_A = group(5, "Brand A", accounts=(DESK_A,), keywords=("refund",))
+OF_A_TOO = group(6, "Brand A German", accounts=("@A:x",), languages=("de",))
+OF_ALL = group(7, "Refunds", keywords=("refund",))
+NIGHT = datetime(2026, 11, 24, 22, tzinfo=UTC)
+MORNING = datetime(2026, 11, 24, 9, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("account", "language", "text", "expected", "reason"),
+    [
+        (DESK_A, "en", "Hello", OF_A, "account"),
+        (DESK_A, "de", "Hallo", OF_A_TOO, "language:de"),
+        (DESK_A, "en", "my refund", OF_A, "keyword"),
+        (DESK_B, "en", "my refund", OF_ALL, "keyword"),
+        (DESK_B, "de", "Hallo", GERMAN, "language:de"),
+        (DESK_B, "en", "Hello", GENERAL, "default"),
+    ],
+)
+def test_an_account_belongs_to_the_groups_that_name_it(
+    account: str, language: str, text: str, expected: SkillGroup, reason: str
+) -> None:
+    arrival = Arrival(language=language, first_text=text, account=account)
+    assert route(arrival, (GENERAL, GERMAN, OF_ALL, OF_A, OF_A_TOO)) == Route(expected.id, reason)
+
+
+def test_of_groups_that_fit_equally_an_open_one_gets_it_and_else_the_first_one_closed() -> None:
+    day = group(1, "Day", languages=("de",), hours="Mon-Fri 8-18", is_default=True)
+    late = group(2, "Late", languages=("de",), hours="Mon-Fri 18-24")
+    at_night = Arrival(language="de", first_text="", at=NIGHT)
+    assert route(at_night, (day, late)) == Route(late.id, "language:de")
+    assert route(at_night, (day,)) == Route(day.id, "language:de closed")
+    assert route(Arrival(language="en", first_text="", at=NIGHT), (day, late)) == Route(day.id, "default closed")
+    assert route(Arrival(language="de", first_text="", at=MORNING), (late, day)) == Route(day.id, "language:de")
+
+
+def test_a_closed_group_keeps_its_keywords() -> None:
+    closed = group(2, "Pharmacy", keywords=("Rezept",), hours="Mon-Fri 8-18")
+    arrival = Arrival(language="de", first_text="Rezept", at=NIGHT)
+    assert route(arrival, (GENERAL, closed)) == Route(closed.id, "keyword closed")
