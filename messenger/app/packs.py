@@ -21,6 +21,8 @@ from messenger.domain.replies import Fate
 from messenger.i18n import Texts, texts
 
 LAST, ALL = 5, 2_000
+# What the customer does not have must not look like an answer, also when it was meant to be one.
+_INSIDE = (Fate.KEPT, Fate.HELD, Fate.FAILED)
 STEPS = 6
 
 
@@ -35,7 +37,7 @@ class _Past:
     places: Sequence[PlaceRow]
     names: dict[AgentId, str]
     groups: dict[GroupId, str]
-    note: str
+    note: StoredMessage | None
 
 
 async def post_pack(hands: Hands, effect: fx.PostPack, txn: str) -> Outcome:
@@ -103,10 +105,10 @@ def _people_in(log: Sequence[Recorded]) -> set[AgentId]:
     return {AgentId(each) for each in named if each is not None}
 
 
-async def _last_note(unit: UnitOfWork, log: Sequence[Recorded]) -> str:
+async def _last_note(unit: UnitOfWork, log: Sequence[Recorded]) -> StoredMessage | None:
     """The comment or reason of the newest step that has one."""
     notes = [note for entry in log if (note := getattr(entry.event, "note", None))]
-    return (await unit.messages.get(MessageId(notes[-1]))).content.text if notes else ""
+    return await unit.messages.get(MessageId(notes[-1])) if notes else None
 
 
 def _view(hands: Hands, past: _Past, cause: str, by: UUID | None, words: Texts) -> render.PackView:
@@ -118,11 +120,11 @@ def _view(hands: Hands, past: _Past, cause: str, by: UUID | None, words: Texts) 
         by=past.names.get(AgentId(by), "") if by else "",
         rested=_rested(past.log, clock.now),
         steps=[step for entry in past.log if (step := _step(past, entry))][-STEPS:],
-        note=past.note,
+        note=past.note.content.text if past.note else "",
         open_point=_open_point(past),
         earlier=_earlier(hands, past),
         files=[message.content.media[0].filename for message in past.files],
-        last=[_line(past, message, words) for message in past.messages[-LAST:]],
+        last=[_line(past, message, words) for message in _said_last(past)],
         clock=clock,
     )
 
@@ -171,14 +173,19 @@ def _open_point(past: _Past) -> str:
     return said[-1] if said else ""
 
 
+def _said_last(past: _Past) -> Sequence[StoredMessage]:
+    """Without the comment that stands above already."""
+    return [message for message in past.messages[-LAST:] if past.note is None or message.id != past.note.id]
+
+
 def _line(past: _Past, message: StoredMessage, words: Texts) -> render.PastLine:
-    media = message.content.media
+    media, stayed = message.content.media, message.fate in _INSIDE
     text = message.content.text or (f"[{media[0].filename}]" if media else "")
     return render.PastLine(
         at=render.say_time(words, message.at, clock_of(past.case)),
         who=_author(past, message, words),
-        text=text,
-        side="customer" if message.author is None else "note" if message.fate is Fate.KEPT else "answer",
+        text=text.lstrip("/ ") if stayed else text,
+        side="customer" if message.author is None else "note" if stayed else "answer",
     )
 
 

@@ -170,7 +170,6 @@ def _pack_fields(texts: Texts, view: PackView) -> dict[str, Field]:
         "owner": view.owner or texts.plain("label.nobody"),
         "by": view.by or texts.plain("label.nobody"),
         "rested": say_duration(texts, view.rested),
-        "now": say_time(texts, view.clock.now, view.clock),
     }
 
 
@@ -272,6 +271,7 @@ def notice(texts: Texts, id: str, *, clock: Clock | None = None, **fields: Field
         )
     if "resolution" in shown:
         shown["resolution"] = say_resolution(texts, str(shown["resolution"]))
+    shown["comment"] = texts.plain("comment", note=shown["note"]) if shown.get("note") else ""
     if id == "S10c.owner" and not shown.get("owner"):
         id = "S10c.nobody"
     return _both(texts, _known(texts, id), **shown)
@@ -290,6 +290,8 @@ def say_time(texts: Texts, at: datetime, clock: Clock) -> str:
 def say_duration(texts: Texts, seconds: float) -> str:
     """Rounded to what matters: minutes, hours, days."""
     minutes = max(0, round(seconds / 60))
+    if minutes == 0:
+        return texts.plain("duration.moment")
     if minutes < 60:
         return texts.plain("duration.minutes", n=minutes)
     if minutes < 48 * 60:

@@ -27,7 +27,9 @@ async def house(
 async def test_a_pause_ends_with_the_customers_message_and_a_pack(house: House) -> None:
     thread = await house.conversation("Is my report there?", owner=house.ben)
     paused = await thread.say(house.ben, "!pause reply waiting for the hospital")
-    told = await thread.told(house.cleo, "Paused by Ben Li until the customer writes. waiting for the hospital")
+    told = await thread.told(
+        house.cleo, 'Paused by Ben Li until the customer writes ("waiting for the hospital"). Earlier'
+    )
     assert "!resume" in told.body
     await thread.fate(paused, Fate.DONE)
     await card_says(house, thread, house.cleo, "Paused until the customer writes")
@@ -68,7 +70,7 @@ async def test_a_handed_over_conversation_goes_on_in_the_other_group_with_everyt
     assert "Last comment: needs a pharmacist" in pack.body and "letter.pdf" in pack.body
     file = await house.cleo.wait_for(there, lambda seen: seen.thread == card.event_id and seen.msgtype == "m.file")
     assert await house.cleo.download(file) == b"%PDF-1.4\n%%EOF\n"
-    gone = await thread.told(house.ben, "to Prescriptions. needs a pharmacist")
+    gone = await thread.told(house.ben, 'to Prescriptions ("needs a pharmacist").')
     assert f"matrix.to/#/{there}" in gone.body.replace("%21", "!").replace("%3A", ":")
     await thread.changed(house.ben, thread.card, "Transferred to Prescriptions")
     await thread.received("A colleague from Prescriptions takes over.")

@@ -333,7 +333,10 @@ def test_today_is_the_readers_day_not_that_of_utc() -> None:
     assert say_time(texts("en"), before_midnight, Clock(NOW, UTC)) == "Mon 23 Nov 23:30"
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(-5, "0 min"), (170, "3 min"), (5400, "2 h"), (86_400 * 9, "9 days")])
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(-5, "less than a minute"), (40, "1 min"), (170, "3 min"), (5400, "2 h"), (86_400 * 9, "9 days")],
+)
 def test_durations_are_rounded_to_what_matters(seconds: float, said: str) -> None:
     assert say_duration(texts("en"), seconds) == said
 
@@ -346,3 +349,15 @@ def test_sizes_follow_the_language(language: str, said: str) -> None:
 
 def _shown(id: str) -> dict[str, str]:
     return {name: str(FIELDS[name]) for name in texts("en").fields(id)}
+
+
+@pytest.mark.parametrize("id", ["S17", "S17.fallback", "S18", "S22"])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_step_without_a_comment_leaves_no_hole_and_one_with_it_quotes_it(language: str, id: str) -> None:
+    fields = {"by": "Ben", "ref": "K-4F7Q", "to_group": "Claims", "link": "https://x", "resolution": "solved"}
+    alone, told = (
+        notice(texts(language), id, clock=Clock(), wakes="customer", until="", note=note, **fields)
+        for note in ("", "<b>ask</b> again")
+    )
+    assert all(gap not in text for text in (alone.plain, alone.html) for gap in ("  ", " .", " 。", "()", "（）"))
+    assert "<b>ask</b> again" in told.plain and "&lt;b&gt;ask&lt;/b&gt; again" in told.html
