@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-TimerKind = Literal["wake", "silence", "later", "menu"]
+TimerKind = Literal["wake", "silence", "later", "menu", "load"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ Nothing outside is awaited here. A process that dies in between leaves the row a
 from datetime import timedelta
 from typing import assert_never
 
-from messenger.app import customer_side, direct, outcomes, reactions, staff_changes, staff_side, timers
+from messenger.app import customer_side, direct, outcomes, reactions, routing, staff_changes, staff_side, timers
 from messenger.app.items import (
     ChatInvited,
     ChatReady,
@@ -99,7 +99,7 @@ async def handle(turn: Turn, item: Item) -> None:
         case TimerDue():
             await timers.timer_due(turn, item)
         case RoutingWanted():
-            pass
+            await routing.give_out(turn, item)
         case DeviceLeftOut():
             await staff_side.device_left_out(turn, item)
         case KeyStillMissing():

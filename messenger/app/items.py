@@ -143,6 +143,11 @@ class RoutingWanted:
     group: UUID
 
 
+def routing_lane(group: UUID) -> str:
+    """Where a group's `RoutingWanted` rows follow each other."""
+    return f"routing:{group}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceLeftOut:
     """A device in a room that gets no keys; `code` is what it was told (Matrix spec, `m.room_key.withheld`)."""

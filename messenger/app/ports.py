@@ -2,7 +2,7 @@
 commits when its `async with` ends well and rolls back otherwise. (What the Matrix adapter needs stands in
 `desk_ports`.)"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,6 +19,8 @@ from messenger.domain.events import Recorded
 from messenger.domain.ids import AgentId, ChatId, ContactId, ConversationId, GroupId, MessageId
 from messenger.domain.people import Agent, DevicePolicy, Role, SkillGroup
 from messenger.domain.replies import Fate
+from messenger.domain.routing.availability import Availability
+from messenger.domain.routing.matcher import Person, Waiting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +206,15 @@ class BoardRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What a person can take, since when, and why not in their own words."""
+
+    availability: Availability
+    since: datetime
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxRow:
     """One claimed row. `token` proves the claim when it is settled; `device_id` is the device that tried first."""
 
@@ -231,6 +242,11 @@ class InboxPort(Protocol):
         ...
 
     async def add(self, items: Sequence[NewItem]) -> int: ...
+
+    async def absorb(self, lane: str) -> None:
+        """Settles every due row of the lane that no other worker holds: this turn does what they ask for. Whatever
+        caused them is committed, so what is read from now on shows it."""
+        ...
 
 
 class OutboxPort(Protocol):
@@ -394,6 +410,68 @@ class PeoplePort(Protocol):
 
     async def is_available(self, agent: AgentId) -> bool: ...
 
+    async def status(self, agent: AgentId) -> Status: ...
+
+    async def set_status(
+        self, agent: AgentId, availability: Availability, reason: str, *, at: datetime, source: str
+    ) -> None:
+        """Also into the log of availabilities, without the reason. `source`: who has set it (`self`, `admin`)."""
+        ...
+
+    async def count_owned(self, agent: AgentId) -> int:
+        """How many conversations somebody has, those that rest included."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """A person whom a group may give something. `falls_at`: when their load falls by the clock, if nothing happens."""
+
+    person: Person
+    role: Role
+    falls_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingDecision:
+    at: datetime
+    explanation: Mapping[str, Any]
+
+
+class RoutingPort(Protocol):
+    async def lock_group(self, id: GroupId) -> SkillGroup:
+        """Until the unit ends no other turn gives out anything of this group."""
+        ...
+
+    async def waiting(self, group: SkillGroup, *, most: int) -> Sequence[Waiting]:
+        """The first of the queue, in order."""
+        ...
+
+    async def serving(self, group: GroupId, *, now: datetime) -> Sequence[Serving]:
+        """Everybody with a seat in the group, with what they have in work in all groups."""
+        ...
+
+    async def lock_person(self, group: GroupId, agent: AgentId, *, now: datetime) -> Serving | None:
+        """The same for one, counted again under their lock: what is given out to them at the same time in another
+        group is in it. None if they have left the group."""
+        ...
+
+    async def note_hands(self, agents: Collection[AgentId], *, at: datetime) -> None:
+        """Something came into these people's hands or left them."""
+        ...
+
+    async def groups_served_by(self, agents: Collection[AgentId]) -> Sequence[GroupId]:
+        """The groups with automatic assignment in which these people have a seat."""
+        ...
+
+    async def keep(self, conversation: ConversationId, explanation: Mapping[str, Any], *, at: datetime) -> None: ...
+
+    async def reasons(self, conversations: Collection[ConversationId]) -> Mapping[ConversationId, str]:
+        """The reason of the newest decision since each of them was queued."""
+        ...
+
+    async def latest(self, conversation: ConversationId) -> RoutingDecision | None: ...
+
 
 class ListPort(Protocol):
     """Lists of many conversations. They lock nothing, so they may be a moment old when they are read."""
@@ -467,6 +545,8 @@ class UnitOfWork(Protocol):
     def reactions(self) -> ReactionPort: ...
     @property
     def people(self) -> PeoplePort: ...
+    @property
+    def routing(self) -> RoutingPort: ...
     @property
     def chats(self) -> ChatPort: ...
     @property

@@ -3,6 +3,7 @@ an old timer does nothing."""
 
 from datetime import timedelta
 
+from messenger.app.effects import RouteGroup
 from messenger.app.items import TimerDue
 from messenger.app.menus import nothing_chosen
 from messenger.app.react import silence_timer
@@ -18,12 +19,21 @@ CLOCK = "clock"
 
 async def timer_due(turn: Turn, item: TimerDue) -> None:
     conversation = await turn.unit.conversations.lock(ConversationId(item.conversation))
+    if item.kind == "load":
+        return await _load_fell(turn, conversation)
     command = await _asked(turn, conversation, item)
     events = await turn.change_fate(conversation.id, conversation, command, actor=CLOCK) if command else ()
     if item.kind == "silence" and not events and conversation.group is not None:
         # Somebody has written in between, or the group now waits longer: it is looked at again when that is over.
         later = silence_timer(conversation, await turn.group(conversation.group))
         turn.effects.extend(timer for timer in later if timer.at > turn.unit.now)
+
+
+async def _load_fell(turn: Turn, conversation: Conversation) -> None:
+    """What waits may be given out now: somebody's conversation has been the customer's turn for so long that it weighs
+    nothing."""
+    if conversation.group is not None and conversation.state is State.QUEUED:
+        turn.effects.append(RouteGroup(group=conversation.group))
 
 
 async def _asked(turn: Turn, conversation: Conversation, item: TimerDue) -> Command | None:
@@ -35,6 +45,8 @@ async def _asked(turn: Turn, conversation: Conversation, item: TimerDue) -> Comm
             return await _silence(turn, conversation)
         case "later":
             return await _scheduled(turn, conversation, item)
+        case "load":
+            return None
         case "menu":
             if conversation.state is not State.NEW:
                 return None

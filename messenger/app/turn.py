@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from messenger.app.effects import Effect, RouteGroup, SetTimer
-from messenger.app.items import RoutingWanted, StaffSaid
+from messenger.app.items import RoutingWanted, StaffSaid, routing_lane
 from messenger.app.ports import NewItem, StoredMessage, Trace, UnitOfWork
 from messenger.app.react import fate_after, react
 from messenger.domain.commands import Command
 from messenger.domain.conversation import Conversation, evolve
 from messenger.domain.decide import decide
 from messenger.domain.events import Event, MessageDelivered, MessageReceived, NoteKept, Recorded, ReplyCancelled
-from messenger.domain.ids import ConversationId, GroupId
+from messenger.domain.ids import AgentId, ConversationId, GroupId
 from messenger.domain.people import Assignment, SkillGroup
 from messenger.domain.replies import Fate
 from messenger.observability.failpoints import fp
@@ -40,6 +40,8 @@ class Turn:
     # A command about the conversation that was given elsewhere: there its author looks for answers.
     answer_to: StaffSaid | None = None
     _groups: dict[GroupId, SkillGroup] = field(default_factory=dict)
+    _hands: set[AgentId] = field(default_factory=set)
+    _freed: set[AgentId] = field(default_factory=set)
 
     async def act(
         self,
@@ -88,22 +90,34 @@ class Turn:
     async def finish(self) -> None:
         outward = [effect for effect in self.effects if not isinstance(effect, SetTimer | RouteGroup)]
         await self.unit.timers.set([effect for effect in self.effects if isinstance(effect, SetTimer)])
+        if self._hands:
+            await self.unit.routing.note_hands(self._hands, at=self.unit.now)
         await self._want_routing()
         if outward:
             await self.unit.outbox.put(self.source, outward)
             fp("outbox_inserted")
 
     async def _want_routing(self) -> None:
-        """One row for each group that gives work out by itself; its lane is what makes the router's turns follow each
-        other."""
+        """One row for each group that gives work out by itself: those where something changed, and those that share
+        somebody who has more room now. Its lane is what makes the router's turns follow each other."""
         groups = dict.fromkeys(GroupId(effect.group) for effect in self.effects if isinstance(effect, RouteGroup))
-        wanted = [id for id in groups if (await self.group(id)).assignment is Assignment.AUTOMATIC]
-        if wanted:
-            await self.unit.inbox.add([self._routing(id) for id in wanted])
+        shared = await self.unit.routing.groups_served_by(self._freed) if self._freed else []
+        wanted = [id for id in groups if id not in shared and (await self.group(id)).assignment is Assignment.AUTOMATIC]
+        if wanted or shared:
+            await self.unit.inbox.add([self._routing(id) for id in (*wanted, *shared)])
 
     def _routing(self, group: GroupId) -> NewItem:
-        id = f"{self.source}|{group}"
-        return NewItem(source="routing", source_id=id, lane=f"routing:{group}", item=RoutingWanted(group=group))
+        id = str(self.unit.new_id("routing", self.source, str(group)))
+        return NewItem(source="routing", source_id=id, lane=routing_lane(group), item=RoutingWanted(group=group))
+
+    def _note_hands(self, before: Conversation | None, after: Conversation) -> None:
+        """Whose hands something left or came into, and who may have room for more."""
+        was, became = before.in_hands_of if before else None, after.in_hands_of
+        if was != became:
+            self._hands |= {agent for agent in (was, became) if agent is not None}
+        is_their_turn_no_more = before is not None and before.waiting_since is not None and after.waiting_since is None
+        if was is not None and (was != became or is_their_turn_no_more):
+            self._freed.add(was)
 
     async def _record(
         self, id: ConversationId, before: Conversation | None, events: Sequence[Event], actor: str
@@ -124,6 +138,7 @@ class Turn:
         assert conversation is not None
         await self.unit.conversations.record(before, recorded, conversation)
         fp("event_appended")
+        self._note_hands(before, conversation)
         group = await self._group_for(events, conversation)
         for event, was, became in steps:
             self.effects.extend(react(event, was, became, group))

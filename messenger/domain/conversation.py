@@ -87,6 +87,11 @@ class Conversation:
     def is_resolved(self) -> bool:
         return self.state is State.RESOLVED
 
+    @property
+    def in_hands_of(self) -> AgentId | None:
+        """Who works on it now. What rests or is done is in nobody's hands, whoever its owner is."""
+        return self.owner if self.state is State.OPEN else None
+
     def is_owned_by(self, agent: AgentId) -> bool:
         return self.owner == agent
 

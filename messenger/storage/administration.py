@@ -10,12 +10,19 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.app.effects import Effect, ProvideGroupRoom, SeatMember, UnseatMember
+from messenger.app.items import RoutingWanted, routing_lane
+from messenger.app.ports import NewItem
 from messenger.domain import group_settings
+from messenger.domain.ids import AgentId
 from messenger.domain.people import Role
+from messenger.domain.routing.availability import Availability
 from messenger.observability.time import utc_now
 from messenger.storage.data_keys import DataKeys
-from messenger.storage.models.people import group_member, skill_group, staff
+from messenger.storage.inbox import add_rows, sealed_row
+from messenger.storage.models.people import group_member, skill_group, staff, staff_skill
 from messenger.storage.outbox import SqlOutbox
+from messenger.storage.people import SqlPeople
+from messenger.storage.routing import SqlRouting
 
 
 class NotPossible(Exception):
@@ -89,6 +96,7 @@ class Administration:
             group = await _group(connection, name)
             change = skill_group.c.settings.concat(sa.cast(stored, JSONB))
             await connection.execute(skill_group.update().where(skill_group.c.id == group.id).values(settings=change))
+            await self._route(connection, [group.id])
 
     async def add_agent(self, address: str, name: str, language: str) -> None:
         async with self._engine.begin() as connection:
@@ -115,6 +123,7 @@ class Administration:
                 )
             )
             await self._put(connection, f"seat:{uuid4()}", SeatMember(group=group.id, agent=who))
+            await self._route_for(connection, who)
 
     async def remove_member(self, group_name: str, address: str) -> None:
         async with self._engine.begin() as connection:
@@ -127,10 +136,54 @@ class Administration:
                 raise NotPossible(f"{address} is not in {group_name}: stellwerk group member list {group_name}")
             await self._put(connection, f"seat:{uuid4()}", UnseatMember(group=group.id, agent=who))
 
+    async def set_skill(self, address: str, skill: str, level: int, *, valid_to: datetime | None = None) -> None:
+        """Level 0 takes the skill away. Raises NotPossible."""
+        async with self._engine.begin() as connection:
+            who = await _person(connection, address)
+            mine = staff_skill.c.staff_id == who, staff_skill.c.skill == skill
+            await connection.execute(staff_skill.delete().where(*mine))
+            if level:
+                row = {"staff_id": who, "skill": skill, "level": level, "valid_to": valid_to}
+                await connection.execute(staff_skill.insert().values(row))
+            await self._route_for(connection, who)
+
+    async def set_capacity(self, address: str, units: float) -> None:
+        """Raises NotPossible."""
+        async with self._engine.begin() as connection:
+            who = await _person(connection, address)
+            await connection.execute(staff.update().where(staff.c.id == who).values(capacity_units=units))
+            await self._route_for(connection, who)
+
+    async def set_status(self, address: str, availability: Availability, reason: str) -> None:
+        """Raises NotPossible."""
+        async with self._engine.begin() as connection:
+            who = await _person(connection, address)
+            people = SqlPeople(connection, self._keys)
+            await people.set_status(AgentId(who), availability, reason, at=utc_now(), source="admin")
+            await self._route_for(connection, who)
+
+    async def _route_for(self, connection: AsyncConnection, who: UUID) -> None:
+        """What this person may be given has changed."""
+        await self._route(connection, await SqlRouting(connection).groups_served_by([AgentId(who)]))
+
+    async def _route(self, connection: AsyncConnection, groups: Sequence[UUID]) -> None:
+        wanted = [
+            NewItem(source="routing", source_id=str(uuid4()), lane=routing_lane(id), item=RoutingWanted(group=id))
+            for id in groups
+        ]
+        await add_rows(connection, [await sealed_row(self._keys, item) for item in wanted])
+
     async def _put(self, connection: AsyncConnection, source: str, effect: Effect) -> None:
         now: datetime = utc_now()
         outbox = SqlOutbox(connection, self._keys, desk=self._desk, namespace=self._namespace, now=now)
         await outbox.put(source, [effect])
+
+
+async def _person(connection: AsyncConnection, address: str) -> UUID:
+    who: UUID | None = await connection.scalar(sa.select(staff.c.id).where(staff.c.address == address))
+    if who is None:
+        raise NotPossible(f"{address} is not known: stellwerk agent add {address} NAME")
+    return who
 
 
 async def _group(connection: AsyncConnection, name: str) -> Any:

@@ -20,6 +20,10 @@ def conversation_scope(id: UUID) -> str:
     return f"conversation:{id}"
 
 
+def staff_scope(id: UUID) -> str:
+    return f"staff:{id}"
+
+
 class DataKeys:
     """A bounded cache of committed keys. Without the root key nothing here opens."""
 

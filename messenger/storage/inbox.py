@@ -37,6 +37,10 @@ SELECT head.* FROM (
 ) AS head LIMIT 1"""  # noqa: S608 - fixed texts of ours
 )
 _SETTLE = inbox.update().where(inbox.c.id == sa.bindparam("row")).values(state=sa.bindparam("ended"))
+_ABSORB = sa.text("""
+UPDATE inbox SET state = 'done' WHERE id IN (
+  SELECT id FROM inbox WHERE lane = :lane AND state = 'new' AND next_at <= now() FOR UPDATE SKIP LOCKED
+)""")
 # The type of each column of a new row, and what stands there if nothing is said.
 _NEW: dict[str, tuple[str, Any]] = {
     "source": ("text", None),
@@ -110,6 +114,9 @@ class SqlInbox:
 
     async def add(self, items: Sequence[NewItem]) -> int:
         return await add_rows(self._connection, [await sealed_row(self._keys, item) for item in items])
+
+    async def absorb(self, lane: str) -> None:
+        await self._connection.execute(_ABSORB, {"lane": lane})
 
     async def waiting(self, source: str, source_id: str) -> Unreadable | None:
         query = sa.select(inbox.c.kind, inbox.c.enc_body).where(

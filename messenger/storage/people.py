@@ -1,18 +1,23 @@
 """Skill groups, staff and their seats."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from messenger.app.ports import Seat
+from messenger.app.ports import Seat, Status
 from messenger.domain import group_settings
+from messenger.domain.conversation import State
 from messenger.domain.ids import AgentId, GroupId
 from messenger.domain.people import Agent, Role, SkillGroup
-from messenger.storage.models.people import group_member, skill_group, staff
+from messenger.domain.routing.availability import Availability
+from messenger.storage.data_keys import DataKeys, staff_scope
+from messenger.storage.models.conversations import conversation
+from messenger.storage.models.people import availability_log, group_member, skill_group, staff
 
-AVAILABLE = "available"
+AVAILABLE = Availability.AVAILABLE.value
 _SEAT = (
     sa.select(staff.c.id, staff.c.address, staff.c.name, staff.c.language, group_member.c.role)
     .join_from(staff, group_member, group_member.c.staff_id == staff.c.id)
@@ -36,8 +41,8 @@ def as_agent(row: Any) -> Agent:
 
 
 class SqlPeople:
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
+    def __init__(self, connection: AsyncConnection, keys: DataKeys) -> None:
+        self._connection, self._keys = connection, keys
 
     async def groups(self) -> Sequence[SkillGroup]:
         rows = await self._connection.execute(
@@ -135,3 +140,34 @@ class SqlPeople:
     async def is_available(self, agent: AgentId) -> bool:
         found: str | None = await self._connection.scalar(sa.select(staff.c.availability).where(staff.c.id == agent))
         return found == AVAILABLE
+
+    async def status(self, agent: AgentId) -> Status:
+        query = sa.select(staff.c.availability, staff.c.availability_since, staff.c.enc_availability_reason)
+        row = (await self._connection.execute(query.where(staff.c.id == agent))).one()
+        sealed = row.enc_availability_reason
+        reason = (await self._keys.open(sealed, where=_reason_place(agent))).decode() if sealed else ""
+        return Status(availability=Availability(row.availability), since=row.availability_since, reason=reason)
+
+    async def set_status(
+        self, agent: AgentId, availability: Availability, reason: str, *, at: datetime, source: str
+    ) -> None:
+        sealed = None
+        if reason:
+            key = await self._keys.of(staff_scope(agent))
+            sealed = key.seal(reason.encode(), where=_reason_place(agent))
+        change = staff.update().where(staff.c.id == agent)
+        await self._connection.execute(
+            change.values(availability=availability.value, availability_since=at, enc_availability_reason=sealed)
+        )
+        entry = {"staff_id": agent, "availability": availability.value, "source": source, "since": at}
+        await self._connection.execute(availability_log.insert().values(entry))
+
+    async def count_owned(self, agent: AgentId) -> int:
+        query = sa.select(sa.func.count()).where(
+            conversation.c.owner_id == agent, conversation.c.state.in_([State.OPEN.value, State.PAUSED.value])
+        )
+        return await self._connection.scalar(query) or 0
+
+
+def _reason_place(agent: AgentId) -> str:
+    return f"staff|enc_availability_reason|{agent}"

@@ -20,6 +20,7 @@ from messenger.storage.messages import SqlMessages
 from messenger.storage.outbox import SqlOutbox
 from messenger.storage.people import SqlPeople
 from messenger.storage.reactions import SqlReactions
+from messenger.storage.routing import SqlRouting
 from messenger.storage.timers import SqlTimers
 
 
@@ -34,7 +35,8 @@ class SqlUnit:
         self.conversations = SqlConversations(connection, keys)
         self.messages = SqlMessages(connection, keys)
         self.reactions = SqlReactions(connection)
-        self.people = SqlPeople(connection)
+        self.people = SqlPeople(connection, keys)
+        self.routing = SqlRouting(connection)
         self.chats = ChatRows(connection, keys, namespace)
         self.lists = SqlLists(connection)
         self.boards = SqlBoards(connection)

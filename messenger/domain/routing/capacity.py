@@ -24,6 +24,10 @@ class Weighing:
     phi: float = 0.2
     t_inactive: timedelta = timedelta(hours=1)
 
+    def of(self, ours: int, customers: int) -> float:
+        """The load of so many conversations of weight one whose turn is ours, and the customers' (not yet inactive)."""
+        return ours + self.phi * customers
+
 
 DEFAULT_WEIGHING = Weighing()
 

@@ -49,7 +49,7 @@ staff = Table(
     Column("availability_since", Moment, nullable=False, server_default=func.now()),
     Column("enc_availability_reason", LargeBinary),
     Column("capacity_units", Numeric(6, 2, asdecimal=False), nullable=False, server_default=text("5")),
-    Column("last_assigned_at", Moment),
+    Column("idle_since", Moment),  # when something last came into their hands or left them
     Column("direct_room", Text),  # where the desk and this person talk alone
 )
 
@@ -60,6 +60,7 @@ staff_skill = Table(
     Column("staff_id", ForeignKey("staff.id", ondelete="CASCADE"), primary_key=True),
     Column("skill", Text, primary_key=True),
     Column("level", SmallInteger, nullable=False),
+    Column("valid_to", Moment),  # from then on it is as if they had no such skill
 )
 
 # What somebody's availability was, and how long; append-only.
