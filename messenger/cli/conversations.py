@@ -25,7 +25,14 @@ def list_conversations(
     """Conversations, the longest waiting first."""
     if state is not None and state not in STATES:
         raise typer.BadParameter(f"{state!r} is not one of {', '.join(STATES)}", param_hint="--state")
-    columns = {"ref": "number", "state": "state", "group": "group", "owner": "owner", "waiting_since": "waiting since"}
+    columns = {
+        "ref": "number",
+        "state": "state",
+        "group": "group",
+        "owner": "owner",
+        "waiting_since": "waiting since",
+        "wakes": "wakes",
+    }
     rows = ask(ctx, lambda admin: admin.conversations(state=state, group=group, limit=limit))
     output.listing(rows, columns, as_json=as_json, empty="No conversation matches.")
 
@@ -49,6 +56,8 @@ def show(
         "messages": "messages",
         "opened_at": "opened",
         "waiting_since": "waiting since",
+        "wakes": "wakes",
+        "resolved": "resolved",
     }
     output.details(found, as_json=as_json, labels=labels)
     if not as_json:

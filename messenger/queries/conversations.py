@@ -15,6 +15,8 @@ from messenger.storage.models.people import skill_group, staff
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationRow:
+    """`paused_until` and `wake_on`: what ends a pause that lasts now. `resolution`: the code of why it ended."""
+
     ref: str
     state: str
     group: str | None
@@ -22,6 +24,20 @@ class ConversationRow:
     language: str
     opened_at: datetime
     waiting_since: datetime | None
+    paused_until: datetime | None
+    wake_on: tuple[str, ...]
+    resolved_at: datetime | None
+    resolution: str | None
+
+    @property
+    def wakes(self) -> str:
+        """In one line, the time first: it is what comes by itself."""
+        causes = [cause for cause in self.wake_on if cause != "time"]
+        return ", ".join([_minute(self.paused_until), *causes] if self.paused_until else causes)
+
+    @property
+    def resolved(self) -> str:
+        return f"{_minute(self.resolved_at)}, {self.resolution}" if self.resolved_at else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +61,10 @@ _COLUMNS = (
     conversation.c.language,
     conversation.c.opened_at,
     conversation.c.waiting_since,
+    conversation.c.pause_until,
+    conversation.c.wake_on,
+    conversation.c.resolved_at,
+    conversation.c.resolution,
     skill_group.c.name.label("group_name"),
     staff.c.name.label("owner_name"),
 )
@@ -64,7 +84,15 @@ def _fields(row: Any) -> dict[str, Any]:
         "language": row.language,
         "opened_at": row.opened_at,
         "waiting_since": row.waiting_since,
+        "paused_until": row.pause_until,
+        "wake_on": tuple(row.wake_on or ()),
+        "resolved_at": row.resolved_at,
+        "resolution": row.resolution,
     }
+
+
+def _minute(at: datetime) -> str:
+    return f"{at.astimezone():%Y-%m-%d %H:%M}"
 
 
 async def conversations(

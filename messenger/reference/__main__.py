@@ -1,11 +1,13 @@
-"""`python -m messenger.reference [FOLDER]` writes the pages into `docs/reference` or into that folder."""
+"""`python -m messenger.reference [FOLDER]` writes the pages into `docs/reference` or into that folder. Without a folder
+it also fills the quotations of the pages that people write."""
 
 import sys
 from pathlib import Path
 
-from messenger.reference import commands, group_settings
+from messenger.reference import commands, group_settings, quotes
 
 PAGES = {"commands.md": commands.page, "group-settings.md": group_settings.page}
+QUOTING = Path("docs/tutorials/agents.md")
 
 
 def main(arguments: list[str]) -> int:
@@ -15,6 +17,8 @@ def main(arguments: list[str]) -> int:
     folder = Path(arguments[0] if arguments else "docs/reference")
     for name, page in PAGES.items():
         (folder / name).write_text(page(), "utf-8")
+    if not arguments:
+        QUOTING.write_text(quotes.filled(QUOTING.read_text("utf-8")), "utf-8")
     return 0
 
 

@@ -10,6 +10,7 @@ from messenger.domain.conversation import State, fold
 from messenger.domain.events import ConversationResumed
 from messenger.domain.ids import ConversationId
 from messenger.observability.time import utc_now
+from messenger.queries.conversations import conversations
 from messenger.storage.timers import fire_due
 from tests.integration.staff_desk import StaffDesk, customer_says, staff_says
 
@@ -67,3 +68,15 @@ async def test_a_colleague_ends_a_pause_and_has_the_conversation(desk: StaffDesk
     async with desk.units.look() as unit:
         assert state.owner is not None
         assert (await unit.people.agent(state.owner)).address == EVA
+
+
+async def test_lists_say_what_ends_a_pause_and_how_a_conversation_ended(desk: StaffDesk) -> None:
+    await resting(desk, "!pause 2h the lab calls back")
+    (row,) = await conversations(desk.engine, state="paused", group=None, limit=5)
+    assert row.paused_until is not None and set(row.wake_on) == {"time", "customer"}
+    assert row.wakes == f"{row.paused_until.astimezone():%Y-%m-%d %H:%M}, customer" and row.resolved == ""
+    await desk.put(staff_says(BEN, "!resolve"))
+    await desk.work(1)
+    (row,) = await conversations(desk.engine, state="resolved", group=None, limit=5)
+    assert (row.wakes, row.paused_until, row.resolution) == ("", None, "solved")
+    assert row.resolved.endswith(", solved")
