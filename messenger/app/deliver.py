@@ -35,6 +35,8 @@ class Deliverer:
                 return await packs.post_pack(self.hands, effect, txn)
             case fx.ShowFiles():
                 return await packs.show_files(self.hands, effect, txn)
+            case fx.ShowHistory():
+                return await packs.show_history(self.hands, effect, txn)
             case fx.ShowTranscript():
                 return await packs.show_transcript(self.hands, effect, txn)
             case fx.RelayToThread():

@@ -101,6 +101,14 @@ class ShowFiles(ToThread):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShowHistory(ToThread):
+    """The last messages, notes marked as such, in the language of `reader`."""
+
+    most: int
+    reader: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShowTranscript(ToThread):
     """Everything that was said, as one file."""
 

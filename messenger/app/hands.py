@@ -87,6 +87,7 @@ class Hands:
             pause_note=pause_note,
             resolved_at=now.resolved_at,
             resolution=now.resolution or "",
+            tags=case.tags,
         )
 
     def copy(self, case: Case, message: StoredMessage, event: str) -> Trace:

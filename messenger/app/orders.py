@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
+from messenger.app import lookups
 from messenger.app.desk_orders import DESK_ORDERS
 from messenger.app.items import StaffSaid
 from messenger.app.order import DeskOrder, Order
@@ -14,10 +15,11 @@ from messenger.app.turn import Turn
 from messenger.app.waits import moment_asked, pause_asked
 from messenger.domain import commands as c
 from messenger.domain.conversation import Conversation
-from messenger.domain.errors import CannotAnswer, NotHeld, NotOffered, NotThisConversation, TransferForbidden
+from messenger.domain.errors import CannotAnswer, NotOffered, NotThisConversation, TransferForbidden
 from messenger.domain.people import DevicePolicy, SkillGroup
 from messenger.domain.replies import Fate, Said
 from messenger.domain.staff_commands import COMMANDS, Asked
+from messenger.domain.undo import undoing
 
 # These orders carry a message; it gets a message's fate marker instead of the one of a command.
 _MESSAGES = frozenset({"note", "r", "later"})
@@ -201,20 +203,20 @@ async def _later(order: Order) -> None:
 
 
 async def _undo(order: Order) -> None:
-    """Keeps the author's held message inside, or an answer that was to leave later."""
-    held = await order.turn.unit.messages.last_waiting(order.conversation.id, order.seat.agent.id)
-    if held is None:
-        raise NotHeld()
-    await order.do(c.WithdrawMessage(message=held.id, author=order.seat.agent.id, is_held=held.fate is Fate.HELD))
-
-
-async def _who(order: Order) -> None:
-    conversation = order.conversation
-    order.answer(
-        "who.owner" if conversation.owner else "who.nobody",
-        owner=str(conversation.owner or ""),
-        at=conversation.claimed_at.isoformat() if conversation.claimed_at else "",
-    )
+    """What waits stays inside: an answer that is held, or was to leave later, or has not left yet. If nothing of the
+    author's waits, their own last step with the conversation is taken back."""
+    author, messages = order.seat.agent.id, order.turn.unit.messages
+    waiting = await messages.last_waiting(order.conversation.id, author)
+    if waiting is not None:
+        is_held = waiting.fate is Fate.HELD
+        return await order.do(c.WithdrawMessage(message=waiting.id, author=author, is_held=is_held))
+    last = await messages.last_of(order.conversation.id, author)
+    if last is not None and last.fate is Fate.QUEUED and await order.turn.unit.outbox.keep_back(last.id):
+        was = Fate.QUEUED.value
+        return await order.do(c.DeleteStaffMessage(message=last.id, author=author, was=was, is_waiting=True))
+    log = await order.turn.unit.conversations.history(order.conversation.id)
+    now = order.turn.unit.now
+    await order.do(undoing(log, author, order.seat.role, actor=actor_of(order.seat), now=now))
 
 
 async def _help(order: Order) -> None:
@@ -234,7 +236,10 @@ _ORDERS: dict[str, Callable[[Order], Awaitable[None]]] = {
     "r": _reply,
     "later": _later,
     "undo": _undo,
-    "who": _who,
+    "tag": lookups.tag,
+    "history": lookups.history,
+    "who": lookups.who,
+    "fate": lookups.fate,
     "help": _help,
 }
 

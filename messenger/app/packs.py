@@ -68,6 +68,16 @@ async def show_files(hands: Hands, effect: fx.ShowFiles, txn: str) -> Outcome:
     return NOTHING
 
 
+async def show_history(hands: Hands, effect: fx.ShowHistory, txn: str) -> Outcome:
+    async with hands.units.look() as unit:
+        past = await _past(unit, ConversationId(effect.conversation), effect.most)
+        reader = await unit.people.agent(AgentId(effect.reader))
+    words = texts(reader.language)
+    text = render.history(words, [_line(past, message, words) for message in past.messages])
+    await hands.post(past.case, fitted(Said(plain=text.plain, html=text.html, is_notice=True)), txn)
+    return NOTHING
+
+
 async def show_transcript(hands: Hands, effect: fx.ShowTranscript, txn: str) -> Outcome:
     """Only where the pack does not hold it all."""
     async with hands.units.look() as unit:

@@ -136,6 +136,7 @@ class Case:
     card: str | None
     chat: Chat
     owner: Agent | None
+    tags: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,6 +307,10 @@ class ConversationPort(Protocol):
 
     async def history(self, id: ConversationId) -> Sequence[Recorded]: ...
 
+    async def tags(self, id: ConversationId) -> tuple[str, ...]: ...
+
+    async def set_tags(self, id: ConversationId, tags: Sequence[str]) -> None: ...
+
 
 class MessagePort(Protocol):
     async def add(self, message: StoredMessage, trace: Trace) -> None: ...
@@ -328,6 +333,10 @@ class MessagePort(Protocol):
 
     async def last_waiting(self, conversation: ConversationId, author: AgentId) -> StoredMessage | None:
         """The author's newest message that is held, or shall leave at a time."""
+        ...
+
+    async def last_of(self, conversation: ConversationId, author: AgentId) -> StoredMessage | None:
+        """The author's newest message."""
         ...
 
     async def add_trace(self, trace: Trace) -> None: ...

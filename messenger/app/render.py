@@ -25,8 +25,8 @@ Trust = Literal["encryption_off", "unsigned_device", "identity_changed", "unexpe
 # Texts whose ids no rule puts together; for `notice`.
 NoticeId = Literal[
     "C.clear", "C.newroom", "C4", "C9", "S3b", "S4.deleted", "S10", "S10.plain", "S10b", "S10d", "S12", "S13b", "S15",
-    "S25.customer", "S25.late", "S25.staff", "S25.unsupported", "S25.withheld", "S26", "S26.former", "who.nobody",
-    "who.owner",
+    "S25.customer", "S25.direct", "S25.late", "S25.staff", "S25.unsupported", "S25.withheld", "S26", "S26.former",
+    "S26.there", "S28.direct", "fate.none", "history.no_files", "next.yours", "queue.none", "tag.list", "tag.none",
 ]  # fmt: skip
 
 # Which text speaks when a code of a family has none of its own: a visible line is better than none.
@@ -77,6 +77,7 @@ class CardView:
     pause_note: str = ""
     resolved_at: datetime | None = None
     resolution: str = ""
+    tags: Sequence[str] = ()
     origin: str = ""
 
 
@@ -127,6 +128,8 @@ def card(texts: Texts, view: CardView) -> Rendered:
         lines.append(_both(texts, "S1.paused.note", note=_shortened(clean_message(view.pause_note))))
     if view.preview and state in ("new", "released"):
         lines.append(_both(texts, "S1.preview", preview=_shortened(clean_message(view.preview))))
+    if view.tags:
+        lines.append(_both(texts, "S1.tags", tags=", ".join(map(clean_message, view.tags))))
     lines.append(_both(texts, f"S1.next.{_NEXT[state]}", **fields))
     return Rendered("\n".join(line.plain for line in lines), _stacked([line.html for line in lines]))
 
@@ -162,6 +165,15 @@ def pack(texts: Texts, view: PackView) -> Rendered:
     if view.last:
         lines += [_both(texts, "S20.last", n=len(view.last)), _quoted(texts, view.last)]
     return Rendered("\n".join(line.plain for line in lines), _stacked([line.html for line in lines]))
+
+
+def history(texts: Texts, lines: Sequence[PastLine]) -> Rendered:
+    """The last messages, notes with their sign."""
+    head = _both(texts, "S20.last", n=len(lines))
+    if not lines:
+        return head
+    said = _quoted(texts, lines)
+    return Rendered(f"{head.plain}\n{said.plain}", head.html + said.html)
 
 
 def _pack_fields(texts: Texts, view: PackView) -> dict[str, Field]:

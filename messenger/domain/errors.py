@@ -12,6 +12,7 @@ DomainError
 ├── NotOffered             this version does not carry the command out
 ├── NobodyNamed            no colleague of this name
 ├── NotHeld                the message is not waiting for approval
+├── CannotUndo             there is nothing to take back, or not any more
 ├── OwnDraft               four eyes: the author cannot approve
 ├── RoomUnsafe             the customer's room is not safe any more
 ├── CannotAnswer           the colleague may only read and note
@@ -108,6 +109,15 @@ class NotHeld(DomainError):
     """There is no message that waits for approval."""
 
     text = "S10c.not_held"
+
+
+class CannotUndo(DomainError):
+    """Not done: this cannot be taken back. `reason`: `nothing` (no step of yours), `late`, `changed` (somebody went on
+    since), `not_simple` (one command does not lead back)."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.text = f"undo.{reason}"
 
 
 class OwnDraft(DomainError):

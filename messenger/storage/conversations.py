@@ -18,7 +18,7 @@ from messenger.domain.people import Agent
 from messenger.observability.failpoints import fp
 from messenger.storage.chats import CHAT_COLUMNS, ChatRows, as_chat
 from messenger.storage.codec import event_ids, load_event
-from messenger.storage.data_keys import DataKeys
+from messenger.storage.data_keys import DataKeys, conversation_scope
 from messenger.storage.messages import MESSAGE_COLUMNS, as_message
 from messenger.storage.models.conversations import (
     channel_identity,
@@ -230,6 +230,7 @@ class SqlConversations:
             card=row.card_event,
             chat=await as_chat(row, self._keys),
             owner=owner,
+            tags=await self._opened_tags(state.id, row.enc_tags),
         )
 
     async def places(self, id: ConversationId) -> Sequence[PlaceRow]:
@@ -263,6 +264,18 @@ class SqlConversations:
         query = sa.select(event_log).where(event_log.c.conversation_id == id).order_by(event_log.c.version)
         return [_recorded(row) for row in await self._connection.execute(query)]
 
+    async def tags(self, id: ConversationId) -> tuple[str, ...]:
+        sealed = await self._connection.scalar(sa.select(conversation.c.enc_tags).where(conversation.c.id == id))
+        return await self._opened_tags(id, sealed)
+
+    async def set_tags(self, id: ConversationId, tags: Sequence[str]) -> None:
+        key = await self._keys.of(conversation_scope(id))
+        sealed = key.seal(json.dumps(list(tags)).encode(), where=_tags_place(id)) if tags else None
+        await self._connection.execute(conversation.update().where(conversation.c.id == id).values(enc_tags=sealed))
+
+    async def _opened_tags(self, id: ConversationId, sealed: bytes | None) -> tuple[str, ...]:
+        return tuple(json.loads(await self._keys.open(sealed, where=_tags_place(id)))) if sealed else ()
+
     async def _insert(self, state: Conversation) -> None:
         await self._connection.execute(
             conversation.insert().values(
@@ -276,6 +289,10 @@ class SqlConversations:
             )
         )
         await ChatRows(self._connection, self._keys).set_conversation(state.chat, state.id)
+
+
+def _tags_place(id: ConversationId) -> str:
+    return f"conversation|enc_tags|{id}"
 
 
 def _place(row: Any) -> PlaceRow:

@@ -181,6 +181,11 @@ class SqlMessages:
         row = (await self._connection.execute(query)).first()
         return await as_message(row, self._keys) if row else None
 
+    async def last_of(self, conversation: ConversationId, author: AgentId) -> StoredMessage | None:
+        query = _MESSAGES.where(message.c.conversation_id == conversation, message.c.author_id == author)
+        row = (await self._connection.execute(query.order_by(message.c.seq.desc()).limit(1))).first()
+        return await as_message(row, self._keys) if row else None
+
     async def set_fate(self, id: MessageId, fate: Fate) -> None:
         await self._connection.execute(message.update().where(message.c.id == id).values(fate=fate.value))
 

@@ -29,6 +29,7 @@ class Wall:
 
     def __init__(self) -> None:
         self.posted: list[tuple[str, str]] = []
+        self.said: list[Said] = []
         self.edits: list[str] = []
         self.pinned: Sequence[str] = ()
 
@@ -40,6 +41,7 @@ class Wall:
 
     async def post(self, place: Place, said: Said, *, txn: str, policy: DevicePolicy) -> str:
         self.posted.append((f"${txn}", said.plain))
+        self.said.append(said)
         return f"${txn}"
 
     async def edit(self, place: Place, event: str, said: Said, *, txn: str, policy: DevicePolicy) -> str:

@@ -153,7 +153,7 @@ async def test_a_direct_chat_obeys_its_person_and_forwards_nothing(desk: StaffDe
     assert answers(effects) == ["S33"]
     assert (await desk.state_and_log(id))[0].owner is not None
     in_thread = await said(desk, says(BEN, f"!who {number}", room=BENS_CHAT, thread="$mine"))
-    assert answers(in_thread) == ["who.owner"]
+    assert answers(in_thread) == ["who.ours"]
 
 
 async def test_what_staff_writes_before_the_chat_is_known_is_no_customers_message(desk: StaffDesk) -> None:

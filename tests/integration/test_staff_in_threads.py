@@ -198,7 +198,7 @@ async def test_a_held_message_can_be_kept_inside(house: House) -> None:
     undo = await thread.say(house.ben, "!undo")
     await thread.fate(held, Fate.KEPT)
     await thread.fate(undo, Fate.DONE)
-    await thread.fate(await thread.say(house.ben, "!undo"), Fate.FAILED)
+    await thread.fate(await thread.say(house.cleo, "!undo"), Fate.FAILED)
     await house.ben.react(house.room, held, "📤")
     await thread.say(house.ben, "the end")
     await thread.received("the end")

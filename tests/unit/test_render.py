@@ -28,6 +28,7 @@ from messenger.app.render import (
     former_card,
     greeting,
     held_back,
+    history,
     notice,
     pack,
     say_duration,
@@ -63,6 +64,7 @@ CARDS = {
         pause_note="hospital report",
     ),
     "paused until an answer": replace(OPEN, state="paused", wake_on=("customer",)),
+    "tagged": replace(OPEN, tags=("Rechnung", "<b>eilig</b>")),
     "resolved": replace(OPEN, state="resolved", resolved_at=NOW, resolution="solved"),
 }
 PACK = PackView(
@@ -145,6 +147,7 @@ FIELDS: dict[str, str | int | datetime] = {
     "in_work": 8,
     "waking": 1,
     "people": "Anna 3/5, Ben 2/5",
+    "tags": "invoice, urgent",
 }
 
 
@@ -187,6 +190,8 @@ def rendered(language: Texts) -> Iterator[tuple[str, Rendered]]:
             f"former card, {kind}",
             former_card(language, kind, ref="K-4F7Q", group="Claims", link="https://x?a=1&b=2"),
         )
+    yield "history", history(language, PACK.last)
+    yield "history of nothing", history(language, ())
     yield "context", context(language, OPEN)
     yield "context, explicit", context(language, OPEN, explicit=True, url="https://desk.example/k?a=1&b=2")
     yield "customer's message", customer_message(language, "M. S.", "Guten Tag\n<b>", "Guten <b>Tag</b>")

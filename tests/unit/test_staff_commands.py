@@ -204,7 +204,7 @@ def test_every_word_of_a_command_finds_it() -> None:
 def test_no_command_is_declared_in_vain_but_these() -> None:
     """This list only ever gets shorter: a command is declared together with what carries it out."""
     assert {
-        "assign", "transfer", "pause", "resume", "resolve", "reopen", "later", "tag", "history", "why", "fate", "room",
+        "assign", "transfer", "pause", "resume", "resolve", "reopen", "later", "why", "room",
         "invite", "remove", "start", "status",
     } >= UNWIRED  # fmt: skip
 
