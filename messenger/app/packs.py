@@ -151,8 +151,10 @@ def _step(past: _Past, entry: Recorded) -> render.Step | None:
     match entry.event:
         case e.ConversationOpened():
             return render.Step("opened", entry.at)
-        case e.ConversationClaimed(agent=agent) | e.ConversationAssigned(agent=agent):
+        case e.ConversationClaimed(agent=agent):
             return render.Step("claimed", entry.at, who=past.names.get(agent, ""))
+        case e.ConversationAssigned(agent=agent):
+            return render.Step("assigned", entry.at, who=past.names.get(agent, ""))
         case e.ConversationTransferred(to_group=group, by=by):
             return render.Step("transferred", entry.at, who=past.names.get(by, ""), group=past.groups.get(group, ""))
         case e.ConversationPaused(by=by):

@@ -43,13 +43,15 @@ def print_screens(
 
 
 def _line(seen: Seen, names: Mapping[str, str]) -> str:
+    """Of an edit the first line: a card says its state there, and is edited often."""
     who, text = names.get(seen.sender, seen.sender), LINK.sub("(link)", seen.text)
+    first = text.partition("\n")[0]
     match seen.kind:
         case "reaction":
             return f"{who} marks: {seen.text}"
         case "image" | "file":
             return f"{who} [{seen.kind}]: {seen.text}"
         case _ if seen.replaces:
-            return f"{who} (edited): {text}"
+            return f"{who} (edited): {first}"
         case _:
             return f"{who}: {text}"

@@ -162,8 +162,9 @@ class SqlMessages:
         return bool(await self._connection.scalar(_IS_FIRST_UNANSWERED, {"which": id}))
 
     async def first_text(self, conversation: ConversationId) -> str:
-        """The customer's first words, for the card."""
-        query = _MESSAGES.where(message.c.conversation_id == conversation, message.c.author_id.is_(None))
+        """The customer's first words that are not taken back, for the card."""
+        said = _MESSAGES.where(message.c.conversation_id == conversation, message.c.author_id.is_(None))
+        query = said.where(message.c.flags.op("&")(_DELETED) == 0)
         row = (await self._connection.execute(query.order_by(message.c.seq).limit(1))).first()
         return (await as_message(row, self._keys)).content.text if row else ""
 
