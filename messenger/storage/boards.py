@@ -51,7 +51,7 @@ class SqlBoards:
     async def now(self, group: GroupId, *, today: datetime, tomorrow: datetime, most: int) -> BoardNow:
         days = {"group": group, "today": today, "tomorrow": tomorrow}
         counts = (await self._connection.execute(_COUNTS, days)).one()
-        first, _ = await SqlLists(self._connection).waiting([group], most)
+        first = await SqlLists(self._connection).first_waiting([group], most)
         roles = [role.value for role in Role if role.can_answer]
         present = await self._connection.execute(_PRESENT, {"group": group, "roles": roles})
         return BoardNow(

@@ -36,10 +36,14 @@ class SqlLists:
         self._connection = connection
 
     async def waiting(self, groups: Sequence[GroupId], most: int) -> tuple[Sequence[Listed], int]:
-        which = {"groups": list(groups)}
-        rows = (await self._connection.execute(_WAITING, {**which, "most": most})).all()
-        total = len(rows) if len(rows) < most else await self._connection.scalar(_HOW_MANY_WAIT, which)
-        return [_listed(row) for row in rows], total or 0
+        rows, total = await self.first_waiting(groups, most), None
+        if len(rows) == most:
+            total = await self._connection.scalar(_HOW_MANY_WAIT, {"groups": list(groups)})
+        return rows, total or len(rows)
+
+    async def first_waiting(self, groups: Sequence[GroupId], most: int) -> Sequence[Listed]:
+        rows = await self._connection.execute(_WAITING, {"groups": list(groups), "most": most})
+        return [_listed(row) for row in rows]
 
     async def of_owner(self, owner: AgentId) -> Sequence[Listed]:
         return [_listed(row) for row in await self._connection.execute(_OWN, {"owner": owner})]
