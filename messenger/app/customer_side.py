@@ -75,7 +75,7 @@ async def customer_edited(turn: Turn, item: MessageEdited) -> None:
         return None
     # The edit may come from another device than the message: what is said of the first does not hold for it.
     is_unverified = item.assurance < Assurance.AUTHENTICATED or bool(first.speaker)
-    content = replace(item.content, media=first.content.media)
+    content = replace(item.content, media=first.content.media, full_text=first.content.full_text)
     changed = replace(first, content=content, edited_at=item.at, is_unverified=is_unverified)
     await turn.act(conversation.id, conversation, ReceiveEdit(message=first.id), actor=CUSTOMER)
     await turn.unit.messages.replace_content(changed)

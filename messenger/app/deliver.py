@@ -4,7 +4,7 @@ id."""
 
 from dataclasses import dataclass, replace
 
-from messenger.app import boards, menu_polls, mirror, packs, to_customer, to_person, to_rooms, to_thread
+from messenger.app import boards, menu_polls, mirror, packs, relays, to_customer, to_person, to_rooms, to_thread
 from messenger.app import effects as fx
 from messenger.app.effects import Effect
 from messenger.app.files import Impatient
@@ -30,7 +30,7 @@ class Deliverer:
             case fx.EditFormerCard():
                 return await to_thread.edit_former_card(self.hands, effect, txn)
             case fx.EditInThread():
-                return await to_thread.edit_in_thread(self.hands, effect, txn)
+                return await relays.edit_in_thread(self.hands, effect, txn)
             case fx.PostPack():
                 return await packs.post_pack(self.hands, effect, txn)
             case fx.ShowFiles():
@@ -40,7 +40,7 @@ class Deliverer:
             case fx.ShowTranscript():
                 return await packs.show_transcript(self.hands, effect, txn)
             case fx.RelayToThread():
-                return await to_thread.relay_to_thread(self.hands, effect, txn)
+                return await relays.relay_to_thread(self.hands, effect, txn)
             case fx.PostNotice():
                 return await to_thread.post_notice(self.hands, effect, txn)
             case fx.PostContext():

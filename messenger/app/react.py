@@ -211,7 +211,8 @@ def _said(event: Saying, before: Conversation, after: Conversation, group: Skill
             gone = fx.DeleteAtCustomer(conversation=here, chat=after.chat, message=event.message)
             return [gone, fx.ShowFateNow(conversation=here, message=event.message)]
         case e.ChangeKeptBack():
-            return [fx.PostNotice(conversation=here, text=f"S14.{event.reason}", mention=event.author)]
+            kept = f"S14.{event.reason}"
+            return [fx.PostNotice(conversation=here, text=kept, mention=event.author, place=event.place)]
         case _:
             return _fate_changed(event, before, after)
 

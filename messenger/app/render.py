@@ -24,7 +24,8 @@ FileKind = Literal["image", "document", "audio", "video"]
 Trust = Literal["encryption_off", "unsigned_device", "identity_changed", "unexpected_member"]
 # Texts whose ids no rule puts together; for `notice`.
 NoticeId = Literal[
-    "C.clear", "C.newroom", "C4", "C9", "S3b", "S4.deleted", "S10", "S10.plain", "S10b", "S10d", "S12", "S13b", "S15",
+    "C.clear", "C.newroom", "C4", "C9", "S3b", "S4.deleted", "S4.deleted.earlier", "S4.deleted.file",
+    "S10", "S10.plain", "S10b", "S10d", "S12", "S13b", "S15",
     "S25.customer", "S25.direct", "S25.late", "S25.staff", "S25.unsupported", "S25.withheld", "S26", "S26.former",
     "S26.there", "S28.direct", "fate.none", "history.no_files", "next.yours", "queue.none", "tag.list", "tag.none",
 ]  # fmt: skip
@@ -215,10 +216,11 @@ def shown_name(texts: Texts, name: str, *, unverified: bool = False) -> str:
 
 def customer_message(
     texts: Texts, name: str, text: str, html: str = "", *, unverified: bool = False, edited: datetime | None = None,
-    late: datetime | None = None, clock: Clock | None = None,
+    late: datetime | None = None, clock: Clock | None = None, quote: str = "",
 ) -> Rendered:  # fmt: skip
     """S4: `name: text`. `html` must come from `clean_html`; without it the text is escaped. The colon and the space are
-    the fallback of MSC4144 and the same in every language. `late`: written then, readable only now."""
+    the fallback of MSC4144 and the same in every language. `late`: written then, readable only now. `quote`: what is
+    answered, where no relation can say so."""
     who, words = shown_name(texts, name, unverified=unverified), clean_message(text)
     body, formatted = words, html or to_html(words)
     for id, moment in (("S4.edited", edited), ("S4.late", late)):
@@ -226,17 +228,23 @@ def customer_message(
             at = say_time(texts, moment, clock or Clock())
             body = texts.plain(id, text=body, at=at)
             formatted = f"{formatted} {texts.html(id, text='', at=at)}"
+    if quote:
+        body, formatted = f"> {quote}\n\n{body}", f"<blockquote>{to_html(quote)}</blockquote>{formatted}"
     return Rendered(f"{who}: {body}", f"{_named(who)}{formatted}")
 
 
 def attachment_caption(
     texts: Texts, name: str, kind: FileKind, file: str, size: int, *, caption: str = "", unverified: bool = False,
-    scanned: bool = False,
+    scanned: bool = False, edited: datetime | None = None, clock: Clock | None = None, quote: str = "",
 ) -> Rendered:  # fmt: skip
     """S5: who sent which file, and what was said with it. `size` in bytes."""
     who, words = shown_name(texts, name, unverified=unverified), clean_message(caption)
     id = "S5.scanned" if scanned else "S5"
     what = texts.plain(id, kind=texts.plain(f"file.{kind}"), file=clean_filename(file), size=say_size(texts, size))
+    if edited is not None:
+        words = texts.plain("S4.edited", text=words, at=say_time(texts, edited, clock or Clock())).strip()
+    if quote:
+        words = f"> {quote}\n\n{words}"
     said = f"{words} " if words else ""
     return Rendered(f"{who}: {said}{what}", f"{_named(who)}{to_html(said)}<i>{to_html(what)}</i>")
 

@@ -1,14 +1,15 @@
 """Staff changes its mind: a message is edited or taken back, a claim is withdrawn."""
 
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from messenger.app.items import StaffRedacted, StaffSaid
 from messenger.app.places import conversation_and_seat
 from messenger.app.ports import Seat, StoredMessage, Trace
 from messenger.app.reactions import reaction_removed
-from messenger.app.staff_messages import actor_of, group_of, mentions_us
+from messenger.app.staff_messages import actor_of, explain_kept, group_of, mentions_us
 from messenger.app.turn import NotYet, Turn
+from messenger.app.waits import moment_asked
 from messenger.channels.messages import Content
 from messenger.domain.commands import DeleteStaffMessage, EditStaffMessage, ReleaseConversation
 from messenger.domain.conversation import Conversation, State
@@ -31,12 +32,16 @@ async def staff_edited(turn: Turn, item: StaffSaid) -> None:
     if own is None:
         return
     conversation, seat, message = own
-    said, content = await _new_words(turn, item)
-    command = await _edit(turn, conversation, seat, message, said)
+    new = await _new_words(turn, item, conversation, message)
+    command = await _edit(turn, conversation, seat, message, new.said)
+    command = replace(command, at=new.at, place=await _former_place(turn, conversation, trace))
     events = await turn.change_fate(conversation.id, conversation, command, actor=f"agent:{message.author}")
-    if not any(isinstance(event, ChangeKeptBack) for event in events):
-        changed = replace(message, content=replace(content, media=message.content.media), edited_at=item.at)
-        await turn.unit.messages.replace_content(changed)
+    if any(isinstance(event, ChangeKeptBack) for event in events):
+        return
+    changed = replace(message, content=replace(new.content, media=message.content.media), edited_at=item.at)
+    await turn.unit.messages.replace_content(changed)
+    if seat is not None:
+        await explain_kept(turn, conversation, seat, events, four_eyes=command.four_eyes)
 
 
 async def staff_redacted(turn: Turn, item: StaffRedacted) -> None:
@@ -50,10 +55,20 @@ async def staff_redacted(turn: Turn, item: StaffRedacted) -> None:
     own = await _own_message(turn, trace, item.sender)
     if own is not None:
         conversation, _, message = own
-        await _take_back(turn, item, conversation, message)
+        place = await _former_place(turn, conversation, trace)
+        await _take_back(turn, item, conversation, message, place=place)
 
 
-async def _take_back(turn: Turn, item: StaffRedacted, conversation: Conversation, message: StoredMessage) -> None:
+async def _former_place(turn: Turn, conversation: Conversation, trace: Trace) -> int | None:
+    """The number of the place where it was written, if its people do not read the conversation's place now."""
+    places = await turn.unit.conversations.places(conversation.id)
+    written = next((row for row in reversed(places) if row.room == trace.room), None)
+    return written.number if written is not None and written.room != places[-1].room else None
+
+
+async def _take_back(
+    turn: Turn, item: StaffRedacted, conversation: Conversation, message: StoredMessage, *, place: int | None
+) -> None:
     assert message.author is not None
     group = await turn.group(group_of(conversation))
     command = DeleteStaffMessage(
@@ -62,6 +77,7 @@ async def _take_back(turn: Turn, item: StaffRedacted, conversation: Conversation
         was=message.fate.value if message.fate else "",
         is_waiting=await _is_waiting(turn, message),
         may_follow=_may_follow(turn, group, message),
+        place=place,
     )
     events = await turn.change_fate(conversation.id, conversation, command, actor=f"agent:{message.author}")
     if not any(isinstance(event, ChangeKeptBack) for event in events):
@@ -91,8 +107,17 @@ async def _own_message(turn: Turn, trace: Trace, sender: str) -> tuple[Conversat
     return (conversation, seat, message) if author.address == sender else None
 
 
-async def _new_words(turn: Turn, item: StaffSaid) -> tuple[Said, Content]:
-    """An edited `!r` is still one; any other command is no answer."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _New:
+    """What an edit puts in the place of a message; `at`: and when it shall leave."""
+
+    said: Said
+    content: Content
+    at: datetime | None = None
+
+
+async def _new_words(turn: Turn, item: StaffSaid, conversation: Conversation, message: StoredMessage) -> _New:
+    """An edited `!r` or `!later` is still one; any other command is no answer."""
     said = Said(
         type=item.type,
         text=item.content.text,
@@ -100,9 +125,16 @@ async def _new_words(turn: Turn, item: StaffSaid) -> tuple[Said, Content]:
         is_from_trusted_device=item.owner_signed,
     )
     asked = parse(said.text) if is_command(said) else None
+    text, at = None, None
     if isinstance(asked, Asked) and asked.command.name == "r":
-        return replace(said, text=asked.text, is_explicit=True), replace(item.content, text=asked.text, html="")
-    return said, item.content
+        text = asked.text
+    if isinstance(asked, Asked) and asked.command.name == "later" and message.id in conversation.scheduled:
+        when = moment_asked(asked.text, await turn.group(group_of(conversation)), turn.unit.now)
+        text, at = (None, None) if isinstance(when, str) else (when.rest, when.until)
+    if text is None:
+        return _New(said=said, content=item.content)
+    content = replace(item.content, text=text, html="")
+    return _New(said=replace(said, text=text, is_explicit=True), content=content, at=at)
 
 
 async def _edit(

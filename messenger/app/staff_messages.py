@@ -52,7 +52,7 @@ async def add_message(
         is_customer_room_safe=await turn.unit.chats.is_safe(conversation.chat),
     )
     events = await turn.act(conversation.id, conversation, command, actor=actor_of(seat), message=message, trace=trace)
-    await _explain_kept(turn, conversation, seat, events, four_eyes=group.four_eyes)
+    await explain_kept(turn, conversation, seat, events, four_eyes=group.four_eyes)
 
 
 def stored(turn: Turn, item: StaffSaid, content: Content, conversation: Conversation, seat: Seat) -> StoredMessage:
@@ -138,7 +138,7 @@ def group_of(conversation: Conversation) -> GroupId:
     return conversation.group
 
 
-async def _explain_kept(
+async def explain_kept(
     turn: Turn, conversation: Conversation, seat: Seat, events: Sequence[Event], *, four_eyes: bool
 ) -> None:
     """A note by intent needs no explanation. One by rule does: once per person and thread."""

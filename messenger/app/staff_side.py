@@ -1,5 +1,7 @@
 """What staff does at the places: write in a thread or a room, react on a card or a message."""
 
+from datetime import timedelta
+
 from messenger.app.effects import PostNotice, RemoveReaction, TellGroup, TellPerson
 from messenger.app.items import DeviceLeftOut, StaffReacted, StaffSaid, Unreadable
 from messenger.app.orders import carry_out
@@ -9,6 +11,7 @@ from messenger.app.ports import Seat, Trace
 from messenger.app.reactions import NOTED_SOON, staff_reacted_to_customer
 from messenger.app.staff_changes import is_draft, staff_edited
 from messenger.app.staff_messages import (
+    Refusal,
     actor_of,
     add_message,
     claim,
@@ -29,6 +32,8 @@ from messenger.domain.staff_commands import Asked, Unknown, parse
 from messenger.i18n import texts
 
 ORDER_TRIES = 60
+# Who approves within so short a time after a change may have approved the words before it.
+READ_AGAIN = timedelta(seconds=10)
 CLAIM_KEYS = frozenset({"👀", "🙋"})
 RESOLVE_KEY, PAUSE_KEY, APPROVE_KEY = "✅", "💤", "📤"
 ON_CARDS = CLAIM_KEYS | {RESOLVE_KEY, PAUSE_KEY}
@@ -186,6 +191,8 @@ async def _approve_by_reaction(
         is_customer_room_safe=await turn.unit.chats.is_safe(conversation.chat),
     )
     try:
+        if group.four_eyes and message.edited_at and item.at - message.edited_at < READ_AGAIN:
+            raise Refusal("S9.changed")
         await turn.change_fate(conversation.id, conversation, command, actor=actor_of(seat))
     except DomainError as error:
         turn.effects.append(RemoveReaction(room=item.room, event=item.event))

@@ -9,7 +9,7 @@ from messenger.app.files import fetch_checked
 from messenger.app.hands import Hands, clock_of
 from messenger.app.message_parts import fitted, part_txn, parts_of, safe_html
 from messenger.app.outcome import NOTHING, Outcome, ended
-from messenger.app.ports import Case, Chat, NewItem, Said, StoredMessage, Trace
+from messenger.app.ports import Case, Chat, EditsFiles, File, NewItem, Said, StoredMessage, Trace
 from messenger.channels.contract import DeletesMessages, EditsMessages
 from messenger.channels.errors import Rejected
 from messenger.channels.messages import Content, OutboundMessage, RemoteId
@@ -46,12 +46,14 @@ async def send_to_customer(hands: Hands, effect: fx.SendToCustomer, txn: str) ->
 
 async def edit_at_customer(hands: Hands, effect: fx.EditAtCustomer, txn: str) -> Outcome:
     """Part by part; what has become longer is sent as new parts, of what has become shorter the rest is taken back. A
-    file keeps its first words."""
+    file gets its new caption."""
     if not isinstance(hands.channel, EditsMessages):
         raise Rejected("content_refused", raw_code="the channel cannot edit")
     answer, copies = await _answer(hands, effect, txn), await _sent_copies(hands, effect)
-    if answer.message.content.media or not copies:
+    if answer.message.is_deleted or not copies:
         return NOTHING
+    if answer.message.content.media:
+        return await _edit_caption(hands, answer, copies[0])
     parts = _parts(hands, answer)
     for copy, out in zip(copies, parts, strict=False):
         await hands.channel.edit(RemoteId(copy.remote_id), out)
@@ -60,6 +62,14 @@ async def edit_at_customer(hands: Hands, effect: fx.EditAtCustomer, txn: str) ->
     await _delete(hands, answer.chat, gone, txn)
     traces = [replace(trace, part=len(copies) + n) for n, trace in enumerate(_copies(answer, new))]
     return Outcome(traces=traces, gone=gone, items=[ended(effect, txn, "")])
+
+
+async def _edit_caption(hands: Hands, answer: _Answer, copy: Trace) -> Outcome:
+    if not isinstance(hands.channel, EditsFiles):
+        raise Rejected("content_refused", raw_code="the channel cannot edit files")
+    out, file = await _file(hands, answer)
+    await hands.channel.edit_file(RemoteId(copy.remote_id), out, file)
+    return NOTHING
 
 
 async def delete_at_customer(hands: Hands, effect: fx.DeleteAtCustomer, txn: str) -> Outcome:
@@ -75,9 +85,9 @@ async def _answer(hands: Hands, effect: fx.AtCustomer, txn: str) -> _Answer:
         case, message = await unit.conversations.case_of(MessageId(effect.message))
         author = await unit.people.agent(message.author) if message.author else None
         answered = await unit.messages.traces_of(message.reply_to) if message.reply_to else ()
-    there = [
-        trace.remote_id for trace in answered if trace.room == case.chat.remote and trace.kind in ("origin", "copy")
-    ]
+    # What they cannot see, a note or a line of the desk, is not quoted either: it would carry its words out.
+    in_chat = [trace for trace in answered if trace.room == case.chat.remote and trace.kind in ("origin", "copy")]
+    there = [trace.remote_id for trace in sorted(in_chat, key=lambda trace: trace.part)]
     return _Answer(
         case=case,
         message=message,
@@ -137,6 +147,11 @@ def _copies(answer: _Answer, remote: Sequence[str]) -> list[Trace]:
 
 
 async def _send_file(hands: Hands, answer: _Answer) -> Sequence[str]:
+    out, file = await _file(hands, answer)
+    return (await hands.channel.send_file(out, file)).remote_ids
+
+
+async def _file(hands: Hands, answer: _Answer) -> tuple[OutboundMessage, File]:
     content = answer.message.content
     checked = await fetch_checked(hands.files, content.media[0], Policy(max_bytes=hands.max_file_bytes))
     if isinstance(checked, Refused):
@@ -145,8 +160,7 @@ async def _send_file(hands: Hands, answer: _Answer) -> Sequence[str]:
         render.customer_message(answer.words, answer.name, content.text) if content.text else render.Rendered("", "")
     )
     out = _outbound(hands, answer.chat, caption, answer.txn)
-    out = replace(out, reply_to=RemoteId(answer.reply_to) if answer.reply_to else None)
-    return (await hands.channel.send_file(out, checked.file)).remote_ids
+    return replace(out, reply_to=RemoteId(answer.reply_to) if answer.reply_to else None), checked.file
 
 
 async def join_chat(hands: Hands, effect: fx.JoinChat, txn: str) -> Outcome:

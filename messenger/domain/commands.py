@@ -192,7 +192,9 @@ class AddStaffMessage:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EditStaffMessage:
     """The author changed a message. `is_draft`: it was kept for somebody to approve it; `is_waiting`: it has not left
-    yet, so what leaves can still change; `may_follow`: the change can still be carried over to the customer."""
+    yet, so what leaves can still change; `may_follow`: the change can still be carried over to the customer.
+    `at`: the new time of one that waits for its time; `place`: the number of the earlier place where it was
+    written."""
 
     message: MessageId
     author: AgentId
@@ -205,6 +207,8 @@ class EditStaffMessage:
     may_follow: bool = False
     four_eyes: bool = False
     is_customer_room_safe: bool = True
+    at: datetime | None = None
+    place: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +220,7 @@ class DeleteStaffMessage:
     was: str
     is_waiting: bool = False
     may_follow: bool = False
+    place: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -201,11 +201,13 @@ class ReplyRecalled:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeKeptBack:
     """An edit or a deletion that the customer does not get. `reason`: `late`, `note` (the edit would be a note),
-    `draft` (somebody else would have to approve it), `unsafe` (the customer's room)."""
+    `draft` (somebody else would have to approve it), `unsafe` (the customer's room), `device`, `not_owner`. `place`:
+    the number of an earlier place where it was written, and where its author reads why."""
 
     message: MessageId
     author: AgentId
     reason: str
+    place: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,16 @@ from messenger.domain.replies import Fate, Ruling, Standing, Verdict, rule
 
 Saying = c.AddStaffMessage | c.EditStaffMessage | c.ScheduleReply
 # Why the customer does not get a change, by the ruling on the new words; for any other reason they would be a note.
-_KEPT_BACK = {"answer": "late", "draft": "draft", "unsafe": "unsafe"}
+_KEPT_BACK = {
+    "answer": "late",
+    "resolved": "late",
+    "draft": "draft",
+    "unsafe": "unsafe",
+    "device": "device",
+    "not_owner": "not_owner",
+    "no_owner": "not_owner",
+    "role": "not_owner",
+}
 ON_ITS_WAY = frozenset({Fate.QUEUED.value, Fate.SENT.value, Fate.DELIVERED.value})
 
 
@@ -68,10 +77,10 @@ def edit_staff_message(conversation: Conversation, command: c.EditStaffMessage) 
         return _edit_of_scheduled(command, ruling)
     if command.is_waiting:
         return _edit_of_waiting(command, ruling)
-    if ruling.verdict is Verdict.SEND and command.may_follow:
+    # A correction opens nothing again that is resolved.
+    if command.may_follow and (ruling.verdict is Verdict.SEND or ruling.reason == "resolved"):
         return [e.ReplyEdited(message=command.message, author=command.author, is_sent=True)]
-    reason = _KEPT_BACK.get(ruling.reason, "note")
-    return [e.ChangeKeptBack(message=command.message, author=command.author, reason=reason)]
+    return [_kept_back(command, _KEPT_BACK.get(ruling.reason, "note"))]
 
 
 def delete_staff_message(conversation: Conversation, command: c.DeleteStaffMessage) -> Sequence[e.Event]:
@@ -85,7 +94,7 @@ def delete_staff_message(conversation: Conversation, command: c.DeleteStaffMessa
         return [e.ReplyCancelled(message=command.message, author=command.author)]
     if command.may_follow:
         return [e.ReplyRecalled(message=command.message, author=command.author)]
-    return [e.ChangeKeptBack(message=command.message, author=command.author, reason="late")]
+    return [_kept_back(command, "late")]
 
 
 def approve(conversation: Conversation, command: c.ApproveMessage) -> Sequence[e.Event]:
@@ -150,14 +159,21 @@ def _edit_of_draft(command: c.EditStaffMessage, ruling: Ruling) -> Sequence[e.Ev
     return _inside(command.message, command.author, ruling)
 
 
+def _kept_back(command: c.EditStaffMessage | c.DeleteStaffMessage, reason: str) -> e.ChangeKeptBack:
+    return e.ChangeKeptBack(message=command.message, author=command.author, reason=reason, place=command.place)
+
+
 def _edit_of_held(command: c.EditStaffMessage, ruling: Ruling) -> Sequence[e.Event]:
     """It still waits for a person, in its new words; unless those are a note now."""
     if ruling.verdict in (Verdict.SEND, Verdict.HOLD):
         return [e.ReplyHeld(message=command.message, author=command.author, reason="edited")]
-    return [e.NoteKept(message=command.message, author=command.author, reason="note")]
+    reason = "draft" if ruling.reason == "draft" else "note"
+    return [e.NoteKept(message=command.message, author=command.author, reason=reason)]
 
 
 def _edit_of_scheduled(command: c.EditStaffMessage, ruling: Ruling) -> Sequence[e.Event]:
+    if ruling.verdict is Verdict.SEND and command.at is not None:
+        return [e.ReplyScheduled(message=command.message, author=command.author, at=command.at)]
     if ruling.verdict is Verdict.SEND:
         return [e.ReplyEdited(message=command.message, author=command.author, is_sent=False)]
     cancelled = e.ScheduleCancelled(message=command.message, author=command.author, reason="withdrawn")

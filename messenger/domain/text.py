@@ -6,11 +6,13 @@ text around it; it does not censor. Escaping for HTML is a separate step, done w
 """
 
 import html
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterator
 
 MAX_NAME = 80  # code points of a person's name
+MAX_QUOTE = 300  # code points of a quotation above an answer
 MAX_FILENAME = 255  # bytes of UTF-8
 MAX_MESSAGE = 40_000  # bytes of JSON: an encrypted event is a third longer and must stay under 65,536
 
@@ -46,6 +48,19 @@ def clean_message(raw: str) -> str:
     surrogates. Marks of direction (LRM, RLM) and joiners stay: real languages need them."""
     unified = re.sub("\r\n?|[\u2028\u2029\x85\x0b\x0c]", "\n", raw)
     return "".join(char for char in unified if char in "\n\t" or _is_sayable(char))
+
+
+def quoted_words(full: str) -> str:
+    """What stands above somebody's own words as a quotation (`> ` before each line), without the sign of who said
+    it; one line, shortened. Empty if there is none."""
+    lines = list(itertools.takewhile(lambda line: line.startswith(">"), full.split("\n")))
+    said = " ".join(re.sub(r"^>+ ?", "", line) for line in lines)
+    return short_quote(re.sub(r"^(\* )?<@[^>\s]+> ?", "", said))
+
+
+def short_quote(text: str) -> str:
+    words = re.sub(r"\s+", " ", clean_message(text)).strip()
+    return words if len(words) <= MAX_QUOTE else words[: MAX_QUOTE - 1].rstrip() + "…"
 
 
 def clean_name(raw: str, *, default: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from messenger.app.ports import Said
 
 HTML = "org.matrix.custom.html"
+MOST_TWICE = 2_000  # characters that an edit repeats outside of its new content
 # Polls in the form of MSC3381 before its last change, which is the one that Element Web, Element X and the others on
 # their libraries write and show; the stable form needs extensible events, which no room version has yet.
 POLL = "org.matrix.msc3381.poll"
@@ -45,10 +46,14 @@ def placed(content: Mapping[str, Any], *, thread: str | None = None, reply_to: s
 
 
 def edited(new: Mapping[str, Any], event: str) -> dict[str, Any]:
-    """`new` in place of what `event` said. The outer words are for clients that know no edits. Outer mentions are
-    empty: an edit rings nobody a second time ("User and room mentions")."""
+    """`new` in place of what `event` said. The outer words are for clients that know no edits; of long ones only the
+    beginning, as both must fit into one event. Outer mentions are empty: an edit rings nobody a second time ("User and
+    room mentions")."""
+    outer = {
+        name: value for name, value in new.items() if name not in ("format", "formatted_body") or not _is_long(new)
+    }
     return {
-        **new,
+        **outer,
         **_starred(new),
         "m.mentions": {},
         "m.new_content": dict(new),
@@ -60,7 +65,13 @@ def _starred(new: Mapping[str, Any]) -> dict[str, str]:
     """A file without a caption has no words, only its name."""
     if new["body"] == new.get("filename"):
         return {}
+    if _is_long(new):
+        return {"body": f"* {new['body'][:MOST_TWICE]}…"}
     return {name: f"* {new[name]}" for name in ("body", "formatted_body") if name in new}
+
+
+def _is_long(new: Mapping[str, Any]) -> bool:
+    return len(new["body"]) + len(new.get("formatted_body", "")) > MOST_TWICE
 
 
 def menu(text: str, buttons: Sequence[tuple[str, str]]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from messenger.channels.messages import (
 )
 from messenger.matrix.batch import as_dict, as_event_id, as_list, as_text, is_user_id
 from messenger.matrix.engine import Decrypted
-from messenger.matrix.incoming import FILES, TEXTS, VOTES, chosen, message_content, new_content
+from messenger.matrix.incoming import FILES, TEXTS, VOTES, chosen, message_content, new_content, with_quotation
 
 _LAST_MS = 4_102_444_800_000  # the year 2100: a larger time stamp is nonsense
 
@@ -65,7 +65,9 @@ class _Converter:
         self.thread = as_event_id(self.relation.get("event_id")) or None if is_in_thread else None
         self.is_edit = self.relation.get("rel_type") == "m.replace"
         answered = as_event_id(as_dict(self.relation.get("m.in_reply_to")).get("event_id")) or None
-        self.reply_to = None if self.is_edit else answered
+        # In a thread each message names the last one for clients without threads; that is no answer to it.
+        is_fallback = is_in_thread and self.relation.get("is_falling_back") is True
+        self.reply_to = None if self.is_edit or is_fallback else answered
         # An edit does not say whether it edits a reply, and some clients repeat the quotation in it.
         self.is_reply = self.is_edit or answered is not None
         self.at = _moment(event.get("origin_server_ts"))
@@ -213,8 +215,8 @@ class _OfChat(_Converter):
             return self._unsupported(kind or type)
         return InboundMessage(
             **self._said(opened),
-            content=message_content(content, is_reply=self.is_reply),
-            reply_to=RemoteId(self.reply_to) if self.reply_to else None,
+            content=with_quotation(message_content(content, is_reply=self.is_reply), content),
+            reply_to=RemoteId(answered) if (answered := self.reply_to or self.thread) else None,
             signals=self.signals,
         )
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from messenger.channels.messages import Content, MediaRef
@@ -34,6 +35,13 @@ def without_quotation(body: str) -> str:
     lines = body.split("\n")
     own = next((n for n, line in enumerate(lines) if not line.startswith(">")), len(lines))
     return "\n".join(lines[own:]).removeprefix("\n")
+
+
+def with_quotation(content: Content, raw: Mapping[str, Any]) -> Content:
+    """A customer quotes only what they can see: their quotation is kept, for a reply to something that we do not
+    know."""
+    body = as_text(raw.get("body"))
+    return replace(content, full_text=body) if body.startswith(_QUOTATIONS) and body != content.text else content
 
 
 def new_content(content: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -1,6 +1,7 @@
 """Reactions, replies, edits and deletions across the relay, with the real program and a real homeserver."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -10,6 +11,7 @@ from messenger.domain.replies import Fate
 from tests.integration.staff_house import House, Thread, open_house
 from tests.support.databases import TestDatabases
 from tests.support.people import Person
+from tests.support.timeline import Seen
 from tests.support.waiting import eventually, settled
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -19,7 +21,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def house(
     tmp_path_factory: pytest.TempPathFactory, synapse: Synapse, test_databases: TestDatabases
 ) -> AsyncIterator[House]:
-    async with open_house(tmp_path_factory.mktemp("changes"), synapse, test_databases, staff=("ben", "cleo")) as house:
+    async with open_house(
+        tmp_path_factory.mktemp("changes"),
+        synapse,
+        test_databases,
+        staff=("ben", "cleo"),
+        more_groups={"Claims": {}},
+    ) as house:
         yield house
 
 
@@ -72,6 +80,139 @@ async def test_the_owners_reaction_reaches_the_customer_and_a_colleagues_does_no
     await house.ben.redact(house.room, liked)
     await house.ben.redact(house.room, again)
     await shows(thread.customer, thread.chat, asked, house.product.desk)
+
+
+async def test_a_customers_reply_is_a_true_one_in_the_thread_and_ours_is_one_at_the_customers(house: House) -> None:
+    thread = await house.conversation(owner=house.ben)
+    said, received = await answered(thread, "Which number is on the letter?")
+    mine, shown = await relayed(thread, "I look for it.")
+    await thread.customer.say(thread.chat, "It is 4711.", reply_to=received)
+    to_answer = await thread.told(house.ben, "It is 4711.")
+    assert (to_answer.reply_to, to_answer.is_falling_back) == (said, False)
+    await thread.customer.say(thread.chat, "Found it.", reply_to=mine)
+    assert (await thread.told(house.ben, "Found it.")).reply_to == shown
+    await house.ben.say(house.room, "Take your time.", thread=thread.card, reply_to=shown)
+    assert (await thread.received("Take your time.")).reply_to == mine
+
+
+async def test_the_next_line_of_a_thread_is_no_reply_to_the_last_one(house: House) -> None:
+    thread = await house.conversation(owner=house.ben)
+    _, shown = await relayed(thread, "And the letter?")
+    relation = {"rel_type": "m.thread", "event_id": thread.card, "is_falling_back": True}
+    relation |= {"m.in_reply_to": {"event_id": shown}}
+    await house.ben.say(house.room, "Sent today.", **{"m.relates_to": relation})
+    assert (await thread.received("Sent today.")).reply_to is None
+
+
+async def test_a_reply_to_a_text_of_the_desk_carries_the_words_it_quotes(house: House) -> None:
+    thread = await house.conversation(owner=house.ben)
+    greeting = next(each for each in thread.customer.messages(thread.chat) if "Linden Health" in each.body)
+    quoted = f"> <{house.product.desk}> Welcome to Linden Health.\n> Who reads this?\n\nAnd who is that?"
+    await thread.customer.say(thread.chat, quoted, reply_to=greeting.event_id)
+    shown = await thread.told(house.ben, "And who is that?")
+    assert shown.body.endswith(": > Welcome to Linden Health. Who reads this?\n\nAnd who is that?")
+    assert shown.reply_to is None or shown.is_falling_back
+    await thread.customer.say(thread.chat, "without a quotation", reply_to=greeting.event_id)
+    await thread.told(house.ben, "without a quotation")
+
+
+async def test_a_relation_that_nobody_knows_loses_no_words(house: House) -> None:
+    thread = await house.conversation(owner=house.ben)
+    first, _ = await relayed(thread, "first")
+    relation = {"rel_type": "org.example.unheard", "event_id": first}
+    await thread.customer.say(thread.chat, "related somehow", **{"m.relates_to": relation})
+    assert (await thread.told(house.ben, "related somehow")).body.endswith("related somehow")
+
+
+async def test_a_customers_edit_grows_and_shrinks_in_the_thread(house: House) -> None:
+    thread = await house.conversation(owner=house.ben)
+    mine, shown = await relayed(thread, "short")
+    long = "one " * 5_000 + "end of one. " + "two " * 5_000 + "end of two."
+    await thread.customer.edit(thread.chat, mine, long)
+    rest = await thread.told(house.ben, "end of two.")
+    assert "one one" in house.ben.latest_text(house.room, shown)
+    await thread.customer.edit(thread.chat, mine, "short again")
+    await thread.changed(house.ben, shown, "short again")
+    await eventually(lambda: rest.event_id not in {each.event_id for each in house.ben.messages(house.room)})
+
+
+async def test_an_answer_grows_and_shrinks_at_the_customers(house: House) -> None:
+    thread = await house.conversation(owner=house.ben)
+    said, received = await answered(thread, "brief")
+    await house.ben.edit(house.room, said, "one " * 5_000 + "end of one. " + "two " * 5_000 + "end of two.")
+    rest = await thread.received("end of two.")
+    await house.ben.edit(house.room, said, "brief again")
+    await thread.customer.wait_for(thread.chat, lambda seen: seen.replaces == received and "brief again" in seen.body)
+    await eventually(lambda: rest.event_id not in {each.event_id for each in thread.customer.messages(thread.chat)})
+
+
+PDF = b"%PDF-1.4\n%%EOF\n"
+
+
+async def recaption(person: Person, room: str, file: Seen, caption: str) -> None:
+    new = {**{key: file.content[key] for key in ("msgtype", "filename", "info", "file")}, "body": caption}
+    text = str(new.pop("body"))
+    await person.edit(room, file.event_id, text, **new)
+
+
+async def test_captions_of_files_follow_their_edits_in_both_directions(house: House) -> None:
+    thread = await house.conversation(owner=house.ben)
+    mine = await thread.customer.send_file(thread.chat, PDF, name="letter.pdf", mimetype="application/pdf")
+    shown = await thread.told(house.ben, "letter.pdf")
+    own = await thread.customer.wait_for(thread.chat, lambda seen: seen.event_id == mine)
+    await recaption(thread.customer, thread.chat, own, "page two is missing")
+    changed = await thread.changed(house.ben, shown.event_id, "page two is missing")
+    assert await house.ben.download(replaced(changed)) == PDF
+    await house.ben.send_file(house.room, PDF, name="form.pdf", mimetype="application/pdf", thread=thread.card)
+    received = await thread.customer.wait_for(thread.chat, lambda seen: seen.content.get("filename") == "form.pdf")
+    sent = await house.ben.wait_for(house.room, lambda seen: seen.content.get("filename") == "form.pdf")
+    await recaption(house.ben, house.room, sent, "please sign")
+    at_customer = await thread.customer.wait_for(
+        thread.chat, lambda seen: seen.replaces == received.event_id and "please sign" in seen.body
+    )
+    assert await thread.customer.download(replaced(at_customer)) == PDF
+
+
+def replaced(edit: Seen) -> Seen:
+    return replace(edit, content=edit.content["m.new_content"])
+
+
+async def test_a_file_that_its_sender_takes_back_goes_from_the_thread_and_is_spoken_of(house: House) -> None:
+    thread = await house.conversation(owner=house.ben)
+    mine = await thread.customer.send_file(thread.chat, PDF, name="passport.pdf", mimetype="application/pdf")
+    shown = await thread.told(house.ben, "passport.pdf")
+    await thread.customer.redact(thread.chat, mine)
+    await thread.told(house.ben, "took a file back at")
+    await eventually(lambda: shown.event_id not in {each.event_id for each in house.ben.messages(house.room)})
+
+
+async def test_after_a_hand_over_an_edit_changes_the_old_copy_and_is_read_in_the_new_thread(house: House) -> None:
+    thread = await house.conversation(owner=house.ben)
+    mine, shown = await relayed(thread, "I live in Ulm.")
+    await thread.say(house.ben, "!transfer Claims")
+    claims = await house.product.group_room("Claims")
+    await house.cleo.wait_for_text(claims, "I live in Ulm.")
+    await thread.customer.edit(thread.chat, mine, "I live in Bonn.")
+    await thread.changed(house.ben, shown, "I live in Bonn.")
+    there = await house.cleo.wait_for(claims, lambda seen: "I live in Bonn. (edited" in seen.body)
+    await thread.customer.edit(thread.chat, mine, "I live in Rom.")
+    await thread.changed(house.ben, shown, "I live in Rom.")
+    await house.cleo.wait_for(claims, lambda seen: seen.replaces == there.event_id and "Rom" in seen.body)
+    await thread.customer.say(thread.chat, "That was wrong.", reply_to=mine)
+    corrected = await house.cleo.wait_for(claims, lambda seen: "That was wrong." in seen.body)
+    assert corrected.reply_to == there.event_id
+
+
+async def test_who_handed_it_over_reads_at_the_old_place_that_an_edit_does_not_follow(house: House) -> None:
+    thread = await house.conversation(owner=house.ben)
+    said, received = await answered(thread, "You get 100 euros.")
+    await thread.say(house.ben, "!transfer Claims")
+    await thread.told(house.ben, "Claims")
+    await house.ben.edit(house.room, said, "You get 200 euros.")
+    await thread.told(house.ben, "you do not answer in this conversation now")
+    await house.ben.redact(house.room, said)
+    await eventually(lambda: received not in {each.event_id for each in thread.customer.messages(thread.chat)})
+    assert not [each for each in thread.customer.events(thread.chat) if "200" in each.body]
 
 
 async def test_nothing_went_wrong_inside(house: House) -> None:

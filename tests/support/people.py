@@ -133,7 +133,7 @@ class Person:
         """`extra` goes into the new content: a file whose caption is edited, mentions."""
         new = {"msgtype": "m.text", "body": text, **extra}
         relation = {"rel_type": "m.replace", "event_id": event_id}
-        content = {**new, "body": "* " + text, "m.new_content": new, "m.relates_to": relation}
+        content = {**new, "body": "* " + text[:1_000], "m.new_content": new, "m.relates_to": relation}
         return await self.send(room_id, "m.room.message", content)
 
     async def react(self, room_id: str, event_id: str, key: str) -> str:
