@@ -4,6 +4,7 @@ registered here. It refuses by raising a DomainError."""
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from messenger.app.availability import status
 from messenger.app.effects import ShowMine, ShowQueue
 from messenger.app.order import DeskOrder
 from messenger.app.staff_messages import Refusal, answer_beside, claim
@@ -48,5 +49,6 @@ DESK_ORDERS: dict[str, Callable[[DeskOrder], Awaitable[None]]] = {
     "queue": _queue,
     "mine": _mine,
     "next": _next,
+    "status": status,
     "help": _help,
 }

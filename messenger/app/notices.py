@@ -7,6 +7,7 @@ from uuid import UUID
 from messenger.app import help, render
 from messenger.app.orders import UNWIRED
 from messenger.app.ports import Case, UnitOfWork
+from messenger.app.why import explained
 from messenger.domain.ids import AgentId, GroupId, MessageId
 from messenger.domain.people import Role
 from messenger.domain.staff_commands import COMMANDS
@@ -16,7 +17,10 @@ Fields = Mapping[str, Field | datetime]
 
 
 def worded(words: Texts, text: str, clock: render.Clock, fields: Fields) -> render.Rendered:
-    """Any text of the catalogue; `S33` is the help, made from the commands that this version carries out."""
+    """Any text of the catalogue; `S33` is the help, made from the commands that this version carries out, `why` the
+    explanation of a decision, line by line."""
+    if text == "why":
+        return explained(words, str(fields.get("lines", "")), clock)
     if text != "S33":
         return render.notice(words, text, clock=clock, **fields)
     offered = [command for command in COMMANDS if command.name not in UNWIRED]

@@ -13,6 +13,7 @@ from messenger.app.sight import is_out_of_sight
 from messenger.app.staff_messages import Refusal, actor_of, add_message, claim, group_of, mentions_us
 from messenger.app.turn import Turn
 from messenger.app.waits import moment_asked, pause_asked
+from messenger.app.why import told, why
 from messenger.domain import commands as c
 from messenger.domain.conversation import Conversation
 from messenger.domain.errors import CannotAnswer, NotOffered, NotThisConversation, TransferForbidden
@@ -219,6 +220,10 @@ async def _undo(order: Order) -> None:
     await order.do(undoing(log, author, order.seat.role, actor=actor_of(order.seat), now=now))
 
 
+async def _why(order: Order) -> None:
+    order.answer("why", lines=told(await why(order.turn.unit, order.conversation)))
+
+
 async def _help(order: Order) -> None:
     order.answer("S33", topic=order.asked.text[:40], role=order.seat.role.value, language=order.seat.agent.language)
 
@@ -240,6 +245,7 @@ _ORDERS: dict[str, Callable[[Order], Awaitable[None]]] = {
     "history": lookups.history,
     "who": lookups.who,
     "fate": lookups.fate,
+    "why": _why,
     "help": _help,
 }
 

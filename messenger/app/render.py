@@ -283,6 +283,8 @@ def notice(texts: Texts, id: str, *, clock: Clock | None = None, **fields: Field
     shown.update({name: _shown_field(texts, name, value, clock) for name, value in fields.items()})
     if texts.has(f"action.{shown.get('action')}"):
         shown["action"] = texts.plain(f"action.{shown['action']}")
+    if texts.has(f"availability.{shown.get('status')}"):
+        shown["status"] = texts.plain(f"availability.{shown['status']}")
     if "wakes" in shown:
         until = fields.get("until")
         wakes_at = datetime.fromisoformat(until) if isinstance(until, str) and until else until

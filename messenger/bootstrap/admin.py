@@ -1,20 +1,41 @@
 """What an administrator can do and see, for the command line."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from messenger.app import why
+from messenger.app.render import Clock
 from messenger.bootstrap.database import Storage, open_storage
 from messenger.config import Settings
+from messenger.domain.routing.availability import Availability
+from messenger.i18n import texts
 from messenger.queries import conversations as cases
 from messenger.queries import people
 from messenger.storage.administration import Administration
+from messenger.storage.unit_of_work import SqlUnits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Why:
+    """How a conversation came to where it is: in words, as codes with their fields, and the router's newest decision
+    with its numbers."""
+
+    ref: str
+    text: str
+    steps: Sequence[Mapping[str, str]]
+    decision: Mapping[str, Any] | None
+    decided_at: datetime | None
 
 
 class Admin:
     def __init__(self, storage: Storage, settings: Settings) -> None:
         self._engine = storage.engine
         self._settings = settings
+        self._units = SqlUnits(storage.engine, storage.keys, namespace=storage.namespace, desk=settings.desk().user_id)
         self._change = Administration(
             storage.engine, storage.keys, namespace=storage.namespace, desk=settings.desk().user_id
         )
@@ -68,6 +89,18 @@ class Admin:
     async def add_agent(self, address: str, name: str, language: str = "en") -> None:
         await self._change.add_agent(address, name, language)
 
+    async def set_skill(self, address: str, skill: str, level: int, *, valid_to: datetime | None = None) -> None:
+        await self._change.set_skill(address, skill, level, valid_to=valid_to)
+
+    async def set_capacity(self, address: str, units: float) -> None:
+        await self._change.set_capacity(address, units)
+
+    async def status(self, address: str) -> people.StatusRow:
+        return await people.status(self._engine, address)
+
+    async def set_status(self, address: str, availability: Availability, reason: str = "") -> None:
+        await self._change.set_status(address, availability, reason)
+
     async def conversations(
         self, *, state: str | None = None, group: str | None = None, limit: int = 50
     ) -> Sequence[cases.ConversationRow]:
@@ -75,6 +108,25 @@ class Admin:
 
     async def conversation(self, ref: str) -> cases.ConversationDetails | None:
         return await cases.conversation_details(self._engine, ref)
+
+    async def why(self, ref: str) -> Why | None:
+        """In the house's language."""
+        async with self._units.look() as unit:
+            id = await unit.conversations.of_number(ref)
+            if id is None:
+                return None
+            case = await unit.conversations.case(id)
+            lines = await why.why(unit, case.conversation)
+            decision = await unit.routing.latest(id)
+        words = texts(self._settings.i18n.default)
+        clock = Clock(tz=ZoneInfo(case.group.time_zone))
+        return Why(
+            ref=case.conversation.number,
+            text=why.explained(words, why.told(lines), clock).plain,
+            steps=[{"what": what, **fields} for what, fields in lines],
+            decision=decision.explanation if decision else None,
+            decided_at=decision.at if decision else None,
+        )
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """`stellwerk agent`: the members of staff, of any role."""
 
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -7,6 +8,8 @@ import typer
 from messenger.cli import output
 from messenger.cli.admin import ask
 from messenger.cli.options import AsJson, StaffId
+from messenger.domain.routing.availability import CHOSEN, Availability
+from messenger.domain.routing.skills import MAX_LEVEL
 from messenger.i18n import LANGUAGES
 
 app = typer.Typer(no_args_is_help=True, help="Members of staff.")
@@ -28,7 +31,62 @@ def add(
 
 @app.command("list")
 def list_agents(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """All members of staff."""
-    columns = {"address": "user id", "name": "name", "language": "language", "groups": "groups"}
+    """All members of staff: what they can take, what they have in work, and how much fits."""
+    columns = {
+        "address": "user id",
+        "name": "name",
+        "language": "language",
+        "availability": "status",
+        "load": "load",
+        "capacity": "of units",
+        "skills": "skills",
+        "groups": "groups",
+    }
     empty = "Nobody yet: stellwerk agent add @anna:example.org Anna"
     output.listing(ask(ctx, lambda admin: admin.agents()), columns, as_json=as_json, empty=empty)
+
+
+@app.command("skill")
+def skill(
+    ctx: typer.Context,
+    user_id: StaffId,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As `required_skills` of a group spells it.")],
+    level: Annotated[int, typer.Argument(metavar="LEVEL", min=0, max=MAX_LEVEL, help="0 takes the skill away.")],
+    until: Annotated[
+        datetime | None, typer.Option("--until", formats=["%Y-%m-%d"], help="The last day on which it counts.")
+    ] = None,
+) -> None:
+    """Says what somebody knows, from 0 (nothing) to 5."""
+    valid_to = (until + timedelta(days=1)).astimezone() if until else None
+    ask(ctx, lambda admin: admin.set_skill(user_id, name, level, valid_to=valid_to))
+    output.say(f"{user_id} has {name} at level {level}." if level else f"{user_id} does not have {name} any more.")
+
+
+@app.command("capacity")
+def capacity(
+    ctx: typer.Context,
+    user_id: StaffId,
+    units: Annotated[float, typer.Argument(metavar="UNITS", min=0, max=1000, help="0: nothing is given to them.")],
+) -> None:
+    """How much somebody can have in work at once; a conversation in which it is our turn is one unit."""
+    ask(ctx, lambda admin: admin.set_capacity(user_id, units))
+    output.say(f"{user_id} can have {units:g} units in work.")
+
+
+@app.command("status")
+def status(
+    ctx: typer.Context,
+    user_id: StaffId,
+    value: Annotated[
+        Availability | None, typer.Argument(metavar="[VALUE]", help=f"One of {', '.join(CHOSEN)}; none shows it.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What somebody can take now, or what they shall be able to take from now on."""
+    if value is None:
+        labels = {"availability": "status", "since": "since"}
+        return output.details(ask(ctx, lambda admin: admin.status(user_id)), as_json=as_json, labels=labels)
+    if value not in CHOSEN:
+        raise typer.BadParameter(f"{value} is not one of {', '.join(CHOSEN)}", param_hint="VALUE")
+    ask(ctx, lambda admin: admin.set_status(user_id, value))
+    output.say(f"{user_id} is {value} now.")

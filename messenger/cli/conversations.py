@@ -63,3 +63,18 @@ def show(
     if not as_json:
         output.say()
         output.listing(found.history, {"at": "when", "what": "what", "who": "who"}, as_json=False, empty="Nothing yet.")
+
+
+@app.command("why")
+def why(
+    ctx: typer.Context,
+    ref: Annotated[str, typer.Argument(metavar="NUMBER", help="For example K-4F7Q.")],
+    as_json: AsJson = False,
+) -> None:
+    """How one conversation came to its group and to its owner, or what it waits for."""
+    found = ask(ctx, lambda admin: admin.why(ref))
+    if found is None:
+        raise Failed(f"there is no conversation {ref}: stellwerk conversation list shows them")
+    if as_json:
+        return output.say(output.dump(output.plain(found)))
+    output.say(found.text)

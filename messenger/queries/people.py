@@ -2,13 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.domain import group_settings
+from messenger.observability.time import utc_now
+from messenger.storage.administration import NotPossible
 from messenger.storage.models.people import group_member, skill_group, staff
+from messenger.storage.routing import SqlRouting
+
+_AGENTS = sa.text("""
+SELECT staff.*, ARRAY(
+    SELECT skill_group.name FROM group_member JOIN skill_group ON skill_group.id = group_member.group_id
+    WHERE group_member.staff_id = staff.id ORDER BY 1) AS groups,
+  ARRAY(SELECT skill || ':' || level FROM staff_skill
+    WHERE staff_id = staff.id AND (valid_to IS NULL OR valid_to > now()) ORDER BY 1) AS skills
+FROM staff ORDER BY staff.name""")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +51,25 @@ class GroupDetails:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentRow:
+    """`load` and `capacity` in units; `skills` as `name:level`."""
+
     address: str
     name: str
     language: str
     groups: tuple[str, ...]
+    availability: str
+    load: float
+    capacity: float
+    skills: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusRow:
+    """Without the reason, which is for the person and their team."""
+
+    address: str
+    availability: str
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,19 +119,31 @@ async def group_details(engine: AsyncEngine, name: str) -> GroupDetails | None:
 
 
 async def agents(engine: AsyncEngine) -> Sequence[AgentRow]:
-    names = sa.func.array_remove(sa.func.array_agg(skill_group.c.name), None).label("groups")
-    query = (
-        sa.select(staff.c.address, staff.c.name, staff.c.language, names)
-        .outerjoin_from(staff, group_member, group_member.c.staff_id == staff.c.id)
-        .outerjoin(skill_group, skill_group.c.id == group_member.c.group_id)
-        .group_by(staff.c.id)
-        .order_by(staff.c.name)
-    )
     async with engine.begin() as connection:
         return [
-            AgentRow(address=row.address, name=row.name, language=row.language, groups=tuple(sorted(row.groups)))
-            for row in await connection.execute(query)
+            AgentRow(
+                address=row.address,
+                name=row.name,
+                language=row.language,
+                groups=tuple(row.groups),
+                availability=row.availability,
+                load=round(loads.get(row.id, 0.0), 2),
+                capacity=float(row.capacity_units),
+                skills=tuple(row.skills),
+            )
+            for loads in [await SqlRouting(connection).loads(now=utc_now())]
+            for row in await connection.execute(_AGENTS)
         ]
+
+
+async def status(engine: AsyncEngine, address: str) -> StatusRow:
+    """Raises NotPossible."""
+    query = sa.select(staff.c.address, staff.c.availability, staff.c.availability_since.label("since"))
+    async with engine.begin() as connection:
+        row = (await connection.execute(query.where(staff.c.address == address))).first()
+    if row is None:
+        raise NotPossible(f"{address} is not known: stellwerk agent list")
+    return StatusRow(**row._mapping)
 
 
 async def members(engine: AsyncEngine, group: str) -> Sequence[MemberRow]:

@@ -47,7 +47,7 @@ _ALL_SEATS = sa.text(_SEATS)
 _LOCKED_SEAT = sa.text(f"{_SEATS} AND staff.id = CAST(:agent AS uuid) FOR NO KEY UPDATE OF staff")
 
 # An open conversation is the customer's turn since our last answer, or since its owner got it.
-_IN_WORK = sa.text("""
+_IN_WORK = """
 SELECT mine.owner_id, mine.group_id,
   count(*) FILTER (WHERE mine.waiting_since IS NOT NULL) AS ours,
   count(*) FILTER (WHERE mine.waiting_since IS NULL AND falls.at > :now) AS customers,
@@ -58,8 +58,10 @@ JOIN unnest(CAST(:groups AS uuid[]), CAST(:minutes AS int[])) AS rule(group_id, 
 CROSS JOIN LATERAL (
   SELECT greatest(mine.answered_at, mine.claimed_at) + make_interval(mins => rule.minutes) AS at
 ) AS falls
-WHERE mine.state = 'open' AND mine.owner_id = ANY(CAST(:staff AS uuid[]))
-GROUP BY mine.owner_id, mine.group_id""")
+WHERE mine.state = 'open' {whose}
+GROUP BY mine.owner_id, mine.group_id"""
+_IN_WORK_OF = sa.text(_IN_WORK.format(whose="AND mine.owner_id = ANY(CAST(:staff AS uuid[]))"))
+_IN_WORK_OF_ALL = sa.text(_IN_WORK.format(whose=""))
 
 _NOTE_HANDS = sa.text("""
 UPDATE staff SET idle_since = :at WHERE id IN (
@@ -135,25 +137,41 @@ class SqlRouting:
         explanation = json.loads(row.explanation) if isinstance(row.explanation, str) else row.explanation
         return RoutingDecision(at=row.at, explanation=explanation)
 
+    async def loads(self, *, now: datetime) -> Mapping[UUID, float]:
+        """What everybody has in work, by who has anything."""
+        groups, rows = await self._in_work(None, now)
+        loads: dict[UUID, float] = {}
+        for row in rows:
+            loads[row.owner_id] = loads.get(row.owner_id, 0.0) + _load(groups, row)
+        return loads
+
     async def _with_loads(self, seats: Sequence[Any], now: datetime) -> Sequence[Serving]:
+        groups, rows = await self._in_work([seat.id for seat in seats], now)
+        by_owner: dict[UUID, list[Any]] = {}
+        for row in rows:
+            by_owner.setdefault(row.owner_id, []).append(row)
+        return [_serving(seat, by_owner.get(seat.id, []), groups) for seat in seats]
+
+    async def _in_work(self, staff: Sequence[UUID] | None, now: datetime) -> tuple[Mapping[UUID, SkillGroup], Any]:
+        """What these people have in work (None: everybody), counted for each group, with the groups' rules."""
         groups = {row.id: as_group(row) for row in await self._connection.execute(sa.select(skill_group))}
         parameters = {
             "groups": list(groups),
             "minutes": [group.load_inactive_minutes for group in groups.values()],
-            "staff": [seat.id for seat in seats],
             "now": now,
         }
-        loads = (await self._connection.execute(_IN_WORK, parameters)).all() if seats else []
-        return [_serving(seat, [row for row in loads if row.owner_id == seat.id], groups) for seat in seats]
+        if staff is None:
+            return groups, (await self._connection.execute(_IN_WORK_OF_ALL, parameters)).all()
+        return groups, (await self._connection.execute(_IN_WORK_OF, {**parameters, "staff": list(staff)})).all()
 
 
-def _serving(seat: Any, in_work: Sequence[Any], groups: Mapping[GroupId, SkillGroup]) -> Serving:
+def _serving(seat: Any, in_work: Sequence[Any], groups: Mapping[UUID, SkillGroup]) -> Serving:
     role = Role(seat.role)
     skills = json.loads(seat.skills) if isinstance(seat.skills, str) else seat.skills
     person = Person(
         agent=AgentId(seat.id),
         availability=Availability(seat.availability),
-        load=sum(_weighing(groups[row.group_id]).of(row.ours, row.customers) for row in in_work),
+        load=sum(_load(groups, row) for row in in_work),
         units=float(seat.capacity_units),
         skills=skills or {},
         idle_since=seat.idle_since,
@@ -162,5 +180,5 @@ def _serving(seat: Any, in_work: Sequence[Any], groups: Mapping[GroupId, SkillGr
     return Serving(person=person, role=role, falls_at=min((r.falls_at for r in in_work if r.falls_at), default=None))
 
 
-def _weighing(group: SkillGroup) -> Weighing:
-    return Weighing(phi=group.load_waiting_percent / 100)
+def _load(groups: Mapping[UUID, SkillGroup], row: Any) -> float:
+    return Weighing(phi=groups[row.group_id].load_waiting_percent / 100).of(row.ours, row.customers)

@@ -161,3 +161,25 @@ def test_a_database_that_refuses_is_told_without_its_text(stellwerk: Run, test_d
     done = stellwerk("--set", f"database.url={test_databases.server.uri('nowhere')}", "group", "list")
     assert done.exit_code == 1
     assert "the database refuses (InvalidCatalogNameError)" in done.output
+
+
+def test_skills_capacity_and_status_of_people_are_set_and_listed(stellwerk: Run) -> None:
+    stellwerk("migrate", "up")
+    stellwerk("agent", "add", "@anna:example.org", "Anna Krüger")
+    assert stellwerk("agent", "skill", "@anna:example.org", "refund", "3").exit_code == 0
+    assert stellwerk("agent", "skill", "@anna:example.org", "law", "2", "--until", "2020-01-01").exit_code == 0
+    assert stellwerk("agent", "capacity", "@anna:example.org", "2.5").exit_code == 0
+    assert stellwerk("agent", "status", "@anna:example.org", "meeting").exit_code == 0
+    [anna] = found(stellwerk("agent", "list", "--json"))
+    assert (anna["availability"], anna["capacity"], anna["load"]) == ("meeting", 2.5, 0.0)
+    assert anna["skills"] == ["refund:3"], "law has run out"
+    assert found(stellwerk("agent", "status", "@anna:example.org", "--json"))["availability"] == "meeting"
+    assert stellwerk("agent", "skill", "@anna:example.org", "refund", "0").exit_code == 0
+    assert found(stellwerk("agent", "list", "--json"))[0]["skills"] == []
+
+    assert stellwerk("agent", "skill", "@anna:example.org", "refund", "6").exit_code == 2
+    assert stellwerk("agent", "status", "@anna:example.org", "wrap_up").exit_code == 2
+    unknown = stellwerk("agent", "capacity", "@kim:example.org", "2")
+    assert unknown.exit_code == 1 and "stellwerk agent add @kim:example.org" in unknown.output
+    nothing = stellwerk("conversation", "why", "K-2222")
+    assert nothing.exit_code == 1 and "stellwerk conversation list" in nothing.output

@@ -19,3 +19,14 @@ class Availability(StrEnum):
     @property
     def takes_assignments(self) -> bool:
         return self is Availability.AVAILABLE
+
+
+# What people set themselves; the others come from plans and from the desk.
+CHOSEN = (
+    Availability.AVAILABLE,
+    Availability.BUSY,
+    Availability.BREAK,
+    Availability.TRAINING,
+    Availability.MEETING,
+    Availability.AWAY,
+)
