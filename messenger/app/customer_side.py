@@ -5,13 +5,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from messenger.app import menus
-from messenger.app.effects import JoinChat, PostNotice, TellCustomer, WarnCustomer
+from messenger.app.addressing import conversation_meant, spoke_last
+from messenger.app.effects import EditCard, JoinChat, PostNotice, TellCustomer, WarnCustomer
 from messenger.app.items import ChatInvited, ChatReady, Unreadable
 from messenger.app.languages import detect
 from messenger.app.ports import Chat, StoredMessage, Trace
 from messenger.app.react import away_word
 from messenger.app.reactions import reaction_removed
 from messenger.app.sight import answered_message, is_out_of_sight, is_quiet, owner_is_away
+from messenger.app.starting import free_number
 from messenger.app.turn import NotYet, Turn
 from messenger.channels.messages import (
     Assurance,
@@ -25,7 +27,7 @@ from messenger.channels.messages import (
 )
 from messenger.domain.commands import OpenConversation, ReceiveDeletion, ReceiveEdit, ReceiveMessage
 from messenger.domain.conversation import Conversation, State
-from messenger.domain.ids import ConversationId, MessageId, number_for
+from messenger.domain.ids import ConversationId, MessageId
 from messenger.domain.life import reopens
 from messenger.domain.routing.menu import menu_for
 from messenger.domain.routing.rules import Arrival, route
@@ -48,6 +50,8 @@ async def chat_ready(turn: Turn, item: ChatReady) -> None:
     chat, is_new = await turn.unit.chats.open(item)
     if is_new:
         turn.effects.append(TellCustomer(chat=chat.id, text="C1"))
+    elif (thread := await _thread_of(turn, chat)) is not None:
+        turn.effects.append(EditCard(conversation=thread))  # the person's name may be known now
 
 
 async def customer_wrote(turn: Turn, item: InboundMessage, *, edited_at: datetime | None = None) -> None:
@@ -55,12 +59,15 @@ async def customer_wrote(turn: Turn, item: InboundMessage, *, edited_at: datetim
     if "button" in item.signals and item.reply_to:
         return await menus.voted(turn, item, chat)
     message = replace(await _stored(turn, item, chat), edited_at=edited_at)
-    current = await turn.unit.conversations.lock(chat.conversation) if chat.conversation else None
-    if current is None or not await _belongs_to(turn, current):
-        return await _open(turn, item, chat, message, previous=current)
-    if current.state is State.NEW:
-        return await menus.answered(turn, current, message, _origin(item, message))
-    await _receive(turn, current, message, _origin(item, message))
+    meant = await conversation_meant(turn, item, chat)
+    if meant is None or not await _belongs_to(turn, meant):
+        return await _open(turn, item, chat, message, previous=meant)
+    message = replace(message, conversation=meant.id)
+    if meant.state is State.NEW:
+        return await menus.answered(turn, meant, message, _origin(item, message))
+    await _receive(turn, meant, message, _origin(item, message))
+    if meant.id != chat.conversation:
+        await turn.unit.chats.set_conversation(chat.id, meant.id)
 
 
 async def customer_edited(turn: Turn, item: MessageEdited) -> None:
@@ -158,17 +165,8 @@ async def _belongs_to(turn: Turn, conversation: Conversation) -> bool:
 
 async def _thread_of(turn: Turn, chat: Chat) -> ConversationId | None:
     """While the customer is asked where it belongs, there is no place yet."""
-    if chat.conversation is None:
-        return None
-    conversation = await turn.unit.conversations.lock(chat.conversation)
-    return conversation.id if conversation.group is not None else None
-
-
-async def free_number(turn: Turn, id: ConversationId) -> str:
-    attempt = 0
-    while await turn.unit.conversations.is_number_taken(number_for(id, attempt)):
-        attempt += 1
-    return number_for(id, attempt)
+    conversation = await spoke_last(turn, chat)
+    return conversation.id if conversation is not None and conversation.group is not None else None
 
 
 async def _chat_of(turn: Turn, account: str, hints: Sequence[str]) -> Chat:

@@ -61,6 +61,8 @@ class Deliverer:
                 return await menu_polls.offer_menu(self.hands, effect, txn)
             case fx.EndMenu():
                 return await menu_polls.end_menu(self.hands, effect, txn)
+            case fx.OpenChat():
+                return await to_customer.open_chat(self.hands, effect, txn)
             case fx.JoinChat():
                 return await to_customer.join_chat(self.hands, effect, txn)
             case fx.React():

@@ -8,6 +8,7 @@ from messenger.app.availability import status
 from messenger.app.effects import ShowMine, ShowQueue
 from messenger.app.order import DeskOrder
 from messenger.app.staff_messages import Refusal, answer_beside, claim
+from messenger.app.starting import start
 from messenger.domain.errors import NotAllowed
 from messenger.domain.ids import GroupId
 
@@ -50,5 +51,6 @@ DESK_ORDERS: dict[str, Callable[[DeskOrder], Awaitable[None]]] = {
     "mine": _mine,
     "next": _next,
     "status": status,
+    "start": start,
     "help": _help,
 }

@@ -246,6 +246,17 @@ class EndMenu(AboutMenu):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenChat(Effect):
+    """We write first: the chat is made, or the person asked in again. What we say waits behind it."""
+
+    chat: UUID
+
+    @property
+    def lane(self) -> str:
+        return f"chat:{self.chat}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JoinChat(Effect):
     account: str
     chat: str

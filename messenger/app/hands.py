@@ -1,6 +1,6 @@
 """What every delivery needs: the ports to the outside, and how a case looks to the staff."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -62,8 +62,20 @@ class Hands:
             async with self.units.look() as unit:
                 preview = await unit.messages.first_text(case.conversation.id)
                 reason = (await unit.messages.get(note)).content.text if note else ""
-        text = render.card(texts(case.group.language), self.view(case, preview, reason if note else ""))
+        view = replace(self.view(case, preview, reason if note else ""), follows=await self.earlier(case))
+        text = render.card(texts(case.group.language), view)
         return Said(plain=text.plain, html=text.html)
+
+    async def earlier(self, case: Case) -> render.Earlier | None:
+        """The conversation that this one follows."""
+        id = case.conversation.previous
+        if id is None:
+            return None
+        async with self.units.look() as unit:
+            number, places = await unit.conversations.number_of(id), await unit.conversations.places(id)
+        last = places[-1] if places else None
+        link = self.desk.link(Place(room=last.room, thread=None if last.is_room else last.card)) if last else ""
+        return render.Earlier(number, link)
 
     def view(self, case: Case, preview: str, pause_note: str = "") -> render.CardView:
         now, pause = case.conversation, case.conversation.pause

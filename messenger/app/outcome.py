@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from messenger.app import effects as fx
 from messenger.app.items import SendEnded, SentEffect
 from messenger.app.ports import NewItem, PlaceRow, Trace
-from messenger.domain.ids import ConversationId, GroupId
+from messenger.domain.ids import ChatId, ConversationId, GroupId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +18,8 @@ class Outcome:
     items: Sequence[NewItem] = ()
     card: tuple[ConversationId, PlaceRow] | None = None
     edited_card: ConversationId | None = None
+    spoke: tuple[ChatId, ConversationId] | None = None  # it did not speak last in this chat, and now it has
+    opened: tuple[ChatId, str] | None = None  # an expected chat, and its room
     group_room: tuple[GroupId, str] | None = None
     board: tuple[GroupId, str, str] | None = None  # its event, and the digest of what stands on it
 

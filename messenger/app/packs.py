@@ -2,7 +2,7 @@
 people who cannot scroll back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -44,7 +44,8 @@ async def post_pack(hands: Hands, effect: fx.PostPack, txn: str) -> Outcome:
     async with hands.units.look() as unit:
         past = await _past(unit, ConversationId(effect.conversation), LAST)
     words = texts(past.case.group.language)
-    text = render.pack(words, _view(hands, past, effect.cause, effect.by, words))
+    view = replace(_view(hands, past, effect.cause, effect.by, words), follows=await hands.earlier(past.case))
+    text = render.pack(words, view)
     rings = [past.case.owner.address] if past.case.owner else []
     await hands.post(past.case, fitted(Said(plain=text.plain, html=text.html, mentions=rings)), txn)
     return NOTHING

@@ -1,11 +1,15 @@
 """Whom and which group a command names: by mention, by Matrix address, by name."""
 
+import re
 from collections.abc import Sequence
+from urllib.parse import unquote
 
 from messenger.app.items import StaffSaid
 from messenger.app.turn import Turn
 from messenger.domain.errors import NobodyNamed
 from messenger.domain.people import Agent, SkillGroup
+
+_ADDRESS = re.compile(r"@[^:\s]+:[^\s:]+(:\d+)?")
 
 
 async def find_colleague(turn: Turn, item: StaffSaid, text: str) -> Agent:
@@ -17,6 +21,12 @@ async def find_colleague(turn: Turn, item: StaffSaid, text: str) -> Agent:
         if found is not None:
             return found
     raise NobodyNamed()
+
+
+def matrix_address(word: str) -> str:
+    """The address that a person typed, or pasted as a link of matrix.to; empty if it is none."""
+    plain = unquote(word.removeprefix("https://matrix.to/#/").partition("?")[0]) if "matrix.to" in word else word
+    return plain if _ADDRESS.fullmatch(plain) else ""
 
 
 def rest_after(colleague: Agent, text: str) -> str:

@@ -43,6 +43,9 @@ class NewItem:
     item: Item
 
 
+EXPECTED = "expected:"  # in place of a chat's remote id, until there is one
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chat:
     """A contact's chat on one channel account; `remote` is the channel's own id of it (for Matrix the room)."""
@@ -55,6 +58,24 @@ class Chat:
     name: str
     language: str
     conversation: ConversationId | None
+
+    @property
+    def is_expected(self) -> bool:
+        """There is no room yet: one is on its way."""
+        return self.remote.startswith(EXPECTED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contact:
+    """A person with one of their addresses (`identity` is its row). `consent_at`: since when they agree to be written
+    to first; None: they do not."""
+
+    id: ContactId
+    identity: UUID
+    person: Handle
+    name: str
+    consent_at: datetime | None
+    consent_source: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +158,7 @@ class Case:
     chat: Chat
     owner: Agent | None
     tags: Sequence[str] = ()
+    is_one_of_several: bool = False  # another one is open in the same chat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,6 +322,12 @@ class ConversationPort(Protocol):
     async def last_activity(self, id: ConversationId) -> datetime | None:
         """The time of its last message."""
         ...
+
+    async def open_in(self, chat: ChatId) -> Sequence[ConversationId]:
+        """Those of a chat that are not over; the one that we answered last comes first."""
+        ...
+
+    async def number_of(self, id: ConversationId) -> str: ...
 
     async def of_number(self, number: str) -> ConversationId | None: ...
 
@@ -527,9 +555,29 @@ class ChatPort(Protocol):
 
     async def set_language(self, chat: ChatId, language: str) -> None: ...
 
+    async def set_conversation(self, chat: ChatId, conversation: ConversationId) -> None:
+        """This one spoke last."""
+        ...
+
     async def is_safe(self, chat: ChatId) -> bool:
         """False if something has happened to the chat's encryption since it began: nothing may leave there."""
         ...
+
+
+class ContactPort(Protocol):
+    async def of_handle(self, person: Handle) -> Contact | None: ...
+
+    async def get(self, id: ContactId) -> Contact: ...
+
+    async def named_first_in(self, text: str) -> Contact | None:
+        """Whose name begins the text; None for nobody, for several, and where there are too many to look."""
+        ...
+
+    async def chat_with(self, person: Contact, account: str, language: str) -> tuple[Chat, bool]:
+        """Their newest chat, or one that is expected; True if it is new."""
+        ...
+
+    async def last_conversation(self, id: ContactId) -> ConversationId | None: ...
 
 
 class StorageAway(Exception):
@@ -558,6 +606,8 @@ class UnitOfWork(Protocol):
     def routing(self) -> RoutingPort: ...
     @property
     def chats(self) -> ChatPort: ...
+    @property
+    def contacts(self) -> ContactPort: ...
     @property
     def lists(self) -> ListPort: ...
     @property
@@ -675,6 +725,15 @@ class ChatDoor(Protocol):
     async def join(self, chat: str, person: str, *, farewell: str) -> ChatReady | ChatRefused:
         """`farewell` is said in the chat if we must leave it for one of our own. It may be read by anybody, so it holds
         nothing."""
+        ...
+
+    async def open(self, key: str, person: str) -> ChatReady:
+        """Makes an encrypted chat with this person and asks them in; once for each `key`. Raises ChannelError."""
+        ...
+
+    async def invite_again(self, chat: str, person: str) -> None:
+        """Asks in somebody who has left; does nothing for others. Raises Temporary where it has just done so: only a
+        later try finds them there."""
         ...
 
 

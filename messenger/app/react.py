@@ -299,7 +299,8 @@ def _tell(after: Conversation, group: SkillGroup | None, what: str, text: str) -
 
 
 def _tell_owner(after: Conversation, group: SkillGroup | None, what: str) -> Sequence[Effect]:
-    if group is None or what not in group.tell_customer:
+    has_begun_with_us = after.waiting_since is None and after.answered_at is None
+    if group is None or what not in group.tell_customer or has_begun_with_us:
         return []
     return [fx.TellCustomer(chat=after.chat, conversation=after.id, text="C4", agent=after.owner)]
 

@@ -54,6 +54,14 @@ class Clock:
     tz: tzinfo = UTC
 
 
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """The conversation that this one follows: its number, and where it is."""
+
+    ref: str
+    link: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardView:
     """What a card shows. `label` is the customer's name, `owner` the staff member's; `waiting_since` is None when the
@@ -80,6 +88,7 @@ class CardView:
     resolution: str = ""
     tags: Sequence[str] = ()
     origin: str = ""
+    follows: Earlier | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +127,7 @@ class PackView:
     files: Sequence[str]
     last: Sequence[PastLine]
     clock: Clock
+    follows: Earlier | None = None
 
 
 def card(texts: Texts, view: CardView) -> Rendered:
@@ -131,14 +141,14 @@ def card(texts: Texts, view: CardView) -> Rendered:
         lines.append(_both(texts, "S1.preview", preview=_shortened(clean_message(view.preview))))
     if view.tags:
         lines.append(_both(texts, "S1.tags", tags=", ".join(map(clean_message, view.tags))))
-    lines.append(_both(texts, f"S1.next.{_NEXT[state]}", **fields))
+    lines += [*_follows(texts, view.follows), _both(texts, f"S1.next.{_NEXT[state]}", **fields)]
     return Rendered("\n".join(line.plain for line in lines), _stacked([line.html for line in lines]))
 
 
 def context(texts: Texts, view: CardView, *, explicit: bool = False, url: str = "") -> Rendered:
     """S3: for the new owner, after a claim. `explicit` says how the group replies."""
     rule = f"S3.rule.{'explicit' if explicit else 'owner'}"
-    lines = [_both(texts, "S3", **_card_fields(texts, view)), _both(texts, rule)]
+    lines = [_both(texts, "S3", **_card_fields(texts, view)), *_follows(texts, view.follows), _both(texts, rule)]
     if url:
         lines.append(_both(texts, "S3.console", url=url))
     return Rendered("\n".join(line.plain for line in lines), "<br>".join(line.html for line in lines))
@@ -151,6 +161,7 @@ def pack(texts: Texts, view: PackView) -> Rendered:
             texts, f"S20.{view.cause}" if texts.has(f"S20.{view.cause}") else "S20.other", **_pack_fields(texts, view)
         )
     ]
+    lines += _follows(texts, view.follows)
     if view.steps:
         lines.append(
             _both(texts, "S20.history", steps=" · ".join(_step(texts, step, view.clock) for step in view.steps))
@@ -175,6 +186,10 @@ def history(texts: Texts, lines: Sequence[PastLine]) -> Rendered:
         return head
     said = _quoted(texts, lines)
     return Rendered(f"{head.plain}\n{said.plain}", head.html + said.html)
+
+
+def _follows(texts: Texts, earlier: Earlier | None) -> list[Rendered]:
+    return [_both(texts, "S1.earlier", ref=earlier.ref, link=earlier.link)] if earlier else []
 
 
 def _pack_fields(texts: Texts, view: PackView) -> dict[str, Field]:

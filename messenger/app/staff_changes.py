@@ -8,6 +8,7 @@ from messenger.app.places import conversation_and_seat
 from messenger.app.ports import Seat, StoredMessage, Trace
 from messenger.app.reactions import reaction_removed
 from messenger.app.staff_messages import actor_of, explain_kept, group_of, mentions_us
+from messenger.app.starting import text_after_contact
 from messenger.app.turn import NotYet, Turn
 from messenger.app.waits import moment_asked
 from messenger.channels.messages import Content
@@ -117,7 +118,7 @@ class _New:
 
 
 async def _new_words(turn: Turn, item: StaffSaid, conversation: Conversation, message: StoredMessage) -> _New:
-    """An edited `!r` or `!later` is still one; any other command is no answer."""
+    """An edited `!r`, `!later` or `!start` is still one; any other command is no answer."""
     said = Said(
         type=item.type,
         text=item.content.text,
@@ -126,6 +127,8 @@ async def _new_words(turn: Turn, item: StaffSaid, conversation: Conversation, me
     )
     asked = parse(said.text) if is_command(said) else None
     text, at = None, None
+    if isinstance(asked, Asked) and asked.command.name == "start":
+        text = await text_after_contact(turn, asked.text) or None
     if isinstance(asked, Asked) and asked.command.name == "r":
         text = asked.text
     if isinstance(asked, Asked) and asked.command.name == "later" and message.id in conversation.scheduled:

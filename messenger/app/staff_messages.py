@@ -126,6 +126,8 @@ def refusal_text(error: DomainError, owner: str = "") -> tuple[str, dict[str, st
 
 def mark(turn: Turn, item: StaffSaid, fate: Fate) -> None:
     """The one marker of a command; a message's marker follows its stored fate."""
+    if turn.has_mark:
+        return
     turn.effects.append(React(room=item.room, event=item.event, key=MARKERS[fate]))
 
 

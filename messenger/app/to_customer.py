@@ -16,6 +16,7 @@ from messenger.channels.messages import Content, OutboundMessage, RemoteId
 from messenger.domain.attachment import Policy, Refused
 from messenger.domain.ids import AgentId, ChatId, ConversationId, MessageId
 from messenger.domain.people import Agent, AgentIdentity
+from messenger.domain.text import to_html
 from messenger.i18n import Field, Texts, texts
 
 
@@ -41,7 +42,7 @@ async def send_to_customer(hands: Hands, effect: fx.SendToCustomer, txn: str) ->
         remote = await _send_file(hands, answer)
     else:
         remote = [id for out in _parts(hands, answer) for id in (await hands.channel.send(out)).remote_ids]
-    return Outcome(traces=_copies(answer, remote), items=[ended(effect, txn, "")])
+    return Outcome(traces=_copies(answer, remote), items=[ended(effect, txn, "")], spoke=_spoke(answer.case))
 
 
 async def edit_at_customer(hands: Hands, effect: fx.EditAtCustomer, txn: str) -> Outcome:
@@ -91,11 +92,21 @@ async def _answer(hands: Hands, effect: fx.AtCustomer, txn: str) -> _Answer:
     return _Answer(
         case=case,
         message=message,
-        name=_seen_as(hands, case, author),
+        name=_which(case) + _seen_as(hands, case, author),
         words=texts(hands.language_of(case.chat)),
         reply_to=there[0] if there else None,
         txn=txn,
     )
+
+
+def _which(case: Case) -> str:
+    """Where several conversations are open in one chat, all that is said there names its own."""
+    return f"{case.conversation.number} · " if case.is_one_of_several else ""
+
+
+def _spoke(case: Case) -> tuple[ChatId, ConversationId] | None:
+    """What the customer writes next, without naming another conversation, belongs to this one."""
+    return None if case.chat.conversation == case.conversation.id else (case.chat.id, case.conversation.id)
 
 
 def _seen_as(hands: Hands, case: Case, author: Agent | None) -> str:
@@ -156,9 +167,11 @@ async def _file(hands: Hands, answer: _Answer) -> tuple[OutboundMessage, File]:
     checked = await fetch_checked(hands.files, content.media[0], Policy(max_bytes=hands.max_file_bytes))
     if isinstance(checked, Refused):
         raise Rejected("too_large" if checked.code == "too_big" else "bad_media", raw_code=checked.code)
-    caption = (
-        render.customer_message(answer.words, answer.name, content.text) if content.text else render.Rendered("", "")
-    )
+    caption = render.Rendered("", "")
+    if content.text:
+        caption = render.customer_message(answer.words, answer.name, content.text)
+    elif answer.case.is_one_of_several:
+        caption = render.Rendered(answer.name, to_html(answer.name))
     out = _outbound(hands, answer.chat, caption, answer.txn)
     return replace(out, reply_to=RemoteId(answer.reply_to) if answer.reply_to else None), checked.file
 
@@ -169,17 +182,41 @@ async def join_chat(hands: Hands, effect: fx.JoinChat, txn: str) -> Outcome:
     return Outcome(items=[NewItem(source="outbox", source_id=txn, lane=effect.lane, item=result)])
 
 
-async def tell_customer(hands: Hands, effect: fx.TellCustomer, txn: str) -> Outcome:
+async def open_chat(hands: Hands, effect: fx.OpenChat, txn: str) -> Outcome:
     async with hands.units.look() as unit:
         chat = await unit.chats.get(ChatId(effect.chat))
-        fields, clock = dict(effect.fields), None
+    if not chat.is_expected:
+        await hands.door.invite_again(chat.remote, chat.person.value)
+        return NOTHING
+    ready = await hands.door.open(str(chat.id), chat.person.value)
+    item = NewItem(source="outbox", source_id=txn, lane=ready.chat, item=ready)
+    return Outcome(opened=(chat.id, ready.chat), items=[item])
+
+
+async def tell_customer(hands: Hands, effect: fx.TellCustomer, txn: str) -> Outcome:
+    async with hands.units.look() as unit:
+        chat, case = await unit.chats.get(ChatId(effect.chat)), None
         if effect.conversation:
             case = await unit.conversations.case(ConversationId(effect.conversation))
-            fields["group"], clock = case.group.name, clock_of(case)
-        if effect.agent:
-            fields["agent"] = (await unit.people.agent(AgentId(effect.agent))).first_name
-    await _send(hands, chat, _told(hands, effect.text, chat, fields, clock), txn)
-    return NOTHING
+        agent = (await unit.people.agent(AgentId(effect.agent))).first_name if effect.agent else ""
+    fields = {**effect.fields, **({"agent": agent} if agent else {}), **({"group": case.group.name} if case else {})}
+    text = _told(hands, effect.text, chat, fields, clock_of(case) if case else None)
+    if case is None:
+        await _send(hands, chat, text, txn)
+        return NOTHING
+    sent = await _send(hands, chat, render.Rendered(_which(case) + text.plain, _which(case) + text.html), txn)
+    return Outcome(traces=[_notice(case, id) for id in sent], spoke=_spoke(case))
+
+
+def _notice(case: Case, id: str) -> Trace:
+    """So that an answer to it finds its conversation."""
+    return Trace(
+        account=case.chat.account,
+        room=case.chat.remote,
+        remote_id=id,
+        kind="notice",
+        conversation=case.conversation.id,
+    )
 
 
 def _told(hands: Hands, text: str, chat: Chat, fields: dict[str, str], clock: render.Clock | None) -> render.Rendered:
@@ -187,7 +224,8 @@ def _told(hands: Hands, text: str, chat: Chat, fields: dict[str, str], clock: re
         return render.greeting([texts(language) for language in hands.organisation.languages], hands.organisation.name)
     words = texts(hands.language_of(chat))
     limit = render.say_size(words, hands.max_file_bytes)
-    known: dict[str, Field] = {"org": hands.organisation.name, "limit": limit, **fields}
+    security = words.plain("C1.security.matrix")
+    known: dict[str, Field] = {"org": hands.organisation.name, "limit": limit, "security": security, **fields}
     return render.notice(words, text, clock=clock, **known)
 
 
@@ -197,6 +235,8 @@ async def _send(hands: Hands, chat: Chat, text: render.Rendered, txn: str) -> Se
 
 
 def _outbound(hands: Hands, chat: Chat, text: render.Rendered, txn: str) -> OutboundMessage:
+    if chat.is_expected:
+        raise Rejected("no_such_recipient", raw_code="the chat could not be opened")
     return OutboundMessage(
         key=txn, to=chat.person, content=Content(text=text.plain, html=text.html), reply_token=chat.remote
     )

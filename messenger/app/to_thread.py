@@ -121,7 +121,8 @@ async def post_context(hands: Hands, effect: fx.PostContext, txn: str) -> Outcom
     if case.owner is None or case.owner.id != effect.agent:
         return NOTHING  # given back in the meantime
     explicit = case.group.reply_mode is ReplyMode.EXPLICIT
-    text = render.context(texts(case.group.language), hands.view(case, ""), explicit=explicit)
+    view = replace(hands.view(case, ""), follows=await hands.earlier(case))
+    text = render.context(texts(case.group.language), view, explicit=explicit)
     await hands.post(case, Said(plain=text.plain, html=text.html, mentions=[case.owner.address]), txn)
     return NOTHING
 

@@ -39,6 +39,8 @@ class Turn:
     effects: list[Effect] = field(default_factory=list)
     # A command about the conversation that was given elsewhere: there its author looks for answers.
     answer_to: StaffSaid | None = None
+    # The command carries a message, whose fate is the one marker on it.
+    has_mark: bool = False
     _groups: dict[GroupId, SkillGroup] = field(default_factory=dict)
     _hands: set[AgentId] = field(default_factory=set)
     _freed: set[AgentId] = field(default_factory=set)

@@ -13,8 +13,8 @@ from messenger.bootstrap.database import Storage, open_storage
 from messenger.config import Settings
 from messenger.domain.routing.availability import Availability
 from messenger.i18n import texts
+from messenger.queries import contacts, people
 from messenger.queries import conversations as cases
-from messenger.queries import people
 from messenger.storage.administration import Administration
 from messenger.storage.unit_of_work import SqlUnits
 
@@ -100,6 +100,12 @@ class Admin:
 
     async def set_status(self, address: str, availability: Availability, reason: str = "") -> None:
         await self._change.set_status(address, availability, reason)
+
+    async def contact(self, address: str) -> contacts.ContactDetails | None:
+        return await contacts.contact_details(self._engine, address)
+
+    async def set_consent(self, address: str, source: str, *, is_given: bool) -> None:
+        await self._change.set_consent(address, source, is_given=is_given)
 
     async def conversations(
         self, *, state: str | None = None, group: str | None = None, limit: int = 50

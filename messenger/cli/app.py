@@ -9,6 +9,7 @@ import typer
 from messenger.cli import (
     agents,
     configuration,
+    contacts,
     conversations,
     demo,
     desks,
@@ -64,6 +65,7 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(migrations.app, name="migrate")
 app.add_typer(groups.app, name="group")
 app.add_typer(agents.app, name="agent")
+app.add_typer(contacts.app, name="contact")
 app.add_typer(conversations.app, name="conversation")
 app.add_typer(desks.app, name="desk")
 app.add_typer(configuration.app, name="config")

@@ -10,7 +10,7 @@ from typing import Any
 from messenger.app.items import ChatReady, ChatRefused
 from messenger.app.ports import File, Said
 from messenger.channels.capabilities import Capabilities, MediaRule, Support
-from messenger.channels.errors import Rejected
+from messenger.channels.errors import Rejected, Temporary
 from messenger.channels.health import Health, HealthState
 from messenger.channels.messages import Handle, OutboundMessage, RemoteId, Sent
 from messenger.domain.people import DevicePolicy
@@ -139,6 +139,27 @@ class MatrixChannel:
             return ChatRefused(account=self.account, chat=chat, code=problem.code)
         except Rejected as problem:
             return ChatRefused(account=self.account, chat=chat, code=problem.code)
+
+    async def open(self, key: str, person: str) -> ChatReady:
+        try:
+            room = await self._own_room(key, person)
+            return self._ready(room, person, await self._name_in(room, person))
+        except (MatrixError, Unreachable) as error:
+            raise as_channel_error(error) from error
+
+    async def invite_again(self, chat: str, person: str) -> None:
+        try:
+            if not await self._is_there(chat, person):
+                await self._http.call("POST", f"{CLIENT}/rooms/{path(chat, 'invite')}", {"user_id": person})
+                # What we know of the room comes by /sync; until then it says that nobody is there to hear us.
+                raise Temporary("unreachable", raw_code="invited just now")
+        except (MatrixError, Unreachable) as error:
+            raise as_channel_error(error) from error
+
+    async def _is_there(self, chat: str, person: str) -> bool:
+        state = events(await self._http.call("GET", f"{CLIENT}/rooms/{path(chat, 'state')}"))
+        _, members = room_state.apply(room_state.RoomState(room_id=chat), state, own=self.account)
+        return members.get(person) in ("join", "invite")
 
     async def _enter(self, chat: str, person: str, farewell: str) -> ChatReady | ChatRefused:
         if not await self._has_joined(chat):

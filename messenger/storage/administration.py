@@ -12,11 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from messenger.app.effects import Effect, ProvideGroupRoom, SeatMember, UnseatMember
 from messenger.app.items import RoutingWanted, routing_lane
 from messenger.app.ports import NewItem
+from messenger.channels.messages import Handle
 from messenger.domain import group_settings
 from messenger.domain.ids import AgentId
 from messenger.domain.people import Role
 from messenger.domain.routing.availability import Availability
 from messenger.observability.time import utc_now
+from messenger.storage.contacts import ContactRows
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.inbox import add_rows, sealed_row
 from messenger.storage.models.people import group_member, skill_group, staff, staff_skill
@@ -172,6 +174,16 @@ class Administration:
             for id in groups
         ]
         await add_rows(connection, [await sealed_row(self._keys, item) for item in wanted])
+
+    async def set_consent(self, address: str, source: str, *, is_given: bool) -> None:
+        """Also for somebody who has never written. `source` is a code. A consent that was given stands as long as it is
+        not withdrawn, from the first time on."""
+        async with self._engine.begin() as connection:
+            contacts = ContactRows(connection, self._keys, self._namespace)
+            known = await contacts.know(Handle(kind="mxid", value=address))
+            await contacts.set_consent(
+                known.id, at=(known.consent_at or utc_now()) if is_given else None, source=source
+            )
 
     async def _put(self, connection: AsyncConnection, source: str, effect: Effect) -> None:
         now: datetime = utc_now()

@@ -1,5 +1,6 @@
 """Contacts and their chats. A contact's name is sealed."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -45,12 +46,12 @@ _IS_UNSAFE = (
 )
 
 
-def _name_place(contact_id: UUID) -> str:
+def name_place(contact_id: UUID) -> str:
     return f"contact|enc_name|{contact_id}"
 
 
 async def as_chat(row: Any, keys: DataKeys) -> Chat:
-    name = (await keys.open(row.c_enc_name, where=_name_place(row.c_contact))).decode() if row.c_enc_name else ""
+    name = (await keys.open(row.c_enc_name, where=name_place(row.c_contact))).decode() if row.c_enc_name else ""
     return Chat(
         id=ChatId(row.c_id),
         account=row.c_account,
@@ -80,7 +81,7 @@ class ChatRows:
     async def open(self, ready: ChatReady) -> tuple[Chat, bool]:
         known = await self.find(ready.account, ready.chat)
         if known is not None:
-            return known, False
+            return await self._named(known, ready.name), False
         identity, owner = await self._identity(ready)
         id = self._id("chat", ready.account, ready.chat)
         await self._connection.execute(
@@ -97,8 +98,19 @@ class ChatRows:
         """A room whose state we have not read yet is looked at before anything is sent to it."""
         return not await self._connection.scalar(_IS_UNSAFE, {"which": id})
 
-    async def set_conversation(self, id: ChatId, conversation: ConversationId) -> None:
-        await self._connection.execute(chat.update().where(chat.c.id == id).values(conversation_id=conversation))
+    async def set_conversation(self, id: ChatId, conversation: ConversationId, *, only_if_none: bool = False) -> None:
+        """`only_if_none`: it has begun, but nobody has said anything in it."""
+        which = [chat.c.id == id, *([chat.c.conversation_id.is_(None)] if only_if_none else [])]
+        await self._connection.execute(chat.update().where(*which).values(conversation_id=conversation))
+
+    async def _named(self, known: Chat, name: str) -> Chat:
+        """Somebody whom we wrote to first is known by their address until the channel tells a name."""
+        if known.name or not name:
+            return known
+        key = await self._keys.of(f"contact:{known.contact}")
+        sealed = key.seal(name.encode(), where=name_place(known.contact))
+        await self._connection.execute(contact.update().where(contact.c.id == known.contact).values(enc_name=sealed))
+        return replace(known, name=name)
 
     async def _identity(self, ready: ChatReady) -> tuple[UUID, UUID]:
         """The person's identity and contact; a person who is known on this channel keeps theirs."""
@@ -119,7 +131,7 @@ class ChatRows:
         key = await self._keys.of(f"contact:{owner}")
         await self._connection.execute(
             insert(contact)
-            .values(id=owner, enc_name=key.seal(ready.name.encode(), where=_name_place(owner)))
+            .values(id=owner, enc_name=key.seal(ready.name.encode(), where=name_place(owner)))
             .on_conflict_do_nothing()
         )
         await self._connection.execute(

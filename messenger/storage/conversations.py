@@ -33,9 +33,18 @@ from messenger.storage.models.people import skill_group, staff
 from messenger.storage.people import as_group
 
 _LOCK = sa.select(conversation).where(conversation.c.id == sa.bindparam("which")).with_for_update()
+_other = conversation.alias("other")
+_HAS_OTHERS = (
+    sa.exists()
+    .where(
+        _other.c.chat_id == conversation.c.chat_id, _other.c.id != conversation.c.id, _other.c.state != State.RESOLVED
+    )
+    .label("is_one_of_several")
+)
 _CASES = (
     sa.select(
         conversation,
+        _HAS_OTHERS,
         skill_group.c.id.label("g_id"),
         skill_group.c.name.label("g_name"),
         skill_group.c.is_default,
@@ -231,6 +240,7 @@ class SqlConversations:
             chat=await as_chat(row, self._keys),
             owner=owner,
             tags=await self._opened_tags(state.id, row.enc_tags),
+            is_one_of_several=row.is_one_of_several,
         )
 
     async def places(self, id: ConversationId) -> Sequence[PlaceRow]:
@@ -250,6 +260,19 @@ class SqlConversations:
         query = sa.select(sa.func.max(event_log.c.at)).where(event_log.c.conversation_id == id)
         last: datetime | None = await self._connection.scalar(query)
         return last
+
+    async def open_in(self, chat_id: ChatId) -> Sequence[ConversationId]:
+        query = sa.select(conversation.c.id).where(
+            conversation.c.chat_id == chat_id, conversation.c.state != State.RESOLVED
+        )
+        last_answered = (conversation.c.answered_at.desc().nulls_last(), conversation.c.opened_at.desc())
+        return [ConversationId(id) for id in await self._connection.scalars(query.order_by(*last_answered))]
+
+    async def number_of(self, id: ConversationId) -> str:
+        number: str = (
+            await self._connection.scalars(sa.select(conversation.c.number).where(conversation.c.id == id))
+        ).one()
+        return number
 
     async def of_number(self, number: str) -> ConversationId | None:
         query = sa.select(conversation.c.id).where(conversation.c.number == number.upper())
@@ -288,7 +311,9 @@ class SqlConversations:
                 **_columns(state),
             )
         )
-        await ChatRows(self._connection, self._keys).set_conversation(state.chat, state.id)
+        await ChatRows(self._connection, self._keys).set_conversation(
+            state.chat, state.id, only_if_none=state.waiting_since is None
+        )
 
 
 def _tags_place(id: ConversationId) -> str:

@@ -25,7 +25,7 @@ from messenger.storage.inbox import add_rows, sealed_row
 from messenger.storage.lanes import Round
 from messenger.storage.leases import Lease, fence
 from messenger.storage.messages import add_traces, remove_traces
-from messenger.storage.models.conversations import conversation, place
+from messenger.storage.models.conversations import chat, conversation, place
 from messenger.storage.models.people import skill_group
 from messenger.storage.models.queues import dead_letter, outbox
 
@@ -139,6 +139,12 @@ class SqlOutboxQueue:
         )
         for outcome in outcomes:
             await _place_card(connection, outcome)
+            if outcome.opened:
+                opened, room = outcome.opened
+                await connection.execute(chat.update().where(chat.c.id == opened).values(remote=room))
+            if outcome.spoke:
+                id, spoke = outcome.spoke
+                await connection.execute(chat.update().where(chat.c.id == id).values(conversation_id=spoke))
             if outcome.group_room:
                 group, room = outcome.group_room
                 await connection.execute(skill_group.update().where(skill_group.c.id == group).values(room_id=room))

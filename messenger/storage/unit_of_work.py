@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from messenger.observability.time import utc_now
 from messenger.storage.boards import SqlBoards
 from messenger.storage.chats import ChatRows
+from messenger.storage.contacts import ContactRows
 from messenger.storage.conversations import SqlConversations
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.database import at_once, transaction
@@ -38,6 +39,7 @@ class SqlUnit:
         self.people = SqlPeople(connection, keys)
         self.routing = SqlRouting(connection)
         self.chats = ChatRows(connection, keys, namespace)
+        self.contacts = ContactRows(connection, keys, namespace)
         self.lists = SqlLists(connection)
         self.boards = SqlBoards(connection)
 

@@ -16,11 +16,12 @@ from messenger.app.ports import NewItem, Trace
 from messenger.channels.messages import Assurance, ChannelAccountId, Content, Handle, InboundMessage, RemoteId
 from messenger.domain.conversation import Conversation
 from messenger.domain.events import Recorded
-from messenger.domain.ids import ConversationId, GroupId
+from messenger.domain.ids import ChatId, ConversationId, GroupId
 from messenger.storage.administration import Administration
 from messenger.storage.codec import load_effect
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.encryption import Key, new_secret
+from messenger.storage.models.conversations import chat as chats
 from messenger.storage.models.conversations import conversation
 from messenger.storage.models.queues import inbox, outbox
 from messenger.storage.outbox import outbox_place
@@ -65,6 +66,20 @@ class StaffDesk:
 
     async def add_member(self, group: str, address: str, role: str = "agent") -> None:
         await self._change.add_member(group, address, role)
+
+    async def consent(self, address: str, *, is_given: bool = True) -> None:
+        await self._change.set_consent(address, "test", is_given=is_given)
+
+    async def greet(self, address: str, name: str, *, chat: str = "!others") -> None:
+        """One more customer comes in."""
+        person = Handle(kind="mxid", value=address)
+        await self.put(ChatReady(account=DESK, chat=chat, person=person, name=name, at=AT))
+        await self.work(1)
+
+    async def chat_is_open(self, id: ChatId, room: str) -> None:
+        """What the delivery of `OpenChat` leaves behind."""
+        async with self.engine.begin() as connection:
+            await connection.execute(sa.update(chats).where(chats.c.id == id).values(remote=room))
 
     async def group_name(self, id: GroupId | None) -> str:
         assert id is not None

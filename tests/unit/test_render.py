@@ -17,6 +17,7 @@ from messenger.app.ports import BoardNow, Listed, Present
 from messenger.app.render import (
     CardView,
     Clock,
+    Earlier,
     PackView,
     PastLine,
     Rendered,
@@ -53,6 +54,7 @@ OPEN = replace(VIEW, state="open", owner="Anna Krüger", claimed_at=NOW - timede
 CARDS = {
     "new": VIEW,
     "new without preview": replace(VIEW, preview=None, language="fr", channel="fax", leg="provider"),
+    "after an earlier one": replace(VIEW, follows=Earlier("K-9P2M", "https://matrix.to/#/x?via=a&b")),
     "released": replace(VIEW, is_released=True, since=NOW - timedelta(days=3)),
     "open": OPEN,
     "waiting": replace(OPEN, waiting_since=None),
@@ -122,6 +124,8 @@ FIELDS: dict[str, str | int | datetime] = {
     "reason": "…",
     "preview": "Mein Antrag",
     "choice": "Claims & bills",
+    "started": "K-9P2M",
+    "in_group": "Claims",
     "claimed": "10:03",
     "waited": "3 min",
     "waiting": "10:03",
