@@ -136,6 +136,16 @@ async def test_a_board_is_edited_at_most_once_in_half_a_minute(town: Town) -> No
     assert await town.look() == 1
 
 
+async def test_of_two_processes_that_see_the_same_change_one_edits(town: Town) -> None:
+    async with town.desk.units() as unit:
+        [group] = await unit.boards.due()
+    booked = []
+    for _ in range(2):
+        async with town.desk.units() as unit:
+            booked.append(await unit.boards.book(group, pause=timedelta(seconds=30)))
+    assert booked == [True, False]
+
+
 async def test_a_crash_after_the_post_does_not_make_a_second_board(town: Town) -> None:
     await town.look()
     [row] = [row for row in await town.queue.claim(100) if isinstance(row.effect, fx.EditBoard)]

@@ -65,6 +65,14 @@ def test_a_thread_of_nonsense_is_no_thread(root: object) -> None:
     assert found.item.thread is None and "\0" not in found.lane and len(found.lane) < 600
 
 
+def test_a_direct_chat_of_staff_is_a_room_of_staff_in_one_order() -> None:
+    direct = RoomState(room_id="!direct", encrypted=True, use="direct")
+    for relation in (None, THREAD):
+        found = arrival(direct, event(relation), opened(TEXT))
+        assert found is not None and isinstance(found.item, StaffSaid)
+        assert found.lane == "!direct|main"
+
+
 REPLACE = {"rel_type": "m.replace", "event_id": "$old"}
 
 
