@@ -19,6 +19,7 @@ from messenger.domain.events import Recorded
 from messenger.domain.ids import AgentId, ConversationId, GroupId, MessageId
 from messenger.domain.replies import Fate
 from messenger.i18n import Texts, texts
+from messenger.observability.failpoints import fp
 
 LAST, ALL = 5, 2_000
 # What the customer does not have must not look like an answer, also when it was meant to be one.
@@ -48,6 +49,7 @@ async def post_pack(hands: Hands, effect: fx.PostPack, txn: str) -> Outcome:
     text = render.pack(words, view)
     rings = [past.case.owner.address] if past.case.owner else []
     await hands.post(past.case, fitted(Said(plain=text.plain, html=text.html, mentions=rings)), txn)
+    fp("pack_posted")
     return NOTHING
 
 

@@ -18,6 +18,7 @@ from messenger.domain.ids import AgentId, ChatId, ConversationId, MessageId
 from messenger.domain.people import Agent, AgentIdentity
 from messenger.domain.text import to_html
 from messenger.i18n import Field, Texts, texts
+from messenger.observability.failpoints import fp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,7 @@ async def edit_at_customer(hands: Hands, effect: fx.EditAtCustomer, txn: str) ->
     parts = _parts(hands, answer)
     for copy, out in zip(copies, parts, strict=False):
         await hands.channel.edit(RemoteId(copy.remote_id), out)
+        fp("edited_at_customer")
     new = [id for out in parts[len(copies) :] for id in (await hands.channel.send(out)).remote_ids]
     gone = copies[len(parts) :]
     await _delete(hands, answer.chat, gone, txn)
@@ -140,6 +142,7 @@ async def _delete(hands: Hands, chat: Chat, copies: Sequence[Trace], txn: str) -
         raise Rejected("content_refused", raw_code="the channel cannot delete")
     for n, copy in enumerate(copies):
         await hands.channel.delete(RemoteId(copy.remote_id), chat.person, key=f"{txn}d{n}", reply_token=chat.remote)
+        fp("deleted_at_customer")
 
 
 def _copies(answer: _Answer, remote: Sequence[str]) -> list[Trace]:

@@ -82,6 +82,7 @@ class Turn:
                 await self.unit.messages.set_fate(message, fate)
             if isinstance(event, ReplyCancelled):
                 await self.unit.outbox.cancel(event.message)
+                fp("answer_cancelled")
 
     async def group(self, id: GroupId) -> SkillGroup:
         """Read once in a turn."""
@@ -140,6 +141,8 @@ class Turn:
         assert conversation is not None
         await self.unit.conversations.record(before, recorded, conversation)
         fp("event_appended")
+        for event in events:
+            fp(type(event).__name__)
         self._note_hands(before, conversation)
         group = await self._group_for(events, conversation)
         for event, was, became in steps:

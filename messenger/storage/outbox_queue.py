@@ -175,6 +175,7 @@ async def _place_card(connection: AsyncConnection, outcome: Outcome) -> None:
             .where(conversation.c.id == id, conversation.c.place >= row.number)
             .values(card_room=row.room, card_event=row.card)
         )
+        fp("card_placed")
     if outcome.edited_card:
         later = conversation.update().where(conversation.c.id == outcome.edited_card)
         await connection.execute(later.values(card_edit_at=sa.func.now() + CARD_PAUSE))

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from messenger.app.effects import SetTimer
 from messenger.app.items import KeyStillMissing, TimerDue
 from messenger.app.ports import NewItem
+from messenger.observability.failpoints import fp
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.inbox import add_rows, sealed_row
 from messenger.storage.models.queues import timer
@@ -45,7 +46,9 @@ async def fire_due(engine: AsyncEngine, keys: DataKeys, *, most: int = 100, at: 
         due = (await connection.execute(_DUE, {"most": most, "at": at})).all()
         if due:
             await add_rows(connection, [await sealed_row(keys, _item(row)) for row in due])
+            fp("timer_heard")
             await connection.execute(timer.delete().where(timer.c.id.in_([row.id for row in due])))
+            fp("timer_removed")
     return len(due)
 
 
