@@ -15,6 +15,8 @@ from messenger.domain.conversation import Conversation
 from messenger.domain.ids import AgentId, ConversationId, GroupId
 from messenger.observability.time import utc_now
 from messenger.storage.administration import Administration
+from messenger.storage.data_keys import DataKeys
+from messenger.storage.encryption import Key, new_secret
 from messenger.storage.models.conversations import conversation, routing_decision
 from messenger.storage.models.people import skill_group, staff
 from messenger.storage.models.queues import timer
@@ -30,8 +32,20 @@ class RoutingHouse(StaffDesk):
         super().__init__(engine)
         # Later than whatever the database has stamped by its own clock.
         self.now = utc_now() + timedelta(days=1)
-        self.units = SqlUnits(engine, self.keys, namespace=self.namespace, desk=DESK, clock=lambda: self.now)
-        self.change = Administration(engine, self.keys, namespace=self.namespace, desk=DESK)
+        self.root = Key(1, new_secret())
+        self.keys = DataKeys(engine, self.root)
+        self.connect()
+
+    def connect(self) -> None:
+        self.units = SqlUnits(self.engine, self.keys, namespace=self.namespace, desk=DESK, clock=lambda: self.now)
+        self.change = Administration(self.engine, self.keys, namespace=self.namespace, desk=DESK)
+
+    def restarted(self) -> "RoutingHouse":
+        """A new process on the same database: it knows nothing but what stands there, and has the same root key."""
+        again = RoutingHouse(self.engine)
+        again.keys, again.namespace, again.now = DataKeys(self.engine, self.root), self.namespace, self.now
+        again.connect()
+        return again
 
     async def group(self, name: str, agents: Sequence[str], **settings: object) -> None:
         settings = {"assignment": "automatic", "hold_seconds": 0, "tell_customer": [], **settings}
@@ -62,7 +76,7 @@ class RoutingHouse(StaffDesk):
             await unit.messages.add_trace(trace)
         return id
 
-    async def says(self, agent: str, number: int, text: str) -> None:
+    async def writes(self, agent: str, number: int, text: str) -> None:
         await self.put(replace(staff_says(agent, text), thread=card_of(number)), lane=card_of(number))
 
     async def owner(self, id: ConversationId) -> str | None:

@@ -32,7 +32,7 @@ async def answers(house: RoutingHouse) -> list[fx.SayAnswer]:
 
 async def why(house: RoutingHouse, number: int) -> str:
     """What the newest `!why` says, in English."""
-    await house.says(ANNA, number, "!why")
+    await house.writes(ANNA, number, "!why")
     await house.work(1)
     said = [each for each in await house.effects() if isinstance(each, fx.PostNotice) and each.text == "why"]
     return explained(texts("en"), said[-1].fields["lines"], Clock(now=house.now)).plain
@@ -42,16 +42,16 @@ async def test_who_is_busy_gets_nothing_and_who_is_back_gets_what_waits(house: R
     await house.group("tax", [ANNA])
     await house.customer("tax", 0)
     await house.work(1)
-    await house.says(ANNA, 0, "!status busy with the audit")
+    await house.writes(ANNA, 0, "!status busy with the audit")
     await house.work(1)
     id = await house.customer("tax", 1)
     await house.work(1)
     assert await house.owner(id) is None
-    await house.says(ANNA, 0, "!status away")
+    await house.writes(ANNA, 0, "!status away")
     await house.work(1)
     away = (await answers(house))[-1]
     assert (away.text, away.fields["n"]) == ("status.set.away", "1"), "what she has stays with her"
-    await house.says(ANNA, 0, "!status verfügbar")
+    await house.writes(ANNA, 0, "!status verfügbar")
     await house.work(1)
     assert await house.owner(id) == ANNA
 
@@ -59,7 +59,7 @@ async def test_who_is_busy_gets_nothing_and_who_is_back_gets_what_waits(house: R
 async def test_the_reason_is_sealed_and_the_log_holds_none(house: RoutingHouse) -> None:
     await house.group("tax", [ANNA])
     await house.customer("tax", 0)
-    await house.says(ANNA, 0, "!status busy with the audit")
+    await house.writes(ANNA, 0, "!status busy with the audit")
     await house.work(1)
     person = await house.person(ANNA)
     async with house.units() as unit:
@@ -77,7 +77,7 @@ async def test_the_reason_is_sealed_and_the_log_holds_none(house: RoutingHouse) 
 async def test_a_status_that_cannot_be_changes_nothing(house: RoutingHouse, text: str, refusal: str) -> None:
     await house.group("tax", [ANNA])
     await house.customer("tax", 0)
-    await house.says(ANNA, 0, f"!status {text}")
+    await house.writes(ANNA, 0, f"!status {text}")
     await house.work(1)
     assert refusal in [getattr(each, "text", "") for each in await house.effects()]
     async with house.units() as unit:
@@ -110,7 +110,7 @@ async def test_why_tells_the_way_to_the_group_and_to_the_owner_with_numbers(hous
     assert "1 of 2 could take it" in said
     assert "1. anna.staff · 0 of 5 units" in said
     assert "– ben · not available" in said
-    await house.says(ANNA, 0, f"!assign {BEN}")
+    await house.writes(ANNA, 0, f"!assign {BEN}")
     await house.work(1)
     said = await why(house, 0)
     assert "anna.staff gave it to ben" in said and "could take it" not in said.splitlines()[-1]
@@ -154,7 +154,7 @@ async def test_what_was_queued_again_is_not_explained_by_old_reasons(house: Rout
     await house.customer("tax", 0)
     await house.work(1)
     house.now += timedelta(minutes=1)
-    await house.says(ANNA, 0, "!release")
+    await house.writes(ANNA, 0, "!release")
     await house.work(1)
     said = await why(house, 0)
     assert "those who have room gave it back" in said and "anna.staff gave it back" in said

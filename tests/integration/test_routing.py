@@ -4,6 +4,7 @@ import random
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app import effects as fx
@@ -11,6 +12,7 @@ from messenger.domain.conversation import State, fold
 from messenger.domain.events import ConversationAssigned, ConversationClaimed
 from messenger.domain.routing.availability import Availability
 from messenger.domain.routing.capacity import DEFAULT_WEIGHING, Held, Turn, load
+from messenger.storage.models.conversations import conversation
 from tests.integration.routing_house import RoutingHouse
 
 ANNA, BEN, CEM = "@anna.staff:x", "@ben:x", "@cem:x"
@@ -39,9 +41,9 @@ async def test_what_comes_is_given_to_who_is_longest_idle_and_the_reason_is_kept
     told = (await house.decision(second)).explanation
     assert (told["reason"], told["free"], told["of"]) == ("chosen", 1, 2)
     house.now += MINUTE
-    await house.says(other, 2, "!resolve")
+    await house.writes(other, 2, "!resolve")
     await house.work(1)
-    await house.says(str(owner), 1, "!resolve")
+    await house.writes(str(owner), 1, "!resolve")
     house.now += MINUTE
     await house.work(1)
     third = await house.customer("tax", 3)
@@ -88,7 +90,7 @@ async def test_freed_capacity_gives_out_the_first_that_waits_and_a_standing_queu
     await house.change.set_capacity(ANNA, 1)
     await house.work(1)
     assert await house.decisions() == kept
-    await house.says(ANNA, 0, "!resolve")
+    await house.writes(ANNA, 0, "!resolve")
     await house.work(2)
     assert [await house.owner(id) for id in ids[1:]] == [ANNA, None, None]
 
@@ -100,10 +102,10 @@ async def test_an_answer_frees_room_and_the_clock_frees_the_rest(house: RoutingH
     ids = [await house.customer("tax", number) for number in range(3)]
     await house.work(1)
     assert await house.timers("load") == 0, "it is our turn: no clock frees anybody"
-    await house.says(ANNA, 0, "Please send the form.")
+    await house.writes(ANNA, 0, "Please send the form.")
     await house.work(1)
     assert [await house.owner(id) for id in ids] == [ANNA, ANNA, None]
-    await house.says(ANNA, 1, "And you the other one.")
+    await house.writes(ANNA, 1, "And you the other one.")
     await house.work(1)
     assert (await house.loads("tax"))[ANNA] == (pytest.approx(0.4), 1.2)
     assert await house.owner(ids[2]) is None
@@ -117,7 +119,7 @@ async def test_who_gave_it_back_does_not_get_it_again(house: RoutingHouse) -> No
     await house.group("tax", [ANNA])
     id = await house.customer("tax", 1)
     await house.work(1)
-    await house.says(ANNA, 1, "!release")
+    await house.writes(ANNA, 1, "!release")
     await house.work(1)
     assert await house.owner(id) is None
     assert (await house.decision(id)).explanation["reason"] == "declined"
@@ -145,7 +147,7 @@ async def test_loads_of_the_database_are_those_of_the_rule(house: RoutingHouse) 
         await house.customer("tax", number)
         await house.work(1)
         if said:
-            await house.says(ANNA, number, said)
+            await house.writes(ANNA, number, said)
             await house.work(1)
         turn = Turn.OURS if not said else Turn.PAUSED if said.startswith("!") else Turn.CUSTOMERS
         held.append(Held(weight=1, turn=turn, since=house.now))
@@ -163,7 +165,7 @@ async def test_claims_and_the_router_race_for_one_owner(house: RoutingHouse) -> 
     ids = [await house.customer("tax", number) for number in range(5)]
     for number in range(len(ids)):
         for agent in agents:
-            await house.says(agent, number, "!claim")
+            await house.writes(agent, number, "!claim")
     await house.change.change_settings("tax", {"assignment": "automatic"})
     await house.work(4)
     for id in ids:
@@ -197,7 +199,7 @@ async def _live(house: RoutingHouse, events: int, seed: int) -> None:
                 said = ["!resolve", "!release", "!pause until reply", "Hello", "Hello", "!resolve"]
                 word = chance.choice(said[:3] if number in touched else said)
                 touched.add(number)
-                await house.says(chance.choice(people[groups[number]]), number, word)
+                await house.writes(chance.choice(people[groups[number]]), number, word)
         house.now += timedelta(seconds=chance.randrange(600))
         await house.tick(timedelta(0))
         done += await house.work(2)
@@ -215,3 +217,38 @@ async def test_capacity_is_never_exceeded_by_racing_workers_and_shared_people(ho
 @pytest.mark.long
 async def test_capacity_is_never_exceeded_in_ten_thousand_events(house: RoutingHouse) -> None:
     await _live(house, 10_000, seed=4)
+
+
+_QUEUE = """
+INSERT INTO conversation (id, number, version, state, contact_id, chat_id, language, group_id, opened_at, queued_at,
+  waiting_since)
+SELECT gen_random_uuid(), 'Q-' || n, 3, 'queued', contact_id, chat_id, 'en', group_id, opened_at,
+  queued_at + n * interval '1 s', waiting_since FROM conversation, generate_series(1, {most}) AS n"""
+
+
+async def _given_in_order_after_a_restart(house: RoutingHouse, most: int) -> None:
+    """What waits and in which order stands in the database alone: another process goes on where the first one was."""
+    await house.group("tax", [ANNA])
+    await house.change.set_status(ANNA, Availability.AWAY, "")
+    await house.customer("tax", 0)
+    await house.work(1)
+    async with house.engine.begin() as connection:
+        await connection.exec_driver_sql(_QUEUE.format(most=most))
+    await house.engine.dispose()
+    again = house.restarted()
+    await again.change.set_capacity(ANNA, 20)
+    await again.change.set_status(ANNA, Availability.AVAILABLE, "")
+    await again.work(2)
+    async with again.engine.begin() as connection:
+        query = sa.select(conversation.c.owner_id.is_not(None)).order_by(conversation.c.queued_at)
+        given = list(await connection.scalars(query))
+    assert given == [True] * 20 + [False] * (most - 19)
+
+
+async def test_the_order_of_the_queue_survives_a_restart(house: RoutingHouse) -> None:
+    await _given_in_order_after_a_restart(house, 500)
+
+
+@pytest.mark.long
+async def test_the_order_of_ten_thousand_waiting_survives_a_restart(house: RoutingHouse) -> None:
+    await _given_in_order_after_a_restart(house, 10_000)
