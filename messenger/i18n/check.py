@@ -12,6 +12,12 @@ from messenger.i18n import LANGUAGES, Texts, texts
 # `!claim` is a command; any other exclamation mark is shouting (surface.md 5)
 _SHOUT = re.compile(r"[!！](?![^\W\d_]|\{)")
 _ID = re.compile(r"^[SC]\d+[a-z]?(\.[a-z_]+)*$|^C\.[a-z]+$")
+# One thing has one word. What the texts of a language do not say, and what they say instead.
+_OTHER_WORDS = {
+    "en": {"Not sent on:": "Not passed on:"},
+    "de": {word: "die Kundschaft" for word in ("der Kunde ", "Der Kunde ", "dem Kunden", "den Kunden")},
+    "zh": {"讨论串": "消息列", "客服": "坐席"},
+}
 
 
 def findings(root: Path) -> list[str]:
@@ -24,6 +30,7 @@ def findings(root: Path) -> list[str]:
         *_different_fields(catalogues, known),
         *_shouting(catalogues),
         *_html_alone(catalogues),
+        *_other_words(catalogues),
         *(f"{id}: used in the code, but in no language" for id in exact if _ID.match(id) and not _is_known(id, known)),
         *(f"{id}: used nowhere in the code; remove it" for id in _base(known) if not _is_used(id, exact, prefixes)),
     ])  # fmt: skip
@@ -49,6 +56,15 @@ def _shouting(catalogues: dict[str, Texts]) -> Iterator[str]:
         for id, forms in catalogue.entries.items():
             if any(_SHOUT.search(form) for form in forms):
                 yield f"{id}: exclamation mark in {language}"
+
+
+def _other_words(catalogues: dict[str, Texts]) -> Iterator[str]:
+    for language, catalogue in catalogues.items():
+        for id, forms in catalogue.entries.items():
+            said = " ".join(forms).replace("Kundin oder der Kunde", "")
+            for word, better in _OTHER_WORDS[language].items():
+                if word in said:
+                    yield f"{id}: {language} says “{better}”, not “{word.strip()}”"
 
 
 def _html_alone(catalogues: dict[str, Texts]) -> Iterator[str]:

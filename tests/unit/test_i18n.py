@@ -80,17 +80,3 @@ def test_no_text_is_the_same_in_two_languages_by_mistake() -> None:
     sentences = [id for id, forms in english.items() if id[0] in "SC" and len(forms[0].split()) > 5]
     assert len(sentences) > 80
     assert not [id for id in sentences if english[id] in (german[id], chinese[id])]
-
-
-# One word for one thing: what the texts call the customer, the thread and the staff in each language.
-OTHER_WORDS = {
-    "en": ("Not sent on",),
-    "de": ("der Kunde ", "Der Kunde ", "dem Kunden", "den Kunden"),
-    "zh": ("讨论串", "客服"),
-}
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_one_thing_has_one_word(language: str) -> None:
-    spoken = [form.replace("Kundin oder der Kunde", "") for forms in texts(language).entries.values() for form in forms]
-    assert [form for form in spoken if any(word in form for word in OTHER_WORDS[language])] == []
