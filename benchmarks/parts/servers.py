@@ -1,6 +1,7 @@
 """The servers of one benchmark run, in a folder that is removed afterwards: a PostgreSQL as durable as in production,
 and Stellwerk itself in a process of its own."""
 
+import asyncio
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,7 +33,8 @@ def postgres_pid(server: EmbeddedPostgres) -> int:
 
 @asynccontextmanager
 async def synapse(folder: Path) -> AsyncIterator[Synapse]:
-    server = fresh_homeserver(folder / "synapse")
+    # In a thread: the first on a checkout prepares its template in an event loop of its own.
+    server = await asyncio.to_thread(fresh_homeserver, folder / "synapse")
     await server.start()
     try:
         yield server
