@@ -4,7 +4,18 @@ id."""
 
 from dataclasses import dataclass, replace
 
-from messenger.app import boards, menu_polls, mirror, packs, relays, to_customer, to_person, to_rooms, to_thread
+from messenger.app import (
+    boards,
+    menu_polls,
+    mirror,
+    packs,
+    relays,
+    to_case_rooms,
+    to_customer,
+    to_person,
+    to_rooms,
+    to_thread,
+)
 from messenger.app import effects as fx
 from messenger.app.effects import Effect
 from messenger.app.files import Impatient
@@ -25,6 +36,14 @@ class Deliverer:
         match effect:
             case fx.PostCard():
                 return await to_thread.post_card(self.hands, effect, txn)
+            case fx.ProvideCaseRoom():
+                return await to_case_rooms.provide_case_room(self.hands, effect)
+            case fx.SeatCase():
+                return await to_case_rooms.seat_case(self.hands, effect)
+            case fx.SeatInCase():
+                return await to_case_rooms.seat_in_case(self.hands, effect)
+            case fx.UnseatFromCase():
+                return await to_case_rooms.unseat_from_case(self.hands, effect)
             case fx.EditCard():
                 return await to_thread.edit_card(self.hands, effect, txn)
             case fx.EditFormerCard():

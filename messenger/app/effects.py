@@ -46,9 +46,35 @@ class ToThread(OfConversation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostCard(ToThread):
-    """The card of the conversation's place with this number; the thread hangs below it."""
+    """The card of the conversation's place with this number; the thread hangs below it. In a room of its own
+    (`is_room`) it is the first message, and pinned."""
 
     place: int = 1
+    is_room: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvideCaseRoom(ToThread):
+    """The encrypted room of the conversation's place with this number, made once. Nobody is in it yet."""
+
+    place: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeatCase(ToThread):
+    """Everybody who may read the conversation's own room comes in, with the keys of what was said before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeatInCase(ToThread):
+    agent: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnseatFromCase(ToThread):
+    """Out of every room of its own that the conversation has, or had."""
+
+    agent: UUID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

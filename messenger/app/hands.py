@@ -50,7 +50,7 @@ class Hands:
             return await unit.conversations.case(ConversationId(id))
 
     async def post(self, case: Case, said: Said, txn: str) -> str:
-        place = Place(room=self.room_of(case), thread=case.card)
+        place = Place(room=self.room_of(case), thread=case.thread)
         if case.card is None:
             raise Temporary("unreachable", raw_code="the card is on its way")
         return await self.desk.post(place, said, txn=txn, policy=case.group.device_policy)
@@ -100,6 +100,7 @@ class Hands:
             resolved_at=now.resolved_at,
             resolution=now.resolution or "",
             tags=case.tags,
+            is_room=now.is_in_room,
         )
 
     def copy(self, case: Case, message: StoredMessage, event: str) -> Trace:

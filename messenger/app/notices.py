@@ -40,6 +40,10 @@ async def filled(unit: UnitOfWork, case: Case, fields: Mapping[str, str]) -> dic
 
 async def _value_of(unit: UnitOfWork, case: Case, name: str, value: str) -> str | datetime:
     match name:
+        case "members" if value:
+            return ", ".join(member.name for member in await unit.case_members.of(case.conversation.id))
+        case "person" if _is_id(value):
+            return (await unit.people.agent(AgentId(UUID(value)))).name
         case "owner" | "by" if value:
             return (await unit.people.agent(AgentId(UUID(value)))).name
         case "at" | "until" | "since" if value:
@@ -50,3 +54,10 @@ async def _value_of(unit: UnitOfWork, case: Case, name: str, value: str) -> str 
             return (await unit.people.group(GroupId(UUID(value)))).name
         case _:
             return value
+
+
+def _is_id(value: str) -> bool:
+    try:
+        return bool(UUID(value))
+    except ValueError:
+        return False

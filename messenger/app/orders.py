@@ -3,11 +3,12 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from messenger.app import lookups
+from messenger.app import case_rooms, lookups
 from messenger.app.desk_orders import DESK_ORDERS
 from messenger.app.items import StaffSaid
 from messenger.app.order import DeskOrder, Order
 from messenger.app.persons import find_colleague, find_group, rest_after
+from messenger.app.places import seat_at
 from messenger.app.ports import Seat
 from messenger.app.sight import is_out_of_sight
 from messenger.app.staff_messages import Refusal, actor_of, add_message, claim, group_of, mentions_us
@@ -51,7 +52,7 @@ async def _release(order: Order) -> None:
 
 async def _assign(order: Order) -> None:
     colleague = await find_colleague(order.turn, order.item, order.asked.text)
-    seat = await order.turn.unit.people.seat(group_of(order.conversation), colleague.address)
+    seat = await seat_at(order.turn, order.conversation, colleague.address)
     if seat is None:
         raise Refusal("S10c.not_in_group", person=colleague.name)
     await _hand_to(order, seat, rest_after(colleague, order.asked.text))
@@ -68,7 +69,7 @@ async def _transfer(order: Order) -> None:
     colleague = await find_colleague(order.turn, order.item, text)
     comment = rest_after(colleague, text)
     seats = await order.turn.unit.people.seats_of(colleague.address)
-    here = next((seat for group, seat in seats if group.id == order.conversation.group), None)
+    here = await seat_at(order.turn, order.conversation, colleague.address)
     if here is not None:
         return await _hand_to(order, here, comment)
     there = [(group, seat) for group, seat in seats if seat.role.can_answer]
@@ -246,6 +247,9 @@ _ORDERS: dict[str, Callable[[Order], Awaitable[None]]] = {
     "who": lookups.who,
     "fate": lookups.fate,
     "why": _why,
+    "room": case_rooms.room,
+    "invite": case_rooms.invite,
+    "remove": case_rooms.remove,
     "help": _help,
 }
 

@@ -8,7 +8,7 @@ from messenger.app.effects import AnswerInRoom, SayAnswer
 from messenger.app.items import StaffSaid
 from messenger.app.order import DeskOrder, where_asked
 from messenger.app.orders import UNWIRED, carry_out
-from messenger.app.places import conversation_and_seat
+from messenger.app.places import conversation_and_seat, may_speak_here
 from messenger.app.ports import Seat
 from messenger.app.staff_messages import Refusal, answer_beside, explain_refusal, mark, refusal_text
 from messenger.app.turn import Turn
@@ -18,6 +18,9 @@ from messenger.domain.ids import ConversationId
 from messenger.domain.people import SkillGroup
 from messenger.domain.replies import Fate, Said, is_command
 from messenger.domain.staff_commands import Asked, Unknown, parse
+
+# What the group may do with a conversation in a room of its own without being in it: somebody must be able to take it.
+_TELL_NOTHING = frozenset({"claim", "release", "assign", "transfer", "resolve"})
 
 Seats = Sequence[tuple[SkillGroup, Seat]]
 
@@ -74,6 +77,8 @@ async def _on_conversation(turn: Turn, item: StaffSaid, asked: Asked) -> bool:
     """As if it were written in the conversation's thread. Where others read along who may not read of it, the answers
     stand in the thread, and here only that they do."""
     conversation, seat = await _named(turn, item, asked.ref)
+    if asked.command.name not in _TELL_NOTHING and not await may_speak_here(turn, conversation, seat):
+        raise Refusal("S10c.own_room", ref=conversation.number)
     is_answered_here = await _may_be_read_here(turn, item, conversation)
     if is_answered_here:
         turn.answer_to = item

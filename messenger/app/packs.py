@@ -12,7 +12,7 @@ from messenger.app.files import fetch_checked
 from messenger.app.hands import Hands, clock_of
 from messenger.app.message_parts import fitted, part_txn
 from messenger.app.outcome import NOTHING, Outcome
-from messenger.app.ports import Case, File, Place, PlaceRow, Said, StoredMessage, UnitOfWork
+from messenger.app.ports import Case, File, PlaceRow, Said, StoredMessage, UnitOfWork
 from messenger.domain import events as e
 from messenger.domain.attachment import Policy, Refused
 from messenger.domain.events import Recorded
@@ -176,8 +176,7 @@ def _earlier(hands: Hands, past: _Past) -> str:
     """Where it was before, if that is another thread."""
     if len(past.places) < 2:
         return ""
-    before = past.places[-2]
-    return hands.desk.link(Place(room=before.room, thread=before.card))
+    return hands.desk.link(past.places[-2].place)
 
 
 def _open_point(past: _Past) -> str:

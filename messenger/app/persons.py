@@ -29,6 +29,16 @@ def matrix_address(word: str) -> str:
     return plain if _ADDRESS.fullmatch(plain) else ""
 
 
+async def find_colleagues(turn: Turn, item: StaffSaid, text: str) -> Sequence[Agent]:
+    """Everybody who is mentioned, or else each written word by itself. Raises NobodyNamed for one whom nobody knows."""
+    mentioned = [address for address in item.mentions if address != item.account]
+    found = [await turn.unit.people.colleague(word) for word in mentioned or text.replace(",", " ").split()]
+    known = [person for person in found if person is not None]
+    if len(known) < len(found):
+        raise NobodyNamed()
+    return known
+
+
 def rest_after(colleague: Agent, text: str) -> str:
     """What follows the person's name, however it was written."""
     written = " ".join(text.split())

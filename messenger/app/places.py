@@ -39,5 +39,20 @@ async def spot_of(turn: Turn, item: StaffSaid) -> Spot | None:
 
 
 async def conversation_and_seat(turn: Turn, id: ConversationId, address: str) -> tuple[Conversation, Seat | None]:
+    """The seat in its group; in a room of its own also that of a member from elsewhere."""
     conversation = await turn.unit.conversations.lock(id)
-    return conversation, await turn.unit.people.seat(group_of(conversation), address)
+    return conversation, await seat_at(turn, conversation, address)
+
+
+async def seat_at(turn: Turn, conversation: Conversation, address: str) -> Seat | None:
+    seat = await turn.unit.people.seat(group_of(conversation), address)
+    if seat is None and conversation.is_in_room:
+        return await turn.unit.case_members.seat(conversation.id, address)
+    return seat
+
+
+async def may_speak_here(turn: Turn, conversation: Conversation, seat: Seat) -> bool:
+    """In a room of its own only its members: a seat in the group alone opens no case."""
+    if not conversation.is_in_room:
+        return True
+    return await turn.unit.case_members.seat(conversation.id, seat.agent.address) is not None

@@ -144,11 +144,15 @@ class PlaceRow:
     card: str
     is_room: bool = False
 
+    @property
+    def place(self) -> "Place":
+        return Place(room=self.room, thread=None if self.is_room else self.card)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """A conversation with what surrounds it, for rendering. `room` and `card` are its place; None while that is being
-    made."""
+    made. `is_room`: a room of its own, whose main timeline it is."""
 
     conversation: Conversation
     group: SkillGroup
@@ -159,6 +163,11 @@ class Case:
     owner: Agent | None
     tags: Sequence[str] = ()
     is_one_of_several: bool = False  # another one is open in the same chat
+    is_room: bool = False
+
+    @property
+    def thread(self) -> str | None:
+        return None if self.is_room else self.card
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -544,6 +553,25 @@ class BoardPort(Protocol):
         ...
 
 
+class CaseMemberPort(Protocol):
+    """Who may read a conversation's own room."""
+
+    async def of(self, conversation: ConversationId) -> Sequence[Agent]:
+        """By name."""
+        ...
+
+    async def seat(self, conversation: ConversationId, address: str) -> Seat | None:
+        """A member's seat there without regard to the conversation's group: an agent, if they may answer in any
+        group, else a clerk."""
+        ...
+
+    async def add(self, conversation: ConversationId, agents: Sequence[AgentId]) -> None: ...
+
+    async def remove(self, conversation: ConversationId, agent: AgentId) -> None: ...
+
+    async def clear(self, conversation: ConversationId) -> None: ...
+
+
 class ChatPort(Protocol):
     async def find(self, account: str, remote: str) -> Chat | None: ...
 
@@ -604,6 +632,8 @@ class UnitOfWork(Protocol):
     def people(self) -> PeoplePort: ...
     @property
     def routing(self) -> RoutingPort: ...
+    @property
+    def case_members(self) -> CaseMemberPort: ...
     @property
     def chats(self) -> ChatPort: ...
     @property
@@ -707,9 +737,9 @@ class Desk(Protocol):
         """Makes the group's room, or finds the one that an earlier try has made."""
         ...
 
-    async def provide_case_room(self, conversation: ConversationId, number: str) -> str:
-        """Makes the room of one conversation, or finds it. Its main timeline is the conversation; whom it concerns is
-        seated one by one."""
+    async def provide_case_room(self, conversation: ConversationId, number: str, place: int) -> str:
+        """Makes the room that is this place of a conversation, or finds it. Its main timeline is the conversation; whom
+        it concerns is seated one by one."""
         ...
 
     async def seat(self, room: str, address: str) -> None:

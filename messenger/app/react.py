@@ -11,7 +11,7 @@ from messenger.domain.conversation import Conversation, Living, Owning, Placing,
 from messenger.domain.ids import AgentId
 from messenger.domain.life import silence_ends
 from messenger.domain.opening import opens_at
-from messenger.domain.people import SkillGroup
+from messenger.domain.people import DeskLayout, SkillGroup
 from messenger.domain.replies import Fate
 
 MENU_PATIENCE = timedelta(minutes=10)
@@ -30,6 +30,8 @@ def react(
             return _placed(event, before, after, group)
         case e.ConversationClaimed() | e.ConversationReleased() | e.ConversationAssigned():
             return _owned(event, before, after, group)
+        case e.MemberInvited() | e.MemberRemoved():
+            return _membership(event, after)
         case (
             e.ConversationPaused()
             | e.ConversationResumed()
@@ -97,14 +99,14 @@ def _placed(
             card = fx.PostCard(conversation=here, place=after.place)
             # Without a message it was us who began.
             said = [*_menu_ended(before, event), *away_word(after, group, after.queued_at)] if relayed else []
-            return [card, *relayed, *said, *_queue_changed(before, after)]
+            room = _own_room(after, after.place) if _has_rooms(group) else []
+            return [card, *room, *relayed, *said, *_queue_changed(before, after)]
         case e.ConversationTransferred():
             told = {"by": str(event.by), "note": str(event.note or "")}
             return [
                 moved[0],
-                fx.PostPack(conversation=here, cause="transfer", by=event.by),
-                fx.ShowFiles(conversation=here),
-                fx.ShowTranscript(conversation=here),
+                *(_own_room(after, after.place) if _has_rooms(group) else []),
+                *_past(after, "transfer", event.by),
                 moved[1],
                 fx.PostNotice(conversation=here, text=_moved_text(event), fields=told, place=before.place),
                 *_tell(after, group, "transfer", "C4b"),
@@ -115,7 +117,8 @@ def _placed(
             is_in_work = before.state in (State.OPEN, State.QUEUED)
             return [moved[0], *([fx.PostPack(conversation=here, cause="renewed")] if is_in_work else []), moved[1]]
         case e.MovedToRoom():
-            return moved
+            # Where the group has rooms, the event that brought it into the group has made this one.
+            return [*_own_room(before, before.place), *_past(after, "room", event.by)] if event.by else []
         case _:
             assert_never(event)
 
@@ -127,6 +130,37 @@ def _menu_ended(before: Conversation, event: e.ConversationQueued) -> Sequence[E
     return [fx.EndMenu(chat=before.chat, conversation=before.id, message=first, group=event.group)]
 
 
+def _own_room(conversation: Conversation, former: int) -> Sequence[Effect]:
+    """The room that follows this place: made, its people in it before the first word, and the former card points to
+    it."""
+    here, place = conversation.id, former + 1
+    return [
+        fx.ProvideCaseRoom(conversation=here, place=place),
+        fx.SeatCase(conversation=here),
+        fx.PostCard(conversation=here, place=place, is_room=True),
+        fx.PostNotice(conversation=here, text="S29", fields={"members": str(here)}),
+        fx.EditFormerCard(conversation=here, place=former),
+    ]
+
+
+def _past(after: Conversation, cause: str, by: AgentId | None) -> Sequence[Effect]:
+    """For people who cannot scroll back."""
+    return [_pack(after, cause, by), fx.ShowFiles(conversation=after.id), fx.ShowTranscript(conversation=after.id)]
+
+
+def _has_rooms(group: SkillGroup | None) -> bool:
+    return group is not None and group.desk_layout is DeskLayout.ROOMS
+
+
+def _membership(event: e.MemberInvited | e.MemberRemoved, after: Conversation) -> Sequence[Effect]:
+    here, told = after.id, {"person": str(event.agent), "by": str(event.by)}
+    if isinstance(event, e.MemberInvited):
+        seat = fx.SeatInCase(conversation=here, agent=event.agent)
+        return [seat, fx.PostNotice(conversation=here, text="S29.invited", fields=told)]
+    unseat = fx.UnseatFromCase(conversation=here, agent=event.agent)
+    return [unseat, fx.PostNotice(conversation=here, text="S29.removed", fields=told)]
+
+
 def _owned(
     event: Owning,
     before: Conversation,
@@ -136,13 +170,13 @@ def _owned(
     here = after.id
     card, changed = fx.EditCard(conversation=here), _queue_changed(before, after)
     match event:
-        case e.ConversationClaimed():
-            return [card, _briefing(before, after, event.agent), *_tell_owner(after, group, "claim"), *changed]
+        case e.ConversationClaimed() | e.ConversationAssigned():
+            seat = [fx.SeatInCase(conversation=here, agent=event.agent)] if after.is_in_room else []
+            is_handed = isinstance(event, e.ConversationAssigned) and event.by is not None
+            told = _tell_owner(after, group, "transfer" if is_handed else "claim")
+            return [card, *seat, _briefing(before, after, event.agent), *told, *changed]
         case e.ConversationReleased():
             return [card, *changed]
-        case e.ConversationAssigned():
-            kind = "claim" if event.by is None else "transfer"
-            return [card, _briefing(before, after, event.agent), *_tell_owner(after, group, kind), *changed]
         case _:
             assert_never(event)
 

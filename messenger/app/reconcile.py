@@ -8,7 +8,7 @@ from messenger.app.hands import Hands
 from messenger.app.menu_polls import menu_offered
 from messenger.app.outcome import Outcome, ended
 from messenger.app.ports import Case, Trace
-from messenger.app.to_thread import card_posted
+from messenger.app.to_thread import card_posted, room_for
 from messenger.channels.contract import Reconciles
 from messenger.channels.messages import Content, OutboundMessage
 from messenger.domain.ids import ChatId, ConversationId, MessageId
@@ -28,11 +28,16 @@ async def already_sent(hands: Hands, effect: Effect, txn: str) -> Outcome | None
 
 
 async def _card(hands: Hands, effect: fx.PostCard, txn: str) -> Outcome | None:
-    case = await hands.case(effect.conversation)
-    event = await hands.desk.find(case.group_room, txn) if case.group_room else None
-    if event is None or case.group_room is None:
+    async with hands.units() as unit:
+        case = await unit.conversations.case(ConversationId(effect.conversation))
+        places = await unit.conversations.places(case.conversation.id)
+    room = room_for(case, effect, places)
+    event = await hands.desk.find(room, txn) if room else None
+    if event is None or room is None:
         return None
-    return card_posted(hands, case, effect, case.group_room, event)
+    if effect.is_room:
+        await hands.desk.pin(room, [event])
+    return card_posted(hands, case, effect, room, event)
 
 
 async def _in_thread(hands: Hands, effect: fx.ToThread, txn: str) -> Outcome | None:

@@ -68,6 +68,8 @@ async def edit_in_thread(hands: Hands, effect: fx.EditInThread, txn: str) -> Out
         return NOTHING  # it was never shown; what is shown later is the newest
     changing = _Changing(hands=hands, relay=replace(relay, rings=False), txn=txn)
     for room, there in groupby(copies, key=lambda copy: copy.room):
+        if case.is_room and room != case.room and not message.is_deleted:
+            continue  # whoever may not read the case room learns no new words where they could read before
         await changing.in_room(room, list(there), groups.get(room, case.group))
     if case.room not in rooms or changing.takes_file_back:
         await changing.anew()

@@ -89,6 +89,7 @@ class CardView:
     tags: Sequence[str] = ()
     origin: str = ""
     follows: Earlier | None = None
+    is_room: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +142,14 @@ def card(texts: Texts, view: CardView) -> Rendered:
         lines.append(_both(texts, "S1.preview", preview=_shortened(clean_message(view.preview))))
     if view.tags:
         lines.append(_both(texts, "S1.tags", tags=", ".join(map(clean_message, view.tags))))
-    lines += [*_follows(texts, view.follows), _both(texts, f"S1.next.{_NEXT[state]}", **fields)]
+    lines += [*_follows(texts, view.follows), _both(texts, _next(view, state), **fields)]
     return Rendered("\n".join(line.plain for line in lines), _stacked([line.html for line in lines]))
+
+
+def _next(view: CardView, state: str) -> str:
+    """In a room of its own, the thread is the wrong place to write."""
+    step = _NEXT[state]
+    return f"S29.next.{step}" if view.is_room and step in ("claim", "answer", "customer") else f"S1.next.{step}"
 
 
 def context(texts: Texts, view: CardView, *, explicit: bool = False, url: str = "") -> Rendered:
@@ -215,6 +222,17 @@ def _quoted(texts: Texts, lines: Sequence[PastLine]) -> Rendered:
 
 def _past_text(line: PastLine) -> str:
     return _shortened(clean_message(line.text), limit=300)
+
+
+def pointer(texts: Texts, view: CardView, link: str) -> Rendered:
+    """S29, the card in the group's room of what has a room of its own: its state, and where it is."""
+    state, fields = _card_state(view), _card_fields(texts, view)
+    lines = [_both(texts, f"S1.{state}", **fields)]
+    if link:
+        lines.append(_both(texts, "S29.pointer", link=link))
+    if state in ("new", "released"):
+        lines.append(_both(texts, "S29.claim"))
+    return Rendered("\n".join(line.plain for line in lines), _stacked([line.html for line in lines]))
 
 
 def former_card(texts: Texts, kind: str, *, ref: str, group: str, link: str) -> Rendered:

@@ -37,6 +37,8 @@ async def owner_is_away(turn: Turn, conversation: Conversation) -> bool:
     if not await turn.unit.people.is_available(conversation.owner):
         return True
     owner = await turn.unit.people.agent(conversation.owner)
+    if conversation.is_in_room and await turn.unit.case_members.seat(conversation.id, owner.address) is not None:
+        return False
     return await turn.unit.people.seat(conversation.group, owner.address) is None
 
 

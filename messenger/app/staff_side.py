@@ -1,12 +1,13 @@
 """What staff does at the places: write in a thread or a room, react on a card or a message."""
 
+from dataclasses import replace
 from datetime import timedelta
 
-from messenger.app.effects import PostNotice, RemoveReaction, TellGroup, TellPerson
+from messenger.app.effects import AnswerInRoom, PostNotice, RemoveReaction, TellGroup, TellPerson
 from messenger.app.items import DeviceLeftOut, StaffReacted, StaffSaid, Unreadable
 from messenger.app.orders import carry_out
 from messenger.app.outside import said_outside
-from messenger.app.places import Spot, conversation_and_seat, spot_of
+from messenger.app.places import Spot, conversation_and_seat, may_speak_here, spot_of
 from messenger.app.ports import Seat, Trace
 from messenger.app.reactions import NOTED_SOON, staff_reacted_to_customer
 from messenger.app.staff_changes import is_draft, staff_edited
@@ -19,6 +20,7 @@ from messenger.app.staff_messages import (
     group_of,
     mark,
     mentions_us,
+    refusal_text,
     tell,
 )
 from messenger.app.turn import NotYet, Turn
@@ -26,7 +28,7 @@ from messenger.app.waits import default_pause
 from messenger.domain.commands import ApproveMessage, Command, PauseConversation, ResolveConversation
 from messenger.domain.conversation import Conversation
 from messenger.domain.errors import AlreadyYours, DomainError
-from messenger.domain.ids import MessageId
+from messenger.domain.ids import ConversationId, MessageId
 from messenger.domain.replies import Fate, Said, is_command
 from messenger.domain.staff_commands import Asked, Unknown, parse
 from messenger.i18n import texts
@@ -51,7 +53,7 @@ async def staff_said(turn: Turn, item: StaffSaid) -> None:
     conversation, seat = await conversation_and_seat(turn, spot.conversation, item.sender)
     if spot.number != conversation.place:
         return await _at_a_former_place(turn, item, conversation, spot)
-    if seat is None:
+    if seat is None or not await may_speak_here(turn, conversation, seat):
         return None
     said = Said(type=item.type, text=item.content.text, mentions_staff=await mentions_us(turn, item))
     if not is_command(said):
@@ -74,8 +76,9 @@ async def staff_reacted(turn: Turn, item: StaffReacted) -> None:
     if seat is None:
         return None
     if trace.kind == "card" and key in ON_CARDS:
-        if trace.part == conversation.place:
-            await _act_on_card(turn, item, conversation, seat, key)
+        if trace.part == conversation.place or _is_pointer(trace, conversation):
+            is_pointer = _is_pointer(trace, conversation)
+            await _act_on_card(turn, item, conversation, seat, key, is_pointer=is_pointer)
     elif key == APPROVE_KEY and trace.kind == "origin" and trace.message is not None:
         await _approve_by_reaction(turn, item, conversation, seat, trace.message)
     elif key != APPROVE_KEY and trace.kind == "copy" and trace.message is not None:
@@ -99,18 +102,30 @@ async def staff_message_unreadable(turn: Turn, item: Unreadable) -> None:
     person = await turn.unit.people.person_of_direct_room(item.room)
     if person is not None:
         return turn.effects.append(TellPerson(agent=person.id, text="S25.direct", fields={"at": item.at.isoformat()}))
-    trace = await turn.unit.messages.find_trace(item.account, item.thread) if item.thread else None
-    if trace is None or trace.conversation is None:
+    id = await _conversation_at(turn, item)
+    if id is None:
         return None
-    conversation, seat = await conversation_and_seat(turn, trace.conversation, item.sender)
+    conversation, seat = await conversation_and_seat(turn, id, item.sender)
     if seat is not None:
         tell(turn, conversation, seat, "S25.staff", at=item.at.isoformat(), name=seat.agent.name)
+
+
+async def _conversation_at(turn: Turn, item: Unreadable) -> ConversationId | None:
+    own_room = await turn.unit.conversations.place_of_room(item.room)
+    if own_room is not None:
+        return None if item.thread else own_room[0]
+    trace = await turn.unit.messages.find_trace(item.account, item.thread) if item.thread else None
+    return trace.conversation if trace else None
 
 
 async def device_left_out(turn: Turn, item: DeviceLeftOut) -> None:
     """Who reads nothing must know why. Customers' devices are all served; a silent one there is none of the team's
     care."""
     text = _LEFT_OUT.get(item.code)
+    own_room = await turn.unit.conversations.place_of_room(item.room)
+    if own_room is not None and text is not None:
+        fields = {"device": item.device, "person": item.user}
+        return turn.effects.append(PostNotice(conversation=own_room[0], text=text, fields=fields))
     group = await turn.unit.people.group_of_room(item.room)
     if group is not None and text is not None:
         turn.effects.append(TellGroup(group=group.id, text=text, person=item.user, fields={"device": item.device}))
@@ -143,7 +158,14 @@ async def _obey(turn: Turn, item: StaffSaid, conversation: Conversation, seat: S
         mark(turn, item, Fate.DONE)
 
 
-async def _act_on_card(turn: Turn, item: StaffReacted, conversation: Conversation, seat: Seat, key: str) -> None:
+def _is_pointer(trace: Trace, conversation: Conversation) -> bool:
+    """The card in the group's room of what has a room of its own."""
+    return conversation.is_in_room and trace.part == conversation.place - 1
+
+
+async def _act_on_card(
+    turn: Turn, item: StaffReacted, conversation: Conversation, seat: Seat, key: str, *, is_pointer: bool
+) -> None:
     try:
         if key in CLAIM_KEYS:
             await claim(turn, conversation, seat)
@@ -154,7 +176,12 @@ async def _act_on_card(turn: Turn, item: StaffReacted, conversation: Conversatio
         return None
     except DomainError as error:
         turn.effects.append(RemoveReaction(room=item.room, event=item.event))
-        return explain_refusal(turn, conversation, seat, error)
+        if not is_pointer:
+            return explain_refusal(turn, conversation, seat, error)
+        # Whoever reacts there may not be in the room.
+        text, fields = refusal_text(error, str(conversation.owner or ""))
+        beside = AnswerInRoom(room=item.room, event=item.target, conversation=conversation.id, text=text)
+        return turn.effects.append(replace(beside, fields=fields, reader=seat.agent.id))
     if key in CLAIM_KEYS:
         await _remember_claim(turn, item, conversation)
 

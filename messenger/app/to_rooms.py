@@ -19,7 +19,7 @@ async def answer_in_room(hands: Hands, effect: fx.AnswerInRoom, txn: str) -> Non
         fields = await filled(unit, case, effect.fields)
         reader = await unit.people.agent(AgentId(effect.reader)) if effect.reader else None
     fields["limit"] = render.say_size(texts(case.group.language), hands.max_file_bytes)
-    fields["link"] = hands.desk.link(Place(room=hands.room_of(case), thread=case.card))
+    fields["link"] = hands.desk.link(Place(room=hands.room_of(case), thread=case.thread))
     text = worded(texts(reader.language if reader else case.group.language), effect.text, clock_of(case), fields)
     said = Said(plain=text.plain, html=text.html, is_notice=True, reply_to=effect.event)
     place = Place(room=effect.room, thread=effect.thread)

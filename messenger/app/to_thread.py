@@ -23,12 +23,26 @@ from messenger.i18n import texts
 
 
 async def post_card(hands: Hands, effect: fx.PostCard, txn: str) -> Outcome:
-    case = await hands.case(effect.conversation)
-    room = case.group_room
+    async with hands.units.look() as unit:
+        case = await unit.conversations.case(ConversationId(effect.conversation))
+        places = await unit.conversations.places(case.conversation.id) if effect.is_room else ()
+    room = room_for(case, effect, places)
     if room is None:
-        raise Temporary("unreachable", raw_code="the group has no room yet")
-    event = await hands.desk.post(Place(room=room), await hands.card_of(case), txn=txn, policy=case.group.device_policy)
+        raise Temporary("unreachable", raw_code="the room is on its way")
+    # What goes on in a room of its own at once never tells its text in the group's.
+    is_pointer = case.conversation.is_in_room and not effect.is_room
+    said = _pointer(hands, case, "") if is_pointer else await hands.card_of(case)
+    event = await hands.desk.post(Place(room=room), said, txn=txn, policy=case.group.device_policy)
+    if effect.is_room:
+        await hands.desk.pin(room, [event])
     return card_posted(hands, case, effect, room, event)
+
+
+def room_for(case: Case, effect: fx.PostCard, places: Sequence[PlaceRow]) -> str | None:
+    """The room in which this card stands; None while it is being made."""
+    if not effect.is_room:
+        return case.group_room
+    return next((row.room for row in places if row.number == effect.place), None)
 
 
 def card_posted(hands: Hands, case: Case, effect: fx.PostCard, room: str, event: str) -> Outcome:
@@ -40,7 +54,7 @@ def card_posted(hands: Hands, case: Case, effect: fx.PostCard, room: str, event:
         conversation=case.conversation.id,
         part=effect.place,
     )
-    row = PlaceRow(number=effect.place, group=case.group.id, room=room, card=event)
+    row = PlaceRow(number=effect.place, group=case.group.id, room=room, card=event, is_room=effect.is_room)
     return Outcome(traces=[trace], card=(case.conversation.id, row))
 
 
@@ -49,13 +63,19 @@ async def edit_card(hands: Hands, effect: fx.EditCard, txn: str) -> Outcome:
         case = await unit.conversations.case(ConversationId(effect.conversation))
         places = await unit.conversations.places(case.conversation.id)
     here = places[-1] if places else None
-    if here is None:
+    if here is None or not here.card:
         raise Temporary("unreachable", raw_code="the card is on its way")
     if here.number != case.conversation.place:
         return NOTHING  # the card of the new place will show it
-    place = Place(room=here.room, thread=None if here.is_room else here.card)
-    await hands.desk.edit(place, here.card, await hands.card_of(case), txn=txn, policy=case.group.device_policy)
+    await hands.desk.edit(here.place, here.card, await hands.card_of(case), txn=txn, policy=case.group.device_policy)
+    if here.is_room:
+        await _edit_pointer(hands, case, places[-2], here, f"{txn}p")
     return Outcome(edited_card=case.conversation.id)
+
+
+async def _edit_pointer(hands: Hands, case: Case, former: PlaceRow, room: PlaceRow, txn: str) -> None:
+    said = _pointer(hands, case, hands.desk.link(room.place))
+    await hands.desk.edit(former.place, former.card, said, txn=txn, policy=case.group.device_policy)
 
 
 async def edit_former_card(hands: Hands, effect: fx.EditFormerCard, txn: str) -> Outcome:
@@ -67,13 +87,21 @@ async def edit_former_card(hands: Hands, effect: fx.EditFormerCard, txn: str) ->
         if former is None or following is None:
             raise Temporary("unreachable", raw_code="the new card is on its way")
         group, there = await unit.people.group(former.group), await unit.people.group(following.group)
+    if following.is_room and following.number == case.conversation.place:
+        await _edit_pointer(hands, case, former, following, txn)
+        return NOTHING
     kind = "in_room" if following.is_room else "continues" if following.group == former.group else "transferred"
-    link = hands.desk.link(Place(room=following.room, thread=following.card))
+    link = hands.desk.link(following.place)
     text = render.former_card(texts(group.language), kind, ref=case.conversation.number, group=there.name, link=link)
     said = Said(plain=text.plain, html=text.html)
-    place = Place(room=former.room, thread=former.card)
-    await hands.desk.edit(place, former.card, said, txn=txn, policy=group.device_policy)
+    await hands.desk.edit(former.place, former.card, said, txn=txn, policy=group.device_policy)
     return NOTHING
+
+
+def _pointer(hands: Hands, case: Case, link: str) -> Said:
+    """The card in the group's room shows the state of what has a room of its own, and nothing that was said there."""
+    text = render.pointer(texts(case.group.language), hands.view(case, ""), link)
+    return Said(plain=text.plain, html=text.html)
 
 
 async def post_notice(hands: Hands, effect: fx.PostNotice, txn: str) -> Outcome:
@@ -100,8 +128,7 @@ async def post_notice(hands: Hands, effect: fx.PostNotice, txn: str) -> Outcome:
 def _link_to_newest(hands: Hands, places: Sequence[PlaceRow]) -> str:
     if not places:
         return ""
-    newest = places[-1]
-    return hands.desk.link(Place(room=newest.room, thread=newest.card))
+    return hands.desk.link(places[-1].place)
 
 
 async def _post_at(
@@ -112,8 +139,7 @@ async def _post_at(
     if former is None:
         await hands.post(case, said, txn)
         return
-    place = Place(room=former.room, thread=None if former.is_room else former.card)
-    await hands.desk.post(place, said, txn=txn, policy=case.group.device_policy)
+    await hands.desk.post(former.place, said, txn=txn, policy=case.group.device_policy)
 
 
 async def post_context(hands: Hands, effect: fx.PostContext, txn: str) -> Outcome:

@@ -5,16 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from messenger.app.case_members import keep_members
 from messenger.app.effects import Effect, RouteGroup, SetTimer
 from messenger.app.items import RoutingWanted, StaffSaid, routing_lane
 from messenger.app.ports import NewItem, StoredMessage, Trace, UnitOfWork
 from messenger.app.react import fate_after, react
+from messenger.domain.case_room import arrives_in, placed_in_rooms
 from messenger.domain.commands import Command
 from messenger.domain.conversation import Conversation, evolve
 from messenger.domain.decide import decide
 from messenger.domain.events import Event, MessageDelivered, MessageReceived, NoteKept, Recorded, ReplyCancelled
 from messenger.domain.ids import AgentId, ConversationId, GroupId
-from messenger.domain.people import Assignment, SkillGroup
+from messenger.domain.people import Assignment, DeskLayout, SkillGroup
 from messenger.domain.replies import Fate
 from messenger.observability.failpoints import fp
 
@@ -57,7 +59,7 @@ class Turn:
     ) -> Sequence[Event]:
         """Decides, records and reacts. A new `message` is stored with the fate that the events give it. Raises
         DomainError, then nothing has been written."""
-        events = decide(before, command)
+        events = await self._in_rooms(decide(before, command))
         if not events:
             return events
         await self._record(id, before, events, actor)
@@ -140,6 +142,7 @@ class Turn:
             steps.append((event, was, conversation))
         assert conversation is not None
         await self.unit.conversations.record(before, recorded, conversation)
+        await keep_members(self.unit, steps)
         fp("event_appended")
         for event in events:
             fp(type(event).__name__)
@@ -147,6 +150,11 @@ class Turn:
         group = await self._group_for(events, conversation)
         for event, was, became in steps:
             self.effects.extend(react(event, was, became, group))
+
+    async def _in_rooms(self, events: Sequence[Event]) -> Sequence[Event]:
+        groups = {group for event in events if (group := arrives_in(event)) is not None}
+        with_rooms = [id for id in groups if (await self.group(id)).desk_layout is DeskLayout.ROOMS]
+        return placed_in_rooms(events, with_rooms) if with_rooms else events
 
     async def _group_for(self, events: Sequence[Event], conversation: Conversation) -> SkillGroup | None:
         """Its settings, where what happens next depends on them."""

@@ -170,10 +170,31 @@ class MindSilence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveToRoom:
-    """Out of the group's room into one of its own."""
+    """Out of the group's room into one of its own, for the owner, whoever asks for it, and `members`."""
 
     agent: AgentId
     role: Role
+    members: tuple[AgentId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InviteMember:
+    """Somebody more may read the conversation's own room."""
+
+    agent: AgentId
+    by: AgentId
+    role: Role
+    is_member: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveMember:
+    """Somebody shall read no more in the conversation's own room."""
+
+    agent: AgentId
+    by: AgentId
+    role: Role
+    is_member: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,6 +318,8 @@ Command = (
     | ReopenConversation
     | MindSilence
     | MoveToRoom
+    | InviteMember
+    | RemoveMember
     | AddStaffMessage
     | EditStaffMessage
     | DeleteStaffMessage

@@ -116,7 +116,7 @@ def evolve(conversation: Conversation | None, recorded: e.Recorded) -> Conversat
         )
     was = replace(known(conversation), version=recorded.version)
     match event:
-        case e.MenuOffered() | e.WakeSuppressed():
+        case e.MenuOffered() | e.WakeSuppressed() | e.MemberInvited() | e.MemberRemoved():
             return was
         case e.ConversationQueued() | e.ConversationTransferred() | e.CardRenewed() | e.MovedToRoom():
             return _placed(was, event, at)

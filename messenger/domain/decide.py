@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import assert_never
 
+from messenger.domain import case_room, handover, life, speaking
 from messenger.domain import commands as c
 from messenger.domain import events as e
-from messenger.domain import handover, life, speaking
 from messenger.domain.conversation import Conversation, known
 
 
@@ -44,7 +44,11 @@ def _decide(conversation: Conversation, command: c.Command) -> Sequence[e.Event]
         case c.TransferConversation():
             return handover.transfer(conversation, command)
         case c.MoveToRoom():
-            return handover.move_to_room(conversation, command)
+            return case_room.move_to_room(conversation, command)
+        case c.InviteMember():
+            return case_room.invite_member(conversation, command)
+        case c.RemoveMember():
+            return case_room.remove_member(conversation, command)
         case c.PauseConversation():
             return life.pause(conversation, command)
         case c.ResumeConversation():

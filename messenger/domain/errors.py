@@ -75,6 +75,30 @@ class AlreadyInRoom(DomainError):
     text = "S10c.in_room"
 
 
+class NotInRoom(DomainError):
+    """This conversation has no room of its own whose members could be chosen."""
+
+    text = "S10c.no_room"
+
+
+class AlreadyMember(DomainError):
+    """Not done: they are in this room already."""
+
+    text = "S10c.member"
+
+
+class NotAMember(DomainError):
+    """Not done: they are not in this room."""
+
+    text = "S10c.no_member"
+
+
+class OwnerStays(DomainError):
+    """Not done: whoever owns the conversation stays in its room."""
+
+    text = "S10c.owner_stays"
+
+
 class NotThisConversation(DomainError):
     """Not done: you named another conversation, and this is {ref}."""
 

@@ -122,8 +122,26 @@ class CardRenewed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MovedToRoom:
-    """From now on the conversation's place is a room of its own."""
+    """From now on the conversation's place is a room of its own, for its owner and these. `by` None: the group has a
+    room for each conversation."""
 
+    by: AgentId | None = None
+    members: tuple[AgentId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberInvited:
+    """This person may read the conversation's own room, all of it."""
+
+    agent: AgentId
+    by: AgentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberRemoved:
+    """This person reads nothing that comes from now on in the conversation's own room."""
+
+    agent: AgentId
     by: AgentId
 
 
@@ -251,6 +269,8 @@ Event = (
     | SilenceWarned
     | CardRenewed
     | MovedToRoom
+    | MemberInvited
+    | MemberRemoved
     | MessageReceived
     | MessageEdited
     | MessageDeleted

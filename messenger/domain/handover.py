@@ -1,5 +1,4 @@
-"""Who has the conversation: it is claimed, released, assigned, handed to another group, moved into a room of its
-own."""
+"""Who has the conversation: it is claimed, released, assigned, handed to another group."""
 
 from collections.abc import Sequence
 
@@ -7,7 +6,6 @@ from messenger.domain import commands as c
 from messenger.domain import events as e
 from messenger.domain.conversation import Conversation, State
 from messenger.domain.errors import (
-    AlreadyInRoom,
     AlreadyTheirs,
     AlreadyYours,
     CannotAnswer,
@@ -43,7 +41,7 @@ def claim(conversation: Conversation, command: c.ClaimConversation) -> Sequence[
 
 
 def release(conversation: Conversation, command: c.ReleaseConversation) -> Sequence[e.Event]:
-    _must_be_in_work(conversation, "release")
+    must_be_in_work(conversation, "release")
     owner = must_speak_for(conversation, command.agent, command.role, "release")
     return [*drop_scheduled(conversation, "owner"), e.ConversationReleased(agent=owner)]
 
@@ -62,7 +60,7 @@ def assign(conversation: Conversation, command: c.AssignConversation) -> Sequenc
         if command.role is not Role.LEAD:
             raise NotAllowed(action="assign", who="lead")
     else:
-        _must_be_in_work(conversation, "assign")
+        must_be_in_work(conversation, "assign")
         must_speak_for(conversation, command.by, command.role, "assign")
     given = e.ConversationAssigned(agent=command.agent, reason=command.reason, by=command.by, note=command.note)
     return [*drop_scheduled(conversation, "owner"), given]
@@ -73,7 +71,7 @@ def transfer(conversation: Conversation, command: c.TransferConversation) -> Seq
         if command.role is not Role.LEAD:
             raise NotAllowed(action="transfer", who="lead")
     else:
-        _must_be_in_work(conversation, "transfer")
+        must_be_in_work(conversation, "transfer")
         must_speak_for(conversation, command.by, command.role, "transfer")
     if not command.is_allowed:
         raise TransferForbidden()
@@ -89,14 +87,6 @@ def transfer(conversation: Conversation, command: c.TransferConversation) -> Seq
     if command.agent is None:
         return [*cancelled, moved]
     return [*cancelled, moved, e.ConversationAssigned(agent=command.agent, reason="handed", by=command.by)]
-
-
-def move_to_room(conversation: Conversation, command: c.MoveToRoom) -> Sequence[e.Event]:
-    if conversation.is_in_room:
-        raise AlreadyInRoom()
-    _must_be_in_work(conversation, "room")
-    must_speak_for(conversation, command.agent, command.role, "room")
-    return [e.MovedToRoom(by=command.agent)]
 
 
 def drop_scheduled(conversation: Conversation, reason: str) -> Sequence[e.Event]:
@@ -119,6 +109,6 @@ def must_speak_for(conversation: Conversation, agent: AgentId, role: Role | None
     return conversation.owner
 
 
-def _must_be_in_work(conversation: Conversation, action: str) -> None:
+def must_be_in_work(conversation: Conversation, action: str) -> None:
     if conversation.is_resolved or conversation.state is State.NEW:
         raise NotNow(action=action, state=conversation.state)

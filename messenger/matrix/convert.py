@@ -151,6 +151,8 @@ class _OfStaff(_Converter):
 
     def message(self, type: str, content: Mapping[str, Any], opened: Decrypted) -> Item | None:
         kind = as_text(content.get("msgtype")) if type == "m.room.message" else type
+        if self.room.use == "case" and self._is_beside(content):
+            self.thread = self.thread or self.event["event_id"]
         if self.is_edit or "m.new_content" in content:
             kind, content = self._replacement(kind, content)
         mentions = [user for user in as_list(as_dict(content.get("m.mentions")).get("user_ids")) if is_user_id(user)]
@@ -168,6 +170,11 @@ class _OfStaff(_Converter):
             edits=self.target() or None if self.is_edit else None,
             owner_signed=opened.owner_signed,
         )
+
+    def _is_beside(self, content: Mapping[str, Any]) -> bool:
+        """Threads of a case room stay inside, also one that is named in the ciphertext only, or by no proper root."""
+        relations = (self.relation, as_dict(content.get("m.relates_to")))
+        return any(relation.get("rel_type") == "m.thread" for relation in relations)
 
     def _replacement(self, kind: str, content: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
         """An edit that names no message in clear, or puts none in its place, must not look like words to send on."""

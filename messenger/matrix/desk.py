@@ -18,6 +18,7 @@ from messenger.matrix.relations import Relations
 from messenger.matrix.room_book import RoomBook
 from messenger.matrix.sender import Sender, as_channel_error
 from messenger.matrix.sent_lookup import SentLookup
+from messenger.observability.failpoints import fp
 
 log = logging.getLogger(__name__)
 
@@ -91,9 +92,9 @@ class MatrixDesk:
     async def provide_room(self, group: SkillGroup) -> str:
         return await self._provide(f"stellwerk-group-{group.id.hex}", group.name)
 
-    async def provide_case_room(self, conversation: ConversationId, number: str) -> str:
+    async def provide_case_room(self, conversation: ConversationId, number: str, place: int) -> str:
         """The room's name is in clear, so it says the number only."""
-        return await self._provide(f"stellwerk-case-{conversation.hex}", f"Case {number}")
+        return await self._provide(f"stellwerk-case-{conversation.hex}-{place}", f"Case {number}")
 
     async def _provide(self, alias: str, name: str) -> str:
         """The alias makes it idempotent: a second try finds the room of the first. It holds an id, no name."""
@@ -113,13 +114,15 @@ class MatrixDesk:
     async def seat(self, room: str, address: str) -> None:
         try:
             await self._engine.share_history(room, address)
+            fp("history_shared")
             await self._http.call("POST", f"{CLIENT}/rooms/{path(room, 'invite')}", {"user_id": address})
         except MatrixError as error:
             if not await self._is_there(room, address):
                 raise as_channel_error(error) from error
         except Unreachable as error:
             raise as_channel_error(error) from error
-        self._book.forget([room])
+        fp("member_invited")
+        await self._book.seated(room, address)
 
     async def unseat(self, room: str, address: str) -> None:
         self._book.forget([room])

@@ -42,6 +42,14 @@ class RoomBook:
         for room_id in room_ids:
             self._rooms.pop(room_id, None)
 
+    async def seated(self, room_id: str, user_id: str) -> None:
+        """Somebody was invited. The sync says so later, but what is said from now on is for them already."""
+        state = await self._store.room(room_id)
+        if state is not None and state.members_known:
+            async with self._store.unit() as unit:
+                await unit.save_members(room_id, {user_id: "invite"}, complete=False)
+        self.forget([room_id])
+
     async def encrypted(self, room_id: str) -> Room:
         """The room, if it may be written to. Raises Rejected for a room that is not encrypted by an algorithm we know:
         nothing is ever sent in clear."""

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from messenger.app.effects import Effect, ProvideGroupRoom, SeatMember, UnseatMember
+from messenger.app.effects import Effect, ProvideGroupRoom, SeatMember, UnseatFromCase, UnseatMember
 from messenger.app.items import RoutingWanted, routing_lane
 from messenger.app.ports import NewItem
 from messenger.channels.messages import Handle
@@ -21,6 +21,7 @@ from messenger.observability.time import utc_now
 from messenger.storage.contacts import ContactRows
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.inbox import add_rows, sealed_row
+from messenger.storage.models.conversations import case_member, conversation
 from messenger.storage.models.people import group_member, skill_group, staff, staff_skill
 from messenger.storage.outbox import SqlOutbox
 from messenger.storage.people import SqlPeople
@@ -136,7 +137,9 @@ class Administration:
             gone = group_member.delete().where(group_member.c.group_id == group.id, group_member.c.staff_id == who)
             if who is None or not (await connection.execute(gone)).rowcount:
                 raise NotPossible(f"{address} is not in {group_name}: stellwerk group member list {group_name}")
-            await self._put(connection, f"seat:{uuid4()}", UnseatMember(group=group.id, agent=who))
+            cases = await _leave_cases(connection, group.id, who)
+            left = [UnseatFromCase(conversation=conversation, agent=who) for conversation in cases]
+            await self._put(connection, f"seat:{uuid4()}", UnseatMember(group=group.id, agent=who), *left)
 
     async def set_skill(self, address: str, skill: str, level: int, *, valid_to: datetime | None = None) -> None:
         """Level 0 takes the skill away. Raises NotPossible."""
@@ -185,10 +188,18 @@ class Administration:
                 known.id, at=(known.consent_at or utc_now()) if is_given else None, source=source
             )
 
-    async def _put(self, connection: AsyncConnection, source: str, effect: Effect) -> None:
+    async def _put(self, connection: AsyncConnection, source: str, *effects: Effect) -> None:
         now: datetime = utc_now()
         outbox = SqlOutbox(connection, self._keys, desk=self._desk, namespace=self._namespace, now=now)
-        await outbox.put(source, [effect])
+        await outbox.put(source, effects)
+
+
+async def _leave_cases(connection: AsyncConnection, group: UUID, who: UUID) -> Sequence[UUID]:
+    """Out of the own rooms of this group's conversations, also for somebody who keeps a seat elsewhere: they can be
+    invited again."""
+    of_group = sa.select(conversation.c.id).where(conversation.c.group_id == group)
+    gone = case_member.delete().where(case_member.c.staff_id == who, case_member.c.conversation_id.in_(of_group))
+    return (await connection.scalars(gone.returning(case_member.c.conversation_id))).all()
 
 
 async def _person(connection: AsyncConnection, address: str) -> UUID:

@@ -52,6 +52,13 @@ _CASES = (
         skill_group.c.keywords,
         skill_group.c.settings,
         skill_group.c.room_id,
+        sa.exists()
+        .where(
+            place.c.conversation_id == conversation.c.id,
+            place.c.room_id == conversation.c.card_room,
+            place.c.is_room,
+        )
+        .label("is_own_room"),
         staff.c.address.label("s_address"),
         staff.c.name.label("s_name"),
         staff.c.language.label("s_language"),
@@ -241,6 +248,7 @@ class SqlConversations:
             owner=owner,
             tags=await self._opened_tags(state.id, row.enc_tags),
             is_one_of_several=row.is_one_of_several,
+            is_room=row.is_own_room,
         )
 
     async def places(self, id: ConversationId) -> Sequence[PlaceRow]:

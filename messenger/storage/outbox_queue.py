@@ -169,13 +169,18 @@ async def _place_card(connection: AsyncConnection, outcome: Outcome) -> None:
             card=row.card,
             is_room=row.is_room,
         )
-        await connection.execute(new.on_conflict_do_nothing())
-        await connection.execute(
-            conversation.update()
-            .where(conversation.c.id == id, conversation.c.place >= row.number)
-            .values(card_room=row.room, card_event=row.card)
+        # A room of its own is there before its card.
+        has_none = new.on_conflict_do_update(
+            index_elements=list(place.primary_key), set_={"card": new.excluded.card}, where=place.c.card == ""
         )
-        fp("card_placed")
+        await connection.execute(has_none)
+        if row.card:
+            await connection.execute(
+                conversation.update()
+                .where(conversation.c.id == id, conversation.c.place >= row.number)
+                .values(card_room=row.room, card_event=row.card)
+            )
+            fp("card_placed")
     if outcome.edited_card:
         later = conversation.update().where(conversation.c.id == outcome.edited_card)
         await connection.execute(later.values(card_edit_at=sa.func.now() + CARD_PAUSE))

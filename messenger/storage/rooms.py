@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from messenger.app.desk_ports import RoomState
-from messenger.storage.models.conversations import channel_identity, chat
+from messenger.storage.models.conversations import case_member, channel_identity, chat, place
 from messenger.storage.models.people import group_member, skill_group, staff
 from messenger.storage.models.rooms import mx_member, mx_room
 
@@ -16,6 +16,7 @@ PRESENT = ("join", "invite")
 _USE = sa.case(
     (sa.exists().where(skill_group.c.room_id == mx_room.c.room_id), "group"),
     (sa.exists().where(chat.c.remote == mx_room.c.room_id, chat.c.account == mx_room.c.account), "chat"),
+    (sa.exists().where(place.c.room_id == mx_room.c.room_id, place.c.is_room), "case"),
     (sa.exists().where(staff.c.direct_room == mx_room.c.room_id), "direct"),
     else_="none",
 ).label("use")
@@ -95,8 +96,8 @@ async def members(connection: AsyncConnection, account: str, room: str) -> froze
 
 
 async def entitled(connection: AsyncConnection, account: str, room: str) -> frozenset[str]:
-    """The users whom our database allows to read this room: the group's members, the chat's customer, or the member of
-    staff whose direct chat it is, as long as they have a seat."""
+    """The users whom our database allows to read this room: the group's members, the chat's customer, or, as
+    long as they have a seat, the member of staff whose direct chat it is and those who may read a case room."""
     staff_of_group = (
         sa.select(staff.c.address.label("user_id"))
         .join_from(staff, group_member, group_member.c.staff_id == staff.c.id)
@@ -110,4 +111,10 @@ async def entitled(connection: AsyncConnection, account: str, room: str) -> froz
     )
     has_seat = sa.exists().where(group_member.c.staff_id == staff.c.id)
     person = sa.select(staff.c.address).where(staff.c.direct_room == room, has_seat)
-    return frozenset((await connection.scalars(sa.union(staff_of_group, customer, person))).all())
+    in_case = (
+        sa.select(staff.c.address)
+        .join_from(staff, case_member, case_member.c.staff_id == staff.c.id)
+        .join(place, place.c.conversation_id == case_member.c.conversation_id)
+        .where(place.c.room_id == room, place.c.is_room, has_seat)
+    )
+    return frozenset((await connection.scalars(sa.union(staff_of_group, customer, person, in_case))).all())

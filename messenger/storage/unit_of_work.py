@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.observability.time import utc_now
 from messenger.storage.boards import SqlBoards
+from messenger.storage.case_members import SqlCaseMembers
 from messenger.storage.chats import ChatRows
 from messenger.storage.contacts import ContactRows
 from messenger.storage.conversations import SqlConversations
@@ -38,6 +39,7 @@ class SqlUnit:
         self.reactions = SqlReactions(connection)
         self.people = SqlPeople(connection, keys)
         self.routing = SqlRouting(connection)
+        self.case_members = SqlCaseMembers(connection)
         self.chats = ChatRows(connection, keys, namespace)
         self.contacts = ContactRows(connection, keys, namespace)
         self.lists = SqlLists(connection)

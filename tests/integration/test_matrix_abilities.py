@@ -199,8 +199,8 @@ async def test_an_edit_of_staff_comes_as_the_new_words(world: World) -> None:
 
 async def test_a_case_room_is_made_once_closed_and_says_no_more_than_its_number(world: World) -> None:
     desk, id = world.hands.desk, ConversationId(UUID(int=uuid4().int))
-    room = await desk.provide_case_room(id, "K-4F7Q")
-    assert await desk.provide_case_room(id, "K-4F7Q") == room
+    room = await desk.provide_case_room(id, "K-4F7Q", 2)
+    assert await desk.provide_case_room(id, "K-4F7Q", 2) == room
     cleo = await world.people.person("cleo")
     await world.hands.invite(room, cleo.user_id)
     await eventually(lambda: room in cleo.rooms, what="Cleo is in the room")

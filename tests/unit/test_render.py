@@ -32,6 +32,7 @@ from messenger.app.render import (
     history,
     notice,
     pack,
+    pointer,
     say_duration,
     say_size,
     say_time,
@@ -110,6 +111,7 @@ FIELDS: dict[str, str | int | datetime] = {
     "action": "release",
     "link": "https://matrix.to/#/x?via=a&b",
     "person": "Ben Li",
+    "members": "Anna Krüger, Ben Li",
     "emoji": "👀",
     "channel": "Matrix",
     "what": "m.location",
@@ -194,6 +196,8 @@ def rendered(language: Texts) -> Iterator[tuple[str, Rendered]]:
             yield id, notice(language, id, clock=Clock(NOW, BERLIN), **FIELDS)
     for state, view in CARDS.items():
         yield f"card, {state}", card(language, view)
+        yield f"card in a room of its own, {state}", card(language, replace(view, is_room=True))
+        yield f"card that points to its room, {state}", pointer(language, view, "https://x?a=1&b=2")
     yield "pack", pack(language, PACK)
     yield "pack of a short past", pack(language, replace(PACK, cause="claim", steps=(), note="", files=(), last=()))
     for kind in ("transferred", "continues", "in_room"):

@@ -107,7 +107,7 @@ place = Table(
     Column("number", Integer, primary_key=True),
     Column("group_id", ForeignKey("skill_group.id"), nullable=False),
     Column("room_id", Text, nullable=False),
-    Column("card", Text, nullable=False),  # the event
+    Column("card", Text, nullable=False),  # the event; empty while its room is being filled
     Column("is_room", Boolean, nullable=False, server_default=text("false")),
     Column("made_at", Moment, nullable=False, server_default=func.now()),
     Index("ix_place_room_id", "room_id", "made_at"),

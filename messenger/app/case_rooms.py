@@ -1,0 +1,39 @@
+"""Orders about a conversation's own room: `!room` makes it, `!invite` and `!remove` change who may read it."""
+
+from messenger.app.order import Order
+from messenger.app.persons import find_colleague, find_colleagues
+from messenger.app.staff_messages import Refusal
+from messenger.domain import commands as c
+from messenger.domain.people import Agent
+
+
+async def room(order: Order) -> None:
+    """`!room [@people]`: with the owner, whoever asks, and the people named, of whatever group."""
+    named = await find_colleagues(order.turn, order.item, order.asked.text)
+    for person in named:
+        await _must_have_a_seat(order, person)
+    members = tuple(person.id for person in named)
+    await order.do(c.MoveToRoom(agent=order.seat.agent.id, role=order.seat.role, members=members))
+
+
+async def invite(order: Order) -> None:
+    person = await find_colleague(order.turn, order.item, order.asked.text)
+    await _must_have_a_seat(order, person)
+    is_member = await _is_member(order, person)
+    await order.do(c.InviteMember(agent=person.id, by=order.seat.agent.id, role=order.seat.role, is_member=is_member))
+
+
+async def remove(order: Order) -> None:
+    person = await find_colleague(order.turn, order.item, order.asked.text)
+    is_member = await _is_member(order, person)
+    await order.do(c.RemoveMember(agent=person.id, by=order.seat.agent.id, role=order.seat.role, is_member=is_member))
+
+
+async def _must_have_a_seat(order: Order, person: Agent) -> None:
+    """Whoever has left every group reads nothing more."""
+    if not await order.turn.unit.people.seats_of(person.address):
+        raise Refusal("S10c.no_seat", person=person.name)
+
+
+async def _is_member(order: Order, person: Agent) -> bool:
+    return await order.turn.unit.case_members.seat(order.conversation.id, person.address) is not None

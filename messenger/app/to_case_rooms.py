@@ -1,0 +1,61 @@
+"""A conversation's own room: making it, and who is in it."""
+
+from messenger.app import effects as fx
+from messenger.app.hands import Hands
+from messenger.app.outcome import NOTHING, Outcome
+from messenger.app.ports import PlaceRow, UnitOfWork
+from messenger.channels.errors import Temporary
+from messenger.domain.ids import AgentId, ConversationId
+
+
+async def provide_case_room(hands: Hands, effect: fx.ProvideCaseRoom) -> Outcome:
+    """The room is known before anybody is in it: from then on, what is written there is the conversation's."""
+    case = await hands.case(effect.conversation)
+    room = await hands.desk.provide_case_room(case.conversation.id, case.conversation.number, effect.place)
+    row = PlaceRow(number=effect.place, group=case.group.id, room=room, card="", is_room=True)
+    return Outcome(card=(case.conversation.id, row))
+
+
+async def seat_case(hands: Hands, effect: fx.SeatCase) -> Outcome:
+    id = ConversationId(effect.conversation)
+    async with hands.units.look() as unit:
+        rooms = await _rooms(unit, id)
+        members = await unit.case_members.of(id)
+    for member in members:
+        await hands.desk.seat(_newest(rooms), member.address)
+    return NOTHING
+
+
+async def seat_in_case(hands: Hands, effect: fx.SeatInCase) -> Outcome:
+    """Unless they were taken out again, or it has left its room, in the meantime."""
+    id = ConversationId(effect.conversation)
+    async with hands.units.look() as unit:
+        rooms = await _rooms(unit, id)
+        is_in_room = (await unit.conversations.case(id)).conversation.is_in_room
+        members = {member.id: member for member in await unit.case_members.of(id)}
+    member = members.get(AgentId(effect.agent))
+    if member is not None and is_in_room:
+        await hands.desk.seat(_newest(rooms), member.address)
+    return NOTHING
+
+
+async def unseat_from_case(hands: Hands, effect: fx.UnseatFromCase) -> Outcome:
+    """Unless they were invited again in the meantime."""
+    id, agent = ConversationId(effect.conversation), AgentId(effect.agent)
+    async with hands.units.look() as unit:
+        rooms = await _rooms(unit, id)
+        person = await unit.people.agent(agent)
+        is_member = any(member.id == agent for member in await unit.case_members.of(id))
+    for room in rooms if not is_member else ():
+        await hands.desk.unseat(room, person.address)
+    return NOTHING
+
+
+async def _rooms(unit: UnitOfWork, id: ConversationId) -> list[str]:
+    return [row.room for row in await unit.conversations.places(id) if row.is_room]
+
+
+def _newest(rooms: list[str]) -> str:
+    if not rooms:
+        raise Temporary("unreachable", raw_code="the room is on its way")
+    return rooms[-1]

@@ -1,0 +1,101 @@
+"""A room of its own with everything real: Synapse, the program, and people with devices of their own."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from messenger.demo.synapse import Synapse
+from messenger.domain.replies import MARKERS, Fate
+from tests.integration.staff_house import House, Thread, open_house
+from tests.support.databases import TestDatabases
+from tests.support.people import Person
+from tests.support.timeline import Seen
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PDF = b"%PDF-1.4\n1 0 obj\n<< /Type /Catalog >>\nendobj\ntrailer\n<< /Root 1 0 R >>\n%%EOF\n"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(
+    tmp_path_factory: pytest.TempPathFactory, synapse: Synapse, test_databases: TestDatabases
+) -> AsyncIterator[House]:
+    folder: Path = tmp_path_factory.mktemp("case")
+    async with open_house(folder, synapse, test_databases, staff=("ben", "cleo", "lea"), hold_seconds=0) as opened:
+        yield opened
+
+
+async def own_room(house: House, person: Person, before: set[str]) -> str:
+    """The room into which the desk invites this person next."""
+    await eventually(lambda: set(person.rooms) - before, what="the case room")
+    (room,) = set(person.rooms) - before
+    return room
+
+
+async def moved(house: House, thread: Thread, owner: Person, *, named: str = "") -> str:
+    before = set(owner.rooms)
+    await thread.say(owner, f"!room {named}".strip())
+    room = await own_room(house, owner, before)
+    await owner.wait_for(room, lambda seen: "This room is for K-" in seen.body)
+    return room
+
+
+def marks(house: House, room: str, event: str) -> list[str]:
+    desk = house.product.desk
+    return [each.key for each in house.ben.reactions(room) if each.target == event and each.sender == desk]
+
+
+def said_by_desk(house: House, person: Person, room: str) -> list[Seen]:
+    return [each for each in person.messages(room, sender=house.product.desk) if each.replaces is None]
+
+
+async def test_a_conversation_goes_on_in_its_own_room_and_the_customer_sees_one_dialogue(house: House) -> None:
+    thread = await house.conversation("I have a private question", owner=house.ben)
+    room = await moved(house, thread, house.ben, named="@cleo")
+    await eventually(lambda: room in house.cleo.rooms, what="Cleo is in the room")
+    assert room not in house.lea.rooms
+    pack = await house.ben.wait_for(room, lambda seen: "has its own room now" in seen.body)
+    assert "I have a private question" in pack.body
+    card = said_by_desk(house, house.ben, room)[0]
+    assert (await house.ben.state(room, "m.room.pinned_events"))["pinned"] == [card.event_id]
+    await thread.changed(house.lea, thread.card, "In its own room")
+    answer = await house.ben.say(room, "You can write to me here")
+    await thread.received("You can write to me here")
+    await eventually(lambda: marks(house, room, answer) == [MARKERS[Fate.DELIVERED]], what="the answer's marker")
+    await thread.customer.say(thread.chat, "thank you, here it is")
+    relayed = await house.cleo.wait_for(room, lambda seen: "thank you, here it is" in seen.body)
+    assert relayed.thread is None
+    await thread.customer.send_file(thread.chat, PDF, name="letter.pdf", mimetype="application/pdf", msgtype="m.file")
+    came = await house.cleo.wait_for(room, lambda seen: "letter.pdf" in seen.body and seen.msgtype == "m.file")
+    assert await house.cleo.download(came) == PDF
+    await house.ben.send_file(room, PDF, name="form.pdf", mimetype="application/pdf", msgtype="m.file")
+    went = await thread.customer.wait_for(thread.chat, lambda seen: "form.pdf" in seen.body)
+    assert await thread.customer.download(went) == PDF
+    await house.cleo.say(room, "// careful with this one")
+    await house.cleo.say(room, "I am not the owner")
+    await house.ben.say(room, "inside a thread", thread=card.event_id)
+    await thread.say(house.ben, "in the old thread")
+    await house.ben.wait_for(house.room, lambda seen: seen.thread == thread.card and "goes on here" in seen.body)
+    everything = await thread.everything_the_customer_has()
+    for inside in ("careful with this one", "I am not the owner", "inside a thread", "in the old thread", "K-"):
+        assert inside not in everything
+    assert not [each for each in house.lea.messages(house.room, thread=thread.card) if "thank you" in each.body]
+
+
+async def test_who_is_removed_reads_nothing_more_and_who_is_invited_reads_it_from_the_start(house: House) -> None:
+    thread = await house.conversation("Nobody else should know", owner=house.ben, name="dora")
+    room = await moved(house, thread, house.ben, named="@cleo")
+    await thread.customer.say(thread.chat, "the first secret")
+    await house.cleo.wait_for(room, lambda seen: "the first secret" in seen.body)
+    await house.ben.say(room, "!remove @cleo")
+    await house.ben.wait_for(room, lambda seen: "reads nothing more" in seen.body)
+    await eventually(lambda: room not in house.cleo.rooms, what="Cleo is out of the room")
+    await thread.customer.say(thread.chat, "the second secret")
+    await house.ben.wait_for(room, lambda seen: "the second secret" in seen.body)
+    assert not [each for each in house.cleo.events(room) if "the second secret" in each.body]
+    await house.ben.say(room, "!invite @lea")
+    await eventually(lambda: room in house.lea.rooms, what="Lea is in the room")
+    await house.lea.wait_for(room, lambda seen: "can read this room now" in seen.body)
