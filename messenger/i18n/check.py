@@ -15,7 +15,7 @@ _ID = re.compile(r"^[SC]\d+[a-z]?(\.[a-z_]+)*$|^C\.[a-z]+$")
 # One thing has one word. What the texts of a language do not say, and what they say instead.
 _OTHER_WORDS = {
     "en": {"Not sent on:": "Not passed on:"},
-    "de": {word: "die Kundschaft" for word in ("der Kunde ", "Der Kunde ", "dem Kunden", "den Kunden")},
+    "de": dict.fromkeys(("der Kunde ", "Der Kunde ", "dem Kunden", "den Kunden"), "die Kundschaft"),
     "zh": {"讨论串": "消息列", "客服": "坐席"},
 }
 
