@@ -183,3 +183,28 @@ def test_skills_capacity_and_status_of_people_are_set_and_listed(stellwerk: Run)
     assert unknown.exit_code == 1 and "stellwerk agent add @kim:example.org" in unknown.output
     nothing = stellwerk("conversation", "why", "K-2222")
     assert nothing.exit_code == 1 and "stellwerk conversation list" in nothing.output
+
+
+def test_rules_by_account_are_listed_with_hours_and_menu_label(stellwerk: Run) -> None:
+    stellwerk("migrate", "up")
+    assert (
+        stellwerk("group", "add", "Claims", "--set", "menu_label=A claim", "--set", "hours=Mon-Fri 8-12").exit_code == 0
+    )
+    for account in ("@claims:example.org", "@other:example.org"):
+        assert stellwerk("group", "rule", "add", "Claims", "--account", account).exit_code == 0
+    rules = found(stellwerk("group", "rule", "list", "Claims", "--json"))
+    assert rules["accounts"] == ["@claims:example.org", "@other:example.org"]
+    assert (rules["menu_label"], rules["hours"]) == ("A claim", "Mon-Fri 08:00-12:00")
+    assert stellwerk("group", "rule", "add", "Claims").exit_code == 2
+
+
+def test_a_consent_is_given_shown_and_withdrawn(stellwerk: Run) -> None:
+    stellwerk("migrate", "up")
+    kim = "@kim:example.org"
+    assert stellwerk("contact", "show", kim).exit_code == 1
+    assert stellwerk("contact", "consent", kim, "--source", "form").exit_code == 0
+    shown = found(stellwerk("contact", "show", kim, "--json"))
+    assert shown["consent_at"] and (shown["consent_source"], shown["conversations"]) == ("form", 0)
+    assert stellwerk("contact", "consent", kim, "--source", "phone", "--withdraw").exit_code == 0
+    assert found(stellwerk("contact", "show", kim, "--json"))["consent_at"] is None
+    assert stellwerk("contact", "consent", kim, "--source", "a long sentence").exit_code == 2
