@@ -1,5 +1,6 @@
 // The commands: what a person does in Element, and what an observer asks it.
 import { EventShieldColour, EventShieldReason } from 'matrix-js-sdk/lib/crypto-api/index.js';
+import { PollResponseEvent } from 'matrix-js-sdk/lib/extensible_events_v1/PollResponseEvent.js';
 import { downloadFile, sendFile } from './mx_files.mjs';
 import { describe } from './mx_reports.mjs';
 import { client, isolate } from './mx_session.mjs';
@@ -33,6 +34,8 @@ export const commands = {
   send,
   send_raw: ({ room, type, content }) => client().sendEvent(room, type, content),
   edit,
+  vote,
+  reactions,
   react: ({ room, event, key }) => client().sendEvent(room, 'm.reaction', {
     'm.relates_to': { rel_type: 'm.annotation', event_id: event, key } }),
   redact: ({ room, event, reason }) => client().redactEvent(room, event, undefined, reason ? { reason } : undefined),
@@ -100,6 +103,22 @@ function edit({ room, event, body }) {
   return client().sendMessage(room, {
     msgtype: 'm.text', body: `* ${body}`, 'm.new_content': { msgtype: 'm.text', body },
     'm.relates_to': { rel_type: 'm.replace', event_id: event } });
+}
+
+// As the engine understands the poll: an answer that it does not find there cannot be chosen.
+async function vote({ room, poll, answer }) {
+  const chosen = (await eventOf(room, poll)).unstableExtensibleEvent.answers.find((each) => each.text === answer);
+  const { type, content } = PollResponseEvent.from([chosen.id], poll).serialize();
+  return client().sendEvent(room, type, content);
+}
+
+// What stands below a message, from the homeserver: key -> senders.
+async function reactions({ room, event }) {
+  const { events } = await client().relations(room, event, 'm.annotation', 'm.reaction');
+  const standing = events.filter((each) => !each.isRedacted());
+  const keys = new Set(standing.map((each) => each.getRelation().key));
+  return Object.fromEntries([...keys].map((key) => [
+    key, standing.filter((each) => each.getRelation().key === key).map((each) => each.getSender())]));
 }
 
 async function timeline({ room, scroll = 0 }) {

@@ -59,6 +59,18 @@ class Desk:
             lambda each: each["ev"] == "event" and each["room"] == self.chat and text in text_of(each), what=repr(text)
         )
 
+    async def replaced(self, reader: Element, room: str, event: str, text: str) -> Report:
+        return await reader.waits_for(
+            lambda each: (
+                each["ev"] == "event"
+                and each["room"] == room
+                and (each.get("relates") or {}).get("rel_type") == "m.replace"
+                and each["relates"]["event_id"] == event
+                and text in text_of(each)
+            ),
+            what=f"the change to {text!r}",
+        )
+
     async def shields(self, element: Element, room: str) -> set[str]:
         """The colours next to everything that the desk has said."""
         said = [
@@ -127,6 +139,61 @@ async def test_a_conversation_goes_both_ways_and_element_finds_nothing_to_warn_o
     assert await desk.shields(desk.agent, desk.room) == {"NONE"}
     assert desk.customer.undecryptable == [] and desk.agent.undecryptable == []
     assert not [each for each in desk.customer.reports if each["ev"] == "event" and "worried" in text_of(each)]
+
+
+@BOTH_MODES
+async def test_replies_edits_reactions_and_deletions_cross_between_two_devices_of_element(desk: Desk) -> None:
+    bot, agent, customer = desk.product.desk, desk.agent, desk.customer
+    await desk.ask("which letter?")
+    question = (await customer.reads("which letter?", room=desk.chat))["id"]
+    await desk.claim()
+    shown = await desk.in_thread("which letter?")
+    answer = await agent.send(desk.room, "the blue one", thread=desk.card, reply_to=shown["id"])
+    received = await desk.at_the_customers("the blue one")
+    assert received["content"]["m.relates_to"]["m.in_reply_to"]["event_id"] == question
+    mine = await customer.send(desk.chat, "found it", reply_to=received["id"])
+    found = await desk.in_thread("found it")
+    assert found["relates"]["m.in_reply_to"]["event_id"] == answer and not found["relates"]["is_falling_back"]
+
+    await customer.do("react", room=desk.chat, event=received["id"], key="👍")
+    await eventually(lambda: shows(agent, desk.room, answer, {"✅": [bot], "👍": [bot]}), what="the customer's 👍")
+    liked = await agent.do("react", room=desk.room, event=found["id"], key="🎉")
+    await eventually(lambda: shows(customer, desk.chat, mine, {"🎉": [bot]}), what="the agent's 🎉")
+    await agent.do("redact", room=desk.room, event=liked["event_id"])
+    await eventually(lambda: shows(customer, desk.chat, mine, {}), what="the 🎉 is gone")
+
+    await agent.do("edit", room=desk.room, event=answer, body="the green one")
+    await desk.replaced(customer, desk.chat, received["id"], "the green one")
+    await customer.do("edit", room=desk.chat, event=mine, body="found it at last")
+    await desk.replaced(agent, desk.room, found["id"], "found it at last")
+    assert await desk.shields(customer, desk.chat) == {"NONE"}
+    await agent.do("redact", room=desk.room, event=answer)
+    await customer.waits_for(lambda each: each["ev"] == "redaction" and each["redacts"] == received["id"])
+    assert await desk.shields(agent, desk.room) == {"NONE"}
+    assert customer.undecryptable == [] and agent.undecryptable == []
+
+
+async def shows(element: Element, room: str, event: str, wanted: dict[str, list[str]]) -> bool:
+    return bool(await element.do("reactions", room=room, event=event) == wanted)
+
+
+@BOTH_MODES
+async def test_element_understands_the_menu_and_the_desk_its_vote(desk: Desk) -> None:
+    await desk.product.add_group("Pharmacy", menu_label="Medicines")
+    await desk.product.add_group("Billing", [(desk.agent.user_id, "Ben Li", "agent")], menu_label="A bill")
+    billing = await desk.product.group_room("Billing")
+    await desk.agent.is_invited(billing)
+    await desk.agent.join(billing)
+    await desk.customer.send(desk.chat, "I have a question")
+    poll = await desk.customer.waits_for(
+        lambda each: each["ev"] == "event" and each["type"] == "org.matrix.msc3381.poll.start", what="the menu"
+    )
+    await desk.customer.do("vote", room=desk.chat, poll=poll["id"], answer="A bill")
+    await desk.agent.waits_for(
+        lambda each: each["ev"] == "event" and each["room"] == billing and "I have a question" in text_of(each),
+        what="the message in the chosen group",
+    )
+    assert desk.customer.undecryptable == [] and desk.agent.undecryptable == []
 
 
 @pytest.mark.parametrize("isolation", ["signed"])
