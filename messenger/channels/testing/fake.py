@@ -51,6 +51,7 @@ class Delivered:
     text: str
     reactions: frozenset[str] = frozenset()
     deleted: bool = False
+    reply_to: RemoteId | None = None
 
 
 @dataclass(slots=True)
@@ -157,7 +158,13 @@ class FakePeer:
 
     def _keep(self, message: OutboundMessage) -> Delivered:
         remote_id = RemoteId(f"out-{len(self.delivered) + 1}")
-        done = Delivered(remote_id=remote_id, key=message.key, to=message.to.value, text=message.content.text)
+        done = Delivered(
+            remote_id=remote_id,
+            key=message.key,
+            to=message.to.value,
+            text=message.content.text,
+            reply_to=message.reply_to,
+        )
         self.delivered.append(done)
         return done
 
