@@ -510,7 +510,11 @@ class RoutingPort(Protocol):
         """The groups with automatic assignment in which these people have a seat."""
         ...
 
-    async def keep(self, conversation: ConversationId, explanation: Mapping[str, Any], *, at: datetime) -> None: ...
+    async def keep(
+        self, conversations: Collection[ConversationId], explanation: Mapping[str, Any], *, at: datetime
+    ) -> None:
+        """The same decision about all of these."""
+        ...
 
     async def reasons(self, conversations: Collection[ConversationId]) -> Mapping[ConversationId, str]:
         """The reason of the newest decision since each of them was queued."""

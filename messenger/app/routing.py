@@ -14,10 +14,10 @@ from messenger.app.ports import Serving
 from messenger.app.turn import Turn
 from messenger.domain.commands import AssignConversation
 from messenger.domain.conversation import State
-from messenger.domain.ids import AgentId, GroupId
+from messenger.domain.ids import AgentId, ConversationId, GroupId
 from messenger.domain.people import Assignment, SkillGroup
 from messenger.domain.routing.capacity import admissible
-from messenger.domain.routing.explanation import Filter
+from messenger.domain.routing.explanation import Explanation, Filter
 from messenger.domain.routing.matcher import Assign, Hold, Snapshot, Waiting, decisions, explain
 
 ROUTER = "router"
@@ -61,7 +61,7 @@ async def _assign(turn: Turn, group: SkillGroup, snapshot: Snapshot, decision: A
     command = AssignConversation(agent=decision.agent, agent_role=now_serving.role, reason="routed")
     await turn.act(conversation.id, conversation, command, actor=ROUTER)
     told = explain(snapshot, item, decision.reserved).as_json(most=EXPLAINED)
-    await turn.unit.routing.keep(conversation.id, told, at=turn.unit.now)
+    await turn.unit.routing.keep([conversation.id], told, at=turn.unit.now)
 
 
 def _can_take(serving: Serving, item: Waiting) -> bool:
@@ -76,15 +76,18 @@ async def _explain_holds(turn: Turn, snapshot: Snapshot, held: Sequence[Hold]) -
         return
     known = await turn.unit.routing.reasons([hold.conversation for hold in held])
     # What differs between conversations of a group; equal ones wait for the same reason.
-    reasons: dict[tuple[frozenset[AgentId], frozenset[AgentId]], str] = {}
+    explained: dict[tuple[frozenset[AgentId], frozenset[AgentId]], Explanation] = {}
+    news: dict[tuple[frozenset[AgentId], frozenset[AgentId]], list[ConversationId]] = {}
     for hold in held:
         item = _item(snapshot, hold)
-        alike = (item.not_to, hold.reserved)
-        if alike not in reasons:
-            reasons[alike] = explain(snapshot, item, hold.reserved).reason
-        if known.get(hold.conversation) != reasons[alike]:
-            told = explain(snapshot, item, hold.reserved).as_json(most=EXPLAINED)
-            await turn.unit.routing.keep(hold.conversation, told, at=turn.unit.now)
+        alike = item.not_to, hold.reserved
+        if alike not in explained:
+            explained[alike] = explain(snapshot, item, hold.reserved)
+        if known.get(hold.conversation) != explained[alike].reason:
+            news.setdefault(alike, []).append(hold.conversation)
+    for alike, conversations in news.items():
+        told = explained[alike].as_json(most=EXPLAINED)
+        await turn.unit.routing.keep(conversations, told, at=turn.unit.now)
 
 
 def _item(snapshot: Snapshot, decision: Assign | Hold) -> Waiting:

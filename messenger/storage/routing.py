@@ -73,7 +73,8 @@ WHERE seat.staff_id = ANY(CAST(:staff AS uuid[])) AND skill_group.settings ->> '
 ORDER BY seat.group_id""")
 _KEEP = sa.text("""
 INSERT INTO routing_decision (conversation_id, at, explanation)
-VALUES (CAST(:conversation AS uuid), :at, CAST(:explanation AS jsonb))""")
+SELECT decided.id, CAST(:at AS timestamptz), CAST(:explanation AS jsonb)
+FROM unnest(CAST(:conversations AS uuid[])) WITH ORDINALITY AS decided(id, place) ORDER BY decided.place""")
 _REASONS = sa.text("""
 SELECT asked.id, newest.reason FROM unnest(CAST(:conversations AS uuid[])) AS asked(id)
 JOIN conversation ON conversation.id = asked.id
@@ -89,6 +90,7 @@ SELECT at, explanation FROM routing_decision WHERE conversation_id = CAST(:which
 class SqlRouting:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+        self._groups: Mapping[UUID, SkillGroup] = {}
 
     async def lock_group(self, id: GroupId) -> SkillGroup:
         query = sa.select(skill_group).where(skill_group.c.id == id).with_for_update(key_share=True)
@@ -122,8 +124,10 @@ class SqlRouting:
         parameters = {"staff": list(agents), "automatic": Assignment.AUTOMATIC.value}
         return [GroupId(id) for id in await self._connection.scalars(_SERVED_BY, parameters)]
 
-    async def keep(self, conversation: ConversationId, explanation: Mapping[str, Any], *, at: datetime) -> None:
-        kept = {"conversation": conversation, "at": at, "explanation": json.dumps(explanation)}
+    async def keep(
+        self, conversations: Collection[ConversationId], explanation: Mapping[str, Any], *, at: datetime
+    ) -> None:
+        kept = {"conversations": list(conversations), "at": at, "explanation": json.dumps(explanation)}
         await self._connection.execute(_KEEP, kept)
 
     async def reasons(self, conversations: Collection[ConversationId]) -> Mapping[ConversationId, str]:
@@ -154,7 +158,7 @@ class SqlRouting:
 
     async def _in_work(self, staff: Sequence[UUID] | None, now: datetime) -> tuple[Mapping[UUID, SkillGroup], Any]:
         """What these people have in work (None: everybody), counted for each group, with the groups' rules."""
-        groups = {row.id: as_group(row) for row in await self._connection.execute(sa.select(skill_group))}
+        groups = await self._rules()
         parameters = {
             "groups": list(groups),
             "minutes": [group.load_inactive_minutes for group in groups.values()],
@@ -163,6 +167,13 @@ class SqlRouting:
         if staff is None:
             return groups, (await self._connection.execute(_IN_WORK_OF_ALL, parameters)).all()
         return groups, (await self._connection.execute(_IN_WORK_OF, {**parameters, "staff": list(staff)})).all()
+
+    async def _rules(self) -> Mapping[UUID, SkillGroup]:
+        """All groups, read once in a unit."""
+        if not self._groups:
+            rows = await self._connection.execute(sa.select(skill_group))
+            self._groups = {row.id: as_group(row) for row in rows}
+        return self._groups
 
 
 def _serving(seat: Any, in_work: Sequence[Any], groups: Mapping[UUID, SkillGroup]) -> Serving:
