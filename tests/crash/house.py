@@ -63,11 +63,11 @@ class House:
         await self.people.leave()
         await self.engine.dispose()
 
-    async def open_office(self, *, agents: int = 2, customers: int = 3) -> Office:
+    async def open_office(self, *, agents: int = 2, customers: int = 3, **settings: object) -> Office:
         """The product must be started afterwards, or run already."""
         staff = [await self.people.person(f"agent{n}", displayname=f"Agent {n}") for n in range(agents)]
         members = [(person.user_id, f"Agent {n}", "agent") for n, person in enumerate(staff)]
-        await self.product.add_group(GROUP, members, default=True)
+        await self.product.add_group(GROUP, members, default=True, **settings)
         if not self.product.is_running:
             await self.product.start()
         room = await self.product.group_room(GROUP)
