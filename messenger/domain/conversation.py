@@ -216,7 +216,9 @@ def _living(was: Conversation, event: Living, at: datetime) -> Conversation:
             pause = Pause(by=event.by, since=at, wake_on=frozenset(event.wake_on), until=event.until, note=event.note)
             return replace(was, state=State.PAUSED, pause=pause)
         case e.ConversationResumed():
-            return replace(was, state=State.OPEN, pause=None)
+            # What was waited for is there, so now it is for us to go on; an answer that ends the pause does so at once.
+            since = was.waiting_since if event.cause == "reply" else was.waiting_since or at
+            return replace(was, state=State.OPEN, pause=None, waiting_since=since)
         case e.ConversationResolved():
             return replace(
                 was,

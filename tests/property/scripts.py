@@ -37,7 +37,7 @@ WHAT = (
     ["say"] * 8 + ["deliver"] * 9 + ["receive"] * 4 + ["claim", "edit", "ended"] * 5
     + ["delete", "approve", "later", "pause", "resume", "wake", "reopen", "time", "transfer", "assign"] * 2
     + ["release", "resolve", "withdraw", "unsafe"]
-    + [ "receive_edit", "receive_deletion", "room", "choose", "settings", "role"]
+    + ["receive_edit", "receive_deletion", "choose", "settings", "role"] + ["room", "invite", "remove"] * 2
 )  # fmt: skip
 
 
@@ -255,6 +255,10 @@ class World:
                 return c.TransferConversation(to_group=to, by=who, role=role, is_allowed=step.yes, agent=agent)
             case "room":
                 return c.MoveToRoom(agent=who, role=role)
+            case "invite":
+                return c.InviteMember(agent=step.other, by=who, role=role, is_member=step.also)
+            case "remove":
+                return c.RemoveMember(agent=step.other, by=who, role=role, is_member=not step.also)
             case _:
                 return None
 
