@@ -15,7 +15,7 @@ from messenger.app.hands import Hands, Organisation
 from messenger.app.items import DeviceLeftOut
 from messenger.app.ports import NewItem
 from messenger.bootstrap.database import Storage, open_storage
-from messenger.bootstrap.desk import identify, log_in
+from messenger.bootstrap.desk import be_quiet, identify, log_in
 from messenger.bootstrap.versions import check_versions
 from messenger.config import Desk, Settings
 from messenger.matrix.chat_channel import MatrixChannel
@@ -135,6 +135,7 @@ class DeskProcess:
         self._identity: Identity = await identify(
             self._storage, self._settings, self._desk, self._http, self._engine, login
         )
+        await be_quiet(self._http)
         await take_back_claims(self._storage.engine, desk=self._desk.user_id)
         self._wire(login.device_id)
 

@@ -27,7 +27,9 @@ log = logging.getLogger(__name__)
 _NOTHING: dict[str, Any] = {"types": []}
 MOST_EVENTS = 50  # of one room in one answer
 LONG_POLL_MS = 30_000
-SPACING_S = 0.1
+# From one /sync to the next: so much for each event that the last one has brought, but never less than the first and
+# never more than the second. From 60 events a second on it grows to its end; below, it falls back.
+SPACING_S, LONGEST_SPACING_S, SPACING_OF_AN_EVENT_S = 0.1, 0.4, 1 / 60
 GAP_PAGE = 100
 GAP_PAGES = 1_000  # 100,000 events of one room; more is a flood, and said so
 MOST_SERVERS = 10_000
@@ -77,7 +79,7 @@ class SyncLoop:
         self._on_rooms, self._on_batch = on_rooms, on_batch
         self._account, self._most_events = store.account, MOST_EVENTS
         self._since: str | None = None
-        self._asked_at, self._has_started = 0.0, False
+        self._asked_at, self._spacing_s, self._has_started = 0.0, SPACING_S, False
 
     async def once(self, *, timeout_ms: int = LONG_POLL_MS) -> int:
         """One batch. Returns the number of room events in it. Raises when it could not be committed; it comes again."""
@@ -89,13 +91,16 @@ class SyncLoop:
         await self._commit(batch, since)
         self._since, self._most_events = batch.next_batch, MOST_EVENTS
         await self._engine.settle()
-        return sum(len(room.timeline) for room in batch.rooms)
+        count = sum(len(room.timeline) for room in batch.rooms)
+        self._spacing_s = min(max(SPACING_S, count * SPACING_OF_AN_EVENT_S), LONGEST_SPACING_S)
+        return count
 
     async def _keep_distance(self) -> None:
         """A /sync answers at the first news; under load, one for each event would cost the homeserver a quarter of its
-        time. So the next one leaves a moment after the last. When it is quiet, that moment is long over."""
+        time. So the next one leaves a moment after the last, a longer one while much comes. When it is quiet, that moment
+        is long over."""
         clock = asyncio.get_running_loop().time
-        await asyncio.sleep(max(0.0, self._asked_at + SPACING_S - clock()))
+        await asyncio.sleep(max(0.0, self._asked_at + self._spacing_s - clock()))
         self._asked_at = clock()
 
     async def _ask(self, since: str | None, timeout_ms: int) -> SyncBatch:
