@@ -19,7 +19,7 @@ from benchmarks.lists import Step, Town, timed
 from benchmarks.parts import full_desk, report, servers
 from messenger.app.handle import handle_next
 from messenger.app.items import RoutingWanted, routing_lane
-from messenger.app.ports import NewItem
+from messenger.app.records import NewItem
 from messenger.storage.migration import upgrade
 
 _AUTOMATIC = """UPDATE skill_group SET settings = '{"assignment": "automatic", "tell_customer": []}'"""

@@ -24,7 +24,7 @@ from benchmarks.parts.filled import DESK, GROUPS, Filled, Waiting, agent
 from benchmarks.parts.meter import own_cpu_seconds, percentile
 from messenger.app.handle import handle_next
 from messenger.app.items import StaffReacted
-from messenger.app.ports import NewItem
+from messenger.app.records import NewItem
 from messenger.bootstrap.service import INBOX_WORKERS
 from messenger.storage.database import at_once
 from messenger.storage.models.conversations import event_log

@@ -25,7 +25,7 @@ from messenger.app.effects import EditBoard, ShowMine, ShowQueue
 from messenger.app.handle import handle_next
 from messenger.app.hands import Hands, Organisation
 from messenger.app.items import StaffSaid
-from messenger.app.ports import NewItem, Place, Said
+from messenger.app.records import NewItem, Place, Said
 from messenger.channels.messages import Content
 from messenger.storage.codec import load_effect
 from messenger.storage.data_keys import DataKeys

@@ -11,7 +11,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app.ports import StoredMessage, Trace
+from messenger.app.records import StoredMessage, Trace
 from messenger.channels.messages import Content
 from messenger.domain.ids import ConversationId, MessageId
 from messenger.storage.administration import Administration

@@ -1,7 +1,7 @@
 """To which conversation of a chat a customer's message belongs. Usually there is one. Where several are open, it is the
 one whose message they answer; else the one whose number they write first; else the one that spoke last."""
 
-from messenger.app.ports import Chat
+from messenger.app.records import Chat
 from messenger.app.turn import Turn
 from messenger.channels.messages import InboundMessage
 from messenger.domain.conversation import Conversation

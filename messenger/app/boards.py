@@ -10,7 +10,8 @@ from messenger.app import effects as fx
 from messenger.app import render_lists
 from messenger.app.hands import Hands
 from messenger.app.outcome import NOTHING, Outcome
-from messenger.app.ports import BoardRow, Place, Said, UnitOfWork
+from messenger.app.ports import UnitOfWork
+from messenger.app.records import BoardRow, Place, Said
 from messenger.app.render import Clock, Rendered
 from messenger.app.to_person import link_of
 from messenger.domain.ids import GroupId

@@ -9,9 +9,9 @@ from messenger.app.addressing import conversation_meant, spoke_last
 from messenger.app.effects import EditCard, JoinChat, PostNotice, TellCustomer, WarnCustomer
 from messenger.app.items import ChatInvited, ChatReady, Unreadable
 from messenger.app.languages import detect
-from messenger.app.ports import Chat, StoredMessage, Trace
 from messenger.app.react import away_word
 from messenger.app.reactions import reaction_removed
+from messenger.app.records import Chat, StoredMessage, Trace
 from messenger.app.sight import answered_message, is_out_of_sight, is_quiet, owner_is_away
 from messenger.app.starting import free_number
 from messenger.app.turn import NotYet, Turn

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from messenger.app.attachments import is_plausible, picture, sniff
-from messenger.app.ports import File, FileAway, FileSource
+from messenger.app.ports import FileAway, FileSource
+from messenger.app.records import File
 from messenger.channels.errors import Rejected
 from messenger.channels.messages import MediaRef
 from messenger.domain.attachment import DEFAULT_POLICY, Accepted, Kind, Policy, Refused, judge

@@ -22,7 +22,8 @@ from messenger.app.items import (
     TimerDue,
     Unreadable,
 )
-from messenger.app.ports import InboxRow, StorageAway, UnitOfWork, Units
+from messenger.app.ports import StorageAway, UnitOfWork, Units
+from messenger.app.records import InboxRow
 from messenger.app.turn import NotYet, Turn
 from messenger.channels.messages import InboundMessage, MessageDeleted, MessageEdited, ReactionsChanged, Unsupported
 from messenger.observability.failpoints import fp

@@ -5,19 +5,8 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from messenger.app import render
-from messenger.app.ports import (
-    Case,
-    Chat,
-    ChatDoor,
-    CustomerChannel,
-    Desk,
-    FileSource,
-    Place,
-    Said,
-    StoredMessage,
-    Trace,
-    Units,
-)
+from messenger.app.ports import ChatDoor, CustomerChannel, Desk, FileSource, Units
+from messenger.app.records import Case, Chat, Place, Said, StoredMessage, Trace
 from messenger.channels.errors import Temporary
 from messenger.domain.attachment import MAX_BYTES
 from messenger.domain.ids import ConversationId

@@ -2,7 +2,7 @@
 
 from messenger.app.effects import EditCard, ShowFiles, ShowHistory
 from messenger.app.order import Order
-from messenger.app.ports import StoredMessage
+from messenger.app.records import StoredMessage
 from messenger.app.sight import answered_message
 from messenger.app.staff_messages import Refusal
 from messenger.domain import tags

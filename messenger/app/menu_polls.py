@@ -4,7 +4,7 @@ from messenger.app import effects as fx
 from messenger.app import render
 from messenger.app.hands import Hands
 from messenger.app.outcome import NOTHING, Outcome
-from messenger.app.ports import Chat, Trace
+from messenger.app.records import Chat, Trace
 from messenger.channels.contract import EndsMenus
 from messenger.channels.messages import Content, OutboundMessage, RemoteId, Sent
 from messenger.domain.ids import ChatId, ConversationId, GroupId, MessageId

@@ -3,7 +3,7 @@ the matter has a place; the menu is said once more for it, and then no more."""
 
 from collections.abc import Sequence
 
-from messenger.app.ports import Chat, StoredMessage, Trace
+from messenger.app.records import Chat, StoredMessage, Trace
 from messenger.app.turn import NotYet, Turn
 from messenger.channels.messages import InboundMessage
 from messenger.domain.commands import AskAgain, ChooseGroup, ReceiveMessage

@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from messenger.app.html import clean_html
-from messenger.app.ports import (
-    Said,
-)
+from messenger.app.records import Said
 from messenger.channels.messages import Content
 from messenger.domain.text import json_size, pieces
 

@@ -4,7 +4,7 @@ side each time, so a crash, a repeat or a change in between leaves nothing behin
 from messenger.app import effects as fx
 from messenger.app.hands import Hands
 from messenger.app.outcome import NOTHING, Outcome, ended
-from messenger.app.ports import Chat, Trace
+from messenger.app.records import Chat, Trace
 from messenger.channels.contract import SendsReactions
 from messenger.channels.errors import Rejected
 from messenger.channels.messages import RemoteId

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from messenger.app import help, render
 from messenger.app.orders import UNWIRED
-from messenger.app.ports import Case, UnitOfWork
+from messenger.app.ports import UnitOfWork
+from messenger.app.records import Case
 from messenger.app.why import explained
 from messenger.domain.ids import AgentId, GroupId, MessageId
 from messenger.domain.people import Role

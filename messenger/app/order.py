@@ -7,7 +7,7 @@ from typing import Any
 
 from messenger.app.effects import SayAnswer
 from messenger.app.items import StaffSaid
-from messenger.app.ports import Seat, StoredMessage, Trace
+from messenger.app.records import Seat, StoredMessage, Trace
 from messenger.app.staff_messages import actor_of, stored, tell
 from messenger.app.turn import Turn
 from messenger.channels.messages import Content

@@ -9,7 +9,7 @@ from messenger.app.items import StaffSaid
 from messenger.app.order import DeskOrder, Order
 from messenger.app.persons import find_colleague, find_group, rest_after
 from messenger.app.places import seat_at
-from messenger.app.ports import Seat
+from messenger.app.records import Seat
 from messenger.app.sight import is_out_of_sight
 from messenger.app.staff_messages import Refusal, actor_of, add_message, claim, group_of, mentions_us
 from messenger.app.turn import Turn

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from messenger.app import effects as fx
 from messenger.app.items import SendEnded, SentEffect
-from messenger.app.ports import NewItem, PlaceRow, Trace
+from messenger.app.records import NewItem, PlaceRow, Trace
 from messenger.domain.ids import ChatId, ConversationId, GroupId
 
 

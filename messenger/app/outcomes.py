@@ -2,7 +2,7 @@
 
 from messenger.app.effects import PostNotice, TellCustomer
 from messenger.app.items import SendEnded
-from messenger.app.ports import StoredMessage
+from messenger.app.records import StoredMessage
 from messenger.app.turn import Turn
 from messenger.domain.commands import RecordDelivery, RecordFailure
 from messenger.domain.conversation import Conversation

@@ -9,7 +9,7 @@ from messenger.app.items import StaffSaid
 from messenger.app.order import DeskOrder, where_asked
 from messenger.app.orders import UNWIRED, carry_out
 from messenger.app.places import conversation_and_seat, may_speak_here
-from messenger.app.ports import Seat
+from messenger.app.records import Seat
 from messenger.app.staff_messages import Refusal, answer_beside, explain_refusal, mark, refusal_text
 from messenger.app.turn import Turn
 from messenger.domain.conversation import Conversation

@@ -12,7 +12,8 @@ from messenger.app.files import fetch_checked
 from messenger.app.hands import Hands, clock_of
 from messenger.app.message_parts import fitted, part_txn
 from messenger.app.outcome import NOTHING, Outcome
-from messenger.app.ports import Case, File, PlaceRow, Said, StoredMessage, UnitOfWork
+from messenger.app.ports import UnitOfWork
+from messenger.app.records import Case, File, PlaceRow, Said, StoredMessage
 from messenger.domain import events as e
 from messenger.domain.attachment import Policy, Refused
 from messenger.domain.events import Recorded

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from messenger.app.items import StaffSaid
-from messenger.app.ports import Seat
+from messenger.app.records import Seat
 from messenger.app.staff_messages import group_of
 from messenger.app.turn import NotYet, Turn
 from messenger.domain.conversation import Conversation

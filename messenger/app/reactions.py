@@ -5,7 +5,7 @@ Nothing is ever said about a reaction that does not cross: people react to colle
 
 from messenger.app.effects import MirrorReactions
 from messenger.app.items import CustomerReacted, StaffReacted
-from messenger.app.ports import Reaction, Seat, StoredMessage, Trace
+from messenger.app.records import Reaction, Seat, StoredMessage, Trace
 from messenger.app.staff_messages import group_of
 from messenger.app.turn import NotYet, Turn
 from messenger.channels.messages import Handle, ReactionsChanged

@@ -7,7 +7,7 @@ from messenger.app.effects import Effect
 from messenger.app.hands import Hands
 from messenger.app.menu_polls import menu_offered
 from messenger.app.outcome import Outcome, ended
-from messenger.app.ports import Case, Trace
+from messenger.app.records import Case, Trace
 from messenger.app.to_thread import card_posted, room_for
 from messenger.channels.contract import Reconciles
 from messenger.channels.messages import Content, OutboundMessage

@@ -11,7 +11,8 @@ from messenger.app.files import Checked, fetch_checked
 from messenger.app.hands import Hands, clock_of
 from messenger.app.message_parts import fitted, part_txn, parts_of, safe_html
 from messenger.app.outcome import NOTHING, Outcome, ended
-from messenger.app.ports import Case, Place, PlaceRow, Said, StoredMessage, Trace, UnitOfWork
+from messenger.app.ports import UnitOfWork
+from messenger.app.records import Case, Place, PlaceRow, Said, StoredMessage, Trace
 from messenger.domain.attachment import Policy, Refused
 from messenger.domain.ids import MessageId
 from messenger.domain.people import MentionOwner, SkillGroup

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from messenger.app.ports import BoardNow, Listed
+from messenger.app.records import BoardNow, Listed
 from messenger.app.render import Clock, Rendered, say_time, say_wakes
 from messenger.i18n import LANGUAGES, Texts, escape
 

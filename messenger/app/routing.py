@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from messenger.app.effects import RouteGroup, SetTimer
 from messenger.app.items import RoutingWanted, routing_lane
-from messenger.app.ports import Serving
+from messenger.app.records import Serving
 from messenger.app.turn import Turn
 from messenger.domain.commands import AssignConversation
 from messenger.domain.conversation import State

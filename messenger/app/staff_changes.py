@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 from messenger.app.items import StaffRedacted, StaffSaid
 from messenger.app.places import conversation_and_seat
-from messenger.app.ports import Seat, StoredMessage, Trace
 from messenger.app.reactions import reaction_removed
+from messenger.app.records import Seat, StoredMessage, Trace
 from messenger.app.staff_messages import actor_of, explain_kept, group_of, mentions_us
 from messenger.app.starting import text_after_contact
 from messenger.app.turn import NotYet, Turn

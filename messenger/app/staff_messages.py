@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from messenger.app.effects import AnswerInRoom, PostNotice, React
 from messenger.app.items import StaffSaid
-from messenger.app.ports import Seat, StoredMessage, Trace
+from messenger.app.records import Seat, StoredMessage, Trace
 from messenger.app.sight import answered_message, owner_is_away
 from messenger.app.turn import Turn
 from messenger.channels.messages import Content

@@ -8,8 +8,8 @@ from messenger.app.items import DeviceLeftOut, StaffReacted, StaffSaid, Unreadab
 from messenger.app.orders import carry_out
 from messenger.app.outside import said_outside
 from messenger.app.places import Spot, conversation_and_seat, may_speak_here, spot_of
-from messenger.app.ports import Seat, Trace
 from messenger.app.reactions import NOTED_SOON, staff_reacted_to_customer
+from messenger.app.records import Seat, Trace
 from messenger.app.staff_changes import is_draft, staff_edited
 from messenger.app.staff_messages import (
     Refusal,

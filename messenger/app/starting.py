@@ -10,7 +10,7 @@ from messenger.app.effects import OpenChat, PostNotice, TellCustomer
 from messenger.app.languages import detect
 from messenger.app.order import DeskOrder
 from messenger.app.persons import matrix_address
-from messenger.app.ports import Chat, Contact, Seat
+from messenger.app.records import Chat, Contact, Seat
 from messenger.app.staff_messages import Refusal, actor_of, add_message, mentions_us
 from messenger.app.turn import Turn
 from messenger.channels.messages import Handle

@@ -3,7 +3,8 @@
 from messenger.app import effects as fx
 from messenger.app.hands import Hands
 from messenger.app.outcome import NOTHING, Outcome
-from messenger.app.ports import PlaceRow, UnitOfWork
+from messenger.app.ports import UnitOfWork
+from messenger.app.records import PlaceRow
 from messenger.channels.errors import Temporary
 from messenger.domain.ids import AgentId, ConversationId
 

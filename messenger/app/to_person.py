@@ -10,7 +10,8 @@ from messenger.app import render, render_lists
 from messenger.app.hands import Hands
 from messenger.app.message_parts import fitted, part_txn
 from messenger.app.notices import worded
-from messenger.app.ports import Listed, Place, Said, Seat, UnitOfWork
+from messenger.app.ports import UnitOfWork
+from messenger.app.records import Listed, Place, Said, Seat
 from messenger.domain.ids import AgentId
 from messenger.domain.people import Agent, DevicePolicy, SkillGroup
 from messenger.i18n import Texts, texts

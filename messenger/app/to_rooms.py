@@ -7,7 +7,7 @@ from messenger.app import render
 from messenger.app.hands import Hands, clock_of
 from messenger.app.notices import filled, worded
 from messenger.app.outcome import NOTHING, Outcome
-from messenger.app.ports import Place, Said
+from messenger.app.records import Place, Said
 from messenger.channels.errors import Temporary
 from messenger.domain.ids import AgentId, ConversationId, GroupId
 from messenger.i18n import texts

@@ -8,13 +8,7 @@ from messenger.app import render
 from messenger.app.hands import Hands, clock_of
 from messenger.app.notices import filled, worded
 from messenger.app.outcome import NOTHING, Outcome
-from messenger.app.ports import (
-    Case,
-    Place,
-    PlaceRow,
-    Said,
-    Trace,
-)
+from messenger.app.records import Case, Place, PlaceRow, Said, Trace
 from messenger.channels.errors import Temporary
 from messenger.domain.ids import AgentId, ConversationId, MessageId
 from messenger.domain.people import ReplyMode

@@ -8,8 +8,9 @@ from datetime import datetime
 from messenger.app.case_members import keep_members
 from messenger.app.effects import Effect, RouteGroup, SetTimer
 from messenger.app.items import RoutingWanted, StaffSaid, routing_lane
-from messenger.app.ports import NewItem, StoredMessage, Trace, UnitOfWork
+from messenger.app.ports import UnitOfWork
 from messenger.app.react import fate_after, react
+from messenger.app.records import NewItem, StoredMessage, Trace
 from messenger.domain.case_room import arrives_in, placed_in_rooms
 from messenger.domain.commands import Command
 from messenger.domain.conversation import Conversation, evolve

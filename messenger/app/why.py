@@ -7,7 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from messenger.app import render
-from messenger.app.ports import RoutingDecision, UnitOfWork
+from messenger.app.ports import UnitOfWork
+from messenger.app.records import RoutingDecision
 from messenger.domain import events as e
 from messenger.domain.conversation import Conversation, State
 from messenger.domain.ids import AgentId, GroupId

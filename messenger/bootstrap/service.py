@@ -13,7 +13,7 @@ from messenger.app.boards import renew_boards
 from messenger.app.deliver import Deliverer
 from messenger.app.hands import Hands, Organisation
 from messenger.app.items import DeviceLeftOut
-from messenger.app.ports import NewItem
+from messenger.app.records import NewItem
 from messenger.bootstrap.database import Storage, open_storage
 from messenger.bootstrap.desk import be_quiet, identify, log_in
 from messenger.bootstrap.versions import check_versions

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from messenger.app.items import ChatReady, ChatRefused
-from messenger.app.ports import File, Said
+from messenger.app.records import File, Said
 from messenger.channels.capabilities import Capabilities, MediaRule, Support
 from messenger.channels.errors import Rejected, Temporary
 from messenger.channels.health import Health, HealthState

@@ -5,7 +5,7 @@ Client-server API v1.16, "Event replacements", "Rich replies", "Threading"; MSC3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from messenger.app.ports import Said
+from messenger.app.records import Said
 
 HTML = "org.matrix.custom.html"
 MOST_TWICE = 2_000  # characters that an edit repeats outside of its new content

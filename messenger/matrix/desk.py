@@ -5,7 +5,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from messenger.app.ports import Place, Said, SkillGroup
+from messenger.app.ports import SkillGroup
+from messenger.app.records import Place, Said
 from messenger.channels.errors import Rejected
 from messenger.domain.ids import ConversationId
 from messenger.domain.people import DevicePolicy

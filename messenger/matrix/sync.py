@@ -97,8 +97,8 @@ class SyncLoop:
 
     async def _keep_distance(self) -> None:
         """A /sync answers at the first news; under load, one for each event would cost the homeserver a quarter of its
-        time. So the next one leaves a moment after the last, a longer one while much comes. When it is quiet, that moment
-        is long over."""
+        time. So the next one leaves a moment after the last, a longer one while much comes. When it is quiet, that
+        moment is long over."""
         clock = asyncio.get_running_loop().time
         await asyncio.sleep(max(0.0, self._asked_at + self._spacing_s - clock()))
         self._asked_at = clock()

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.app.effects import Effect, ProvideGroupRoom, SeatMember, UnseatFromCase, UnseatMember
 from messenger.app.items import RoutingWanted, routing_lane
-from messenger.app.ports import NewItem
+from messenger.app.records import NewItem
 from messenger.channels.messages import Handle
 from messenger.domain import group_settings
 from messenger.domain.ids import AgentId

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from messenger.app.ports import BoardNow, BoardRow, Present
+from messenger.app.records import BoardNow, BoardRow, Present
 from messenger.domain.ids import GroupId
 from messenger.domain.people import Role
 from messenger.storage.lists import SqlLists

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from messenger.app.ports import Seat
+from messenger.app.records import Seat
 from messenger.domain.ids import AgentId, ConversationId
 from messenger.domain.people import Agent, Role
 from messenger.storage.models.conversations import case_member

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from messenger.app.items import ChatReady
-from messenger.app.ports import Chat
+from messenger.app.records import Chat
 from messenger.channels.messages import Handle
 from messenger.domain.ids import ChatId, ContactId, ConversationId
 from messenger.storage.data_keys import DataKeys

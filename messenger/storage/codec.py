@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 from messenger.app import effects
 from messenger.app.effects import Effect
 from messenger.app.items import Item
-from messenger.app.ports import StoredBody
+from messenger.app.records import StoredBody
 from messenger.domain.events import NAMES, Event
 from messenger.storage.encryption import CannotOpen
 

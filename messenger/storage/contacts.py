@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from messenger.app.ports import EXPECTED, Chat, Contact
+from messenger.app.records import EXPECTED, Chat, Contact
 from messenger.channels.messages import Handle
 from messenger.domain.ids import ChatId, ContactId, ConversationId
 from messenger.storage.chats import ChatRows, name_place

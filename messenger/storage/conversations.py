@@ -9,7 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from messenger.app.ports import Case, PlaceRow, StoredMessage
+from messenger.app.records import Case, PlaceRow, StoredMessage
 from messenger.domain.conversation import Conversation, State
 from messenger.domain.events import Recorded
 from messenger.domain.ids import AgentId, ChatId, ContactId, ConversationId, GroupId, MessageId

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.app.desk_ports import Arrival, Audience, CryptoRow, CryptoTable, Parked, RoomState
-from messenger.app.ports import NewItem
+from messenger.app.records import NewItem
 from messenger.observability.failpoints import fp
 from messenger.storage import rooms
 from messenger.storage.crypto_rows import SqlCryptoRows

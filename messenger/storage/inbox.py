@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from messenger.app.items import Unreadable
-from messenger.app.ports import InboxRow, NewItem
+from messenger.app.records import InboxRow, NewItem
 from messenger.storage.codec import UNREADABLE, dump, load_item
 from messenger.storage.data_keys import QUEUE_SCOPE, DataKeys
 from messenger.storage.lanes import Round, walk

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app.ports import InboxRow
+from messenger.app.records import InboxRow
 from messenger.storage.database import transaction
 from messenger.storage.models.queues import dead_letter, inbox
 

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from messenger.app.ports import Listed, Place
+from messenger.app.records import Listed, Place
 from messenger.domain.ids import AgentId, ConversationId, GroupId
 
 # The states are written out: with parameters the generic plans do not recognise the partial indexes.

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from messenger.app.ports import StoredBody, StoredMessage, Trace
+from messenger.app.records import StoredBody, StoredMessage, Trace
 from messenger.domain.ids import AgentId, ConversationId, MessageId
 from messenger.domain.replies import Fate
 from messenger.storage.codec import dump, load_body

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.app.effects import EditCard, Effect, OfConversation, SendToCustomer, ShowFate
-from messenger.app.ports import OutboxRow
+from messenger.app.records import OutboxRow
 from messenger.channels.errors import LeaseLost
 from messenger.domain.ids import MessageId
 from messenger.storage.codec import dump, load_effect

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.app import boards
 from messenger.app.outcome import Outcome
-from messenger.app.ports import OutboxRow
+from messenger.app.records import OutboxRow
 from messenger.observability.failpoints import fp
 from messenger.storage import outbox as rows
 from messenger.storage.codec import UNREADABLE

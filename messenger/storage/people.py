@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from messenger.app.ports import Seat, Status
+from messenger.app.records import Seat, Status
 from messenger.domain import group_settings
 from messenger.domain.conversation import State
 from messenger.domain.ids import AgentId, GroupId

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from messenger.app.ports import Reaction
+from messenger.app.records import Reaction
 from messenger.domain.ids import MessageId
 from messenger.storage.models.conversations import reaction
 

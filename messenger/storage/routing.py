@@ -10,7 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from messenger.app.ports import RoutingDecision, Serving
+from messenger.app.records import RoutingDecision, Serving
 from messenger.domain.ids import AgentId, ConversationId, GroupId
 from messenger.domain.people import Assignment, Role, SkillGroup
 from messenger.domain.routing.availability import Availability

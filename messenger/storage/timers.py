@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.app.effects import SetTimer
 from messenger.app.items import KeyStillMissing, TimerDue
-from messenger.app.ports import NewItem
+from messenger.app.records import NewItem
 from messenger.observability.failpoints import fp
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.inbox import add_rows, sealed_row

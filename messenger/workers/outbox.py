@@ -10,8 +10,9 @@ from typing import Protocol
 from messenger.app.deliver import Deliverer
 from messenger.app.effects import AtCustomer, EditInThread, MirrorReactions, PostCard, RelayToThread
 from messenger.app.outcome import Outcome, ended
-from messenger.app.ports import OutboxRow, StorageAway
+from messenger.app.ports import StorageAway
 from messenger.app.reconcile import already_sent
+from messenger.app.records import OutboxRow
 from messenger.channels.errors import BadCredentials, ChannelError, LeaseLost, Rejected, Temporary, Uncertain
 from messenger.observability.time import utc_now
 from messenger.workers.supervise import Wake

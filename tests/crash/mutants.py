@@ -13,7 +13,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from messenger.app.effects import PostCard, RelayToThread
-from messenger.app.ports import OutboxRow
+from messenger.app.records import OutboxRow
 from messenger.channels.errors import Temporary
 from messenger.cli import main
 from messenger.matrix import sync

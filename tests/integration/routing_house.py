@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app.handle import handle_next
 from messenger.app.items import ChatReady
-from messenger.app.ports import RoutingDecision, Serving, Trace
+from messenger.app.records import RoutingDecision, Serving, Trace
 from messenger.channels.messages import Handle
 from messenger.domain.conversation import Conversation
 from messenger.domain.ids import AgentId, ConversationId, GroupId

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from messenger.app.effects import Effect, PostNotice
 from messenger.app.handle import handle_next
 from messenger.app.items import ChatReady, Item, StaffReacted, StaffSaid
-from messenger.app.ports import NewItem, Trace
+from messenger.app.records import NewItem, Trace
 from messenger.channels.messages import Assurance, ChannelAccountId, Content, Handle, InboundMessage, RemoteId
 from messenger.domain.conversation import Conversation
 from messenger.domain.events import Recorded

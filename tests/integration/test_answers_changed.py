@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app.effects import DeleteAtCustomer, EditAtCustomer, PostNotice, SendToCustomer
 from messenger.app.items import SendEnded, StaffRedacted, StaffSaid
-from messenger.app.ports import StoredMessage
+from messenger.app.records import StoredMessage
 from messenger.channels.messages import Content, MediaRef
 from messenger.domain.replies import Fate
 from messenger.observability.time import utc_now

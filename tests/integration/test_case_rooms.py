@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from messenger.app import effects as fx
 from messenger.app.effects import Effect
 from messenger.app.items import StaffSaid
-from messenger.app.ports import Trace
+from messenger.app.records import Trace
 from messenger.domain import events as e
 from messenger.domain.ids import AgentId, ConversationId
 from messenger.domain.people import Role

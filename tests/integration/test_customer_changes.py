@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app.effects import EditInThread, RelayToThread
-from messenger.app.ports import StoredMessage
+from messenger.app.records import StoredMessage
 from messenger.channels.messages import (
     Assurance,
     ChannelAccountId,

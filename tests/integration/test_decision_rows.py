@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app import effects as fx
 from messenger.app.items import Item, Unreadable
-from messenger.app.ports import Trace
+from messenger.app.records import Trace
 from messenger.domain import events as e
 from messenger.domain.people import ReplyMode
 from tests.integration.staff_desk import AT, CARD, DESK, ROOM, StaffDesk, staff_says

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from messenger.app import effects as fx
 from messenger.app.items import Item, StaffRedacted
 from messenger.app.outcome import NOTHING
-from messenger.app.ports import OutboxRow
+from messenger.app.records import OutboxRow
 from messenger.domain import events as e
 from messenger.domain.ids import MessageId
 from messenger.domain.replies import Fate

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from messenger.app import effects as fx
 from messenger.app.deliver import Deliverer
 from messenger.app.effects import Effect
-from messenger.app.ports import Trace
+from messenger.app.records import Trace
 from messenger.domain.conversation import State, fold
 from messenger.domain.ids import ConversationId
 from messenger.domain.replies import MARKERS, Fate

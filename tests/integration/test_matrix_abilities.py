@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app.items import CustomerReacted, StaffSaid
-from messenger.app.ports import File, Place, Said
+from messenger.app.records import File, Place, Said
 from messenger.channels.errors import Rejected
 from messenger.channels.messages import Content, Handle, InboundMessage, MessageDeleted, OutboundMessage, RemoteId
 from messenger.demo.synapse import Synapse

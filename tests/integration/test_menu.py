@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app import effects as fx
 from messenger.app.items import TimerDue
-from messenger.app.ports import Trace
+from messenger.app.records import Trace
 from messenger.channels.messages import ChannelAccountId, Handle, MessageEdited, RemoteId, Unsupported
 from messenger.channels.messages import Content as Words
 from messenger.domain.conversation import State, fold

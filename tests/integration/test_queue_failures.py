@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app.effects import EditCard, Effect, PostCard, RelayToThread
 from messenger.app.outcome import Outcome
-from messenger.app.ports import InboxRow
+from messenger.app.records import InboxRow
 from messenger.channels.errors import Rejected
 from messenger.observability.time import utc_now
 from messenger.storage import leases

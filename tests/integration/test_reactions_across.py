@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app.effects import MirrorReactions, PostNotice
 from messenger.app.items import CustomerReacted, SendEnded, StaffRedacted
-from messenger.app.ports import Trace
+from messenger.app.records import Trace
 from messenger.channels.messages import ChannelAccountId, Handle, MessageDeleted, ReactionsChanged, RemoteId
 from messenger.domain.ids import ConversationId, MessageId
 from tests.integration.staff_desk import AT, CHAT, CUSTOMER, DESK, ROOM, StaffDesk, staff_reacts, staff_says

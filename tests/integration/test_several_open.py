@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app import effects as fx
-from messenger.app.ports import Trace
+from messenger.app.records import Trace
 from messenger.channels.messages import RemoteId
 from messenger.domain.conversation import Conversation, fold
 from messenger.domain.events import MessageReceived

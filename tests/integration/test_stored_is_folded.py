@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app import effects as fx
 from messenger.app.items import Item, SendEnded, StaffRedacted
-from messenger.app.ports import Trace
+from messenger.app.records import Trace
 from messenger.domain import events as e
 from messenger.domain.conversation import Conversation, State, fold
 from messenger.domain.ids import ConversationId

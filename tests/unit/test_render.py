@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from messenger.app import help, render_lists
-from messenger.app.ports import BoardNow, Listed, Present
+from messenger.app.records import BoardNow, Listed, Present
 from messenger.app.render import (
     CardView,
     Clock,
