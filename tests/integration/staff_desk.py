@@ -181,5 +181,5 @@ def staff_says(sender: str, text: str, *, event: str = "", mentions: Sequence[st
     )
 
 
-def staff_reacts(sender: str, key: str, *, target: str = CARD) -> StaffReacted:
-    return StaffReacted(account=DESK, room=ROOM, event=f"${uuid4().hex}", target=target, key=key, sender=sender, at=AT)
+def staff_reacts(sender: str, key: str, *, target: str = CARD, at: datetime = AT) -> StaffReacted:
+    return StaffReacted(account=DESK, room=ROOM, event=f"${uuid4().hex}", target=target, key=key, sender=sender, at=at)

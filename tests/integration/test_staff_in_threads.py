@@ -264,7 +264,7 @@ async def test_an_edit_that_would_be_a_note_does_not_follow_and_its_author_hears
     answer = await thread.say(house.ben, "what was sent")
     await thread.received("what was sent")
     await house.ben.edit(house.room, answer, "// what was meant")
-    await thread.told(house.ben, "your new words are a note")
+    await thread.told(house.ben, "the new words are a note")
     assert "meant" not in await thread.everything_the_customer_has()
 
 

@@ -22,6 +22,7 @@ from tests.support.moved_time import becomes_older
 
 BEN, CLEO, PIA = "@ben:x", "@cleo:x", "@pia:x"
 THERE, NEW_CARD = "!there", "$card2"
+A_MINUTE = timedelta(minutes=1)  # for so long the new words have been before their eyes
 
 
 @pytest.fixture
@@ -171,7 +172,7 @@ async def test_a_draft_that_became_a_note_is_not_approved_any_more(desk: StaffDe
 async def test_a_draft_leaves_in_the_words_that_were_approved(desk: StaffDesk) -> None:
     async def change(life: Life) -> None:
         await life.says(BEN, "Take one of them.", State.OPEN, BEN, event="$edit", edits="$draft")
-        await life.do(staff_reacts(CLEO, "📤", target="$draft"), state=State.OPEN, owner=BEN)
+        await life.do(staff_reacts(CLEO, "📤", target="$draft", at=utc_now() + A_MINUTE), state=State.OPEN, owner=BEN)
 
     assert await approvals(desk, change) == ["Take one of them."]
 
@@ -190,7 +191,7 @@ async def test_with_four_eyes_nobody_changes_approved_words_alone(desk: StaffDes
     _, log = await desk.only_conversation()
     if hold:
         assert [type(entry.event) for entry in log[-2:]] == [e.ReplyCancelled, e.NoteKept]
-        await desk.put(staff_reacts(CLEO, "📤", target="$draft"))
+        await desk.put(staff_reacts(CLEO, "📤", target="$draft", at=utc_now() + A_MINUTE))
         await desk.work(1)
         assert len([each for each in await desk.effects() if isinstance(each, fx.SendToCustomer)]) == 2
     else:
