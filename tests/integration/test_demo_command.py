@@ -103,6 +103,7 @@ def test_no_log_holds_a_text_a_name_or_a_password(folder: Path) -> None:
         assert secret not in written
 
 
+@pytest.mark.long  # the story itself is told above
 def test_the_story_can_be_told_again_on_the_same_data_also_to_a_german_team(folder: Path) -> None:
     set_language(folder, "Prescriptions", "de")
     with demonstration(folder, "--story") as process:
