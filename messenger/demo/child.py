@@ -69,7 +69,7 @@ class Child:
                 cwd=self._cwd,
                 env=environment,
                 start_new_session=True,
-                preexec_fn=_die_with_parent(),
+                preexec_fn=die_with_parent(),
             )
 
     async def wait_healthy(self, check: HealthCheck, *, timeout_s: float = 120) -> None:
@@ -134,7 +134,7 @@ def free_port(preferred: int | None = None) -> int:
     raise ChildFailed("no free port on 127.0.0.1")
 
 
-def _die_with_parent() -> Callable[[], None] | None:
+def die_with_parent() -> Callable[[], None] | None:
     """For Popen's `preexec_fn`. Everything is looked up before the fork: between fork and exec hardly anything is
     safe."""
     if sys.platform != "linux":

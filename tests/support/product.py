@@ -13,9 +13,9 @@ from pathlib import Path
 from messenger import bootstrap
 from messenger.bootstrap import Admin
 from messenger.config import Settings
-from messenger.demo.child import Child
 from messenger.demo.synapse import Synapse
 from tests.support.waiting import eventually
+from tests.support.warm import WarmChild
 
 # Short, so that a process that was killed is followed soon; long enough for a loaded machine to renew it.
 LEASE_S = 3
@@ -29,7 +29,7 @@ class Product:
         self.folder, self.desk, self.database_url = folder, desk, database_url
         self.settings_file, self.log = folder / "stellwerk.toml", folder / "stellwerk.log"
         self._homeserver_url = homeserver_url
-        self._child: Child | None = None
+        self._child: WarmChild | None = None
 
     @classmethod
     async def install(
@@ -80,7 +80,7 @@ class Product:
         ready = self.folder / "ready"
         ready.unlink(missing_ok=True)
         command = [sys.executable, *program, "--config", str(self.settings_file), "serve", "--ready-file", str(ready)]
-        self._child = Child("Stellwerk", command, log=self.log, env={**os.environ, **(environment or {})})
+        self._child = WarmChild("Stellwerk", command, log=self.log, env={**os.environ, **(environment or {})})
         self._child.start()
 
         async def is_ready() -> bool:

@@ -1,0 +1,199 @@
+"""Programs of ours that start fast: a process which has imported the libraries, and nothing of ours, is forked. Our own
+modules are loaded by each child, so environment, crash points and mutants are what they are in any other start.
+
+The warm process ends with the session, its children with it (parent-death signal)."""
+
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from subprocess import DEVNULL, Popen
+from typing import Any
+
+from messenger.demo.child import Child, ChildFailed, die_with_parent
+
+_START_S = 60.0
+_OURS = ("messenger", "bridges", "tests")
+
+
+class WarmChild(Child):
+    """`command` as for a `Child`: an interpreter, `-m`, a module, its arguments."""
+
+    _warm_pid: int | None = None
+
+    @property
+    def pid(self) -> int:
+        if self._warm_pid is None:
+            raise ChildFailed(f"{self.name} was not started")
+        return self._warm_pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._warm_pid is not None and _warmth().code_of(self._warm_pid) is None
+
+    @property
+    def exit_code(self) -> int | None:
+        return None if self._warm_pid is None else _warmth().code_of(self._warm_pid)
+
+    def start(self) -> None:
+        if self.is_running:
+            raise ChildFailed(f"{self.name} runs already")
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        _, dash_m, module, *arguments = self._command
+        assert dash_m == "-m", "only modules are started warm"
+        self._warm_pid = _warmth().fork(module, arguments, log=self.log, env={**os.environ, **(self._env or {})})
+
+    def kill9(self) -> None:
+        if self.is_running:
+            os.killpg(self.pid, signal.SIGKILL)
+            _warmth().wait(self.pid)
+
+
+class _Warmth:
+    """Our end of the line to the warm process: one request and one answer at a time; ends are told in between."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = Popen(
+                [sys.executable, "-m", __name__, str(theirs.fileno())],
+                stdin=DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                preexec_fn=die_with_parent(),
+            )
+        self._line, self._text, self._codes, self._started = ours, b"", dict[int, int](), list[int]()
+
+    def fork(self, module: str, arguments: Sequence[str], *, log: Path, env: Mapping[str, str]) -> int:
+        request = {"module": module, "arguments": list(arguments), "log": str(log), "env": dict(env)}
+        self._line.sendall(json.dumps(request).encode() + b"\n")
+        while not self._started:
+            self._hear(_START_S)
+        return self._started.pop()
+
+    def code_of(self, pid: int) -> int | None:
+        """None while it runs."""
+        if pid not in self._codes:
+            self._hear(0.0)
+        return self._codes.get(pid)
+
+    def wait(self, pid: int) -> None:
+        while pid not in self._codes:
+            self._hear(_START_S)
+
+    def _hear(self, timeout_s: float) -> None:
+        self._line.settimeout(timeout_s)
+        try:
+            data = self._line.recv(65536)
+        except (BlockingIOError, TimeoutError):
+            if timeout_s:
+                raise ChildFailed("the warm process does not answer") from None
+            return
+        if not data:
+            raise ChildFailed("the warm process has ended")
+        *lines, self._text = (self._text + data).split(b"\n")
+        for line in lines:
+            told = json.loads(line)
+            if "started" in told:
+                self._codes.pop(told["started"], None)
+                self._started.append(told["started"])
+            else:
+                self._codes[told["ended"]] = told["code"]
+
+
+@cache
+def _warmth() -> _Warmth:
+    return _Warmth()
+
+
+# The other end.
+
+
+def _serve(line: socket.socket) -> None:
+    """Until the other side hangs up."""
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    text = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(line, selectors.EVENT_READ)
+        selector.register(woken, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is line:
+                    data = line.recv(65536)
+                    if not data:
+                        return
+                    *requests, text = (text + data).split(b"\n")
+                    for request in requests:
+                        _start(line, json.loads(request))
+                else:
+                    os.read(woken, 4096)
+            _tell_ends(line)
+
+
+def _start(line: socket.socket, request: Mapping[str, Any]) -> None:
+    go_on = die_with_parent()
+    pid = os.fork()
+    if pid:
+        line.sendall(json.dumps({"started": pid}).encode() + b"\n")
+        return
+    os.setsid()
+    if go_on:
+        go_on()
+    line.close()
+    _become(request)
+
+
+def _become(request: Mapping[str, Any]) -> None:
+    """Never returns. From here on it is a program like any other."""
+    import runpy
+
+    for name in [name for name in sys.modules if name.partition(".")[0] in _OURS]:
+        del sys.modules[name]
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    out = os.open(request["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    os.environ.clear()
+    os.environ.update(request["env"])
+    sys.argv = [request["module"], *request["arguments"]]
+    runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+    sys.exit(0)
+
+
+def _tell_ends(line: socket.socket) -> None:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not pid:
+            return
+        line.sendall(json.dumps({"ended": pid, "code": os.waitstatus_to_exitcode(status)}).encode() + b"\n")
+
+
+def _import_libraries() -> None:
+    """What `stellwerk serve` would import from others; nothing of it starts a thread."""
+    import aiohttp
+    import alembic.runtime.migration
+    import asyncpg
+    import nio
+    import pydantic_settings
+    import sqlalchemy.ext.asyncio
+    import typer
+    import vodozemac
+
+    assert all((aiohttp, alembic, asyncpg, nio, pydantic_settings, sqlalchemy, typer, vodozemac))
+
+
+if __name__ == "__main__":
+    _import_libraries()
+    _serve(socket.socket(fileno=int(sys.argv[1])))
