@@ -155,6 +155,10 @@ class MessagePort(Protocol):
         """The author's newest message that is held, or shall leave at a time."""
         ...
 
+    async def has_held(self, conversation: ConversationId) -> bool:
+        """Does anybody's message wait for a person to let it go?"""
+        ...
+
     async def last_of(self, conversation: ConversationId, author: AgentId) -> StoredMessage | None:
         """The author's newest message."""
         ...

@@ -1,21 +1,26 @@
 """What a timer finds when it is due. It only asks; whether there is still anything to do is the domain's decision, so
 an old timer does nothing."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from messenger.app.effects import RouteGroup
+from messenger.app.effects import RouteGroup, SetTimer
 from messenger.app.items import TimerDue
 from messenger.app.menus import nothing_chosen
 from messenger.app.react import silence_timer
 from messenger.app.sight import is_out_of_sight
+from messenger.app.staff_changes import is_draft
 from messenger.app.turn import Turn
 from messenger.domain.commands import Command, MindSilence, SendScheduled, WakeConversation
 from messenger.domain.conversation import Conversation, State
-from messenger.domain.events import ReplyScheduled
+from messenger.domain.events import NoteKept, ReplyScheduled
 from messenger.domain.ids import ConversationId, MessageId
 from messenger.domain.pauses import Cause
+from messenger.domain.people import SkillGroup
 
 CLOCK = "clock"
+LOOK_AGAIN = timedelta(hours=1)
 
 
 async def timer_due(turn: Turn, item: TimerDue) -> None:
@@ -25,9 +30,14 @@ async def timer_due(turn: Turn, item: TimerDue) -> None:
     command = await _asked(turn, conversation, item)
     events = await turn.change_fate(conversation.id, conversation, command, actor=CLOCK) if command else ()
     if item.kind == "silence" and not events and conversation.group is not None:
-        # Somebody has written in between, or the group now waits longer: it is looked at again when that is over.
-        later = silence_timer(conversation, await turn.group(conversation.group))
-        turn.effects.extend(timer for timer in later if timer.at > turn.unit.now)
+        turn.effects += look_again(conversation, await turn.group(conversation.group), turn.unit.now)
+
+
+def look_again(conversation: Conversation, group: SkillGroup, now: datetime) -> Sequence[SetTimer]:
+    """Somebody has written in between, or the group now waits longer: silence is looked at when that is over. What
+    waits to be said may be said, or not, at any time: then at a full hour, so that several old timers become one."""
+    soon = (now + 2 * LOOK_AGAIN).replace(minute=0, second=0, microsecond=0)
+    return [timer if timer.at > now else replace(timer, at=soon) for timer in silence_timer(conversation, group)]
 
 
 async def _load_fell(turn: Turn, conversation: Conversation) -> None:
@@ -59,7 +69,19 @@ async def _silence(turn: Turn, conversation: Conversation) -> Command | None:
         return None
     group = await turn.group(conversation.group)
     after, warn_before = timedelta(days=group.auto_resolve_days), timedelta(days=group.auto_resolve_warn_days)
-    return MindSilence(now=turn.unit.now, after=after, warn_before=warn_before)
+    is_held = await turn.unit.messages.has_held(conversation.id) or await _has_draft(turn, conversation, group)
+    return MindSilence(now=turn.unit.now, after=after, warn_before=warn_before, is_answer_held=is_held)
+
+
+async def _has_draft(turn: Turn, conversation: Conversation, group: SkillGroup) -> bool:
+    """Where a second person must agree, words since our last answer may still wait for that one. (Elsewhere whoever has
+    written a draft could have sent it.)"""
+    if not group.four_eyes or conversation.answered_at is None:
+        return False
+    history = await turn.unit.conversations.history(conversation.id)
+    since = [entry.event for entry in history if entry.at > conversation.answered_at]
+    drafts = {event.message for event in since if isinstance(event, NoteKept) and event.reason == "draft"}
+    return any([await is_draft(turn, conversation, await turn.unit.messages.get(id)) for id in drafts])
 
 
 async def _scheduled(turn: Turn, conversation: Conversation, item: TimerDue) -> Command | None:

@@ -151,7 +151,9 @@ class DeskProcess:
         organisation = Organisation(name=self._settings.server.organisation, languages=_languages(self._settings))
         channel = MatrixChannel(self._http, sender, media, lookup, account=account, organisation=organisation.name)
         self._units = units = SqlUnits(engine, keys, namespace=self._storage.namespace, desk=account)
-        self._outbox_queue = SqlOutboxQueue(engine, keys, desk=account, device=device_id, lease=self._lease)
+        self._outbox_queue = SqlOutboxQueue(
+            engine, keys, desk=account, device=device_id, lease=self._lease, holds_answers=True
+        )
         self._hands = hands = Hands(
             units=units,
             desk=MatrixDesk(self._http, sender, media, book, self._engine, lookup),
@@ -231,6 +233,7 @@ class DeskProcess:
         except Exception:
             self._is_cut_off = True
             raise
+        await self._outbox_queue.hear()
         if self._is_cut_off:
             await self._outbox_queue.hurry()
             self._is_cut_off = False

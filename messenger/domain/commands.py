@@ -161,11 +161,13 @@ class ReopenConversation:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MindSilence:
     """A timer's question: has the customer been silent for so long that we warn, or close? Both count from our last
-    answer; `after` zero means that the group never closes by itself."""
+    answer; `after` zero means that the group never closes by itself. `is_answer_held`: somebody's words wait to be let
+    go."""
 
     now: datetime
     after: timedelta
     warn_before: timedelta
+    is_answer_held: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,13 +42,22 @@ class State(StrEnum):
     RESOLVED = "resolved"
 
 
+@dataclass(frozen=True, slots=True)
+class OnItsWay:
+    """An answer that may still fail, and since when the customer would be waiting then; None if it answers nothing
+    new."""
+
+    message: MessageId
+    since: datetime | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
     """`version` is the number of events so far. Times: `queued_at` is its place in the queue; `claimed_at` the last
-    claim, also after a release; `waiting_since` is set while the customer waits for us; `unanswered_since` is what it
-    was before our last answers, until one of them has really arrived: if it fails or is cancelled, the customer waits
-    since then; `answered_at` is our last answer, from which silence counts. `unrouted` are messages that came before
-    there was a group, `scheduled` answers that leave later."""
+    claim, also after a release; `waiting_since` is set while the customer waits for us, as if what is on its way had
+    arrived; `answered_at` is our last answer, from which silence counts. `unrouted` are messages that came before there
+    was a group, `scheduled` answers that leave later, `on_their_way` those that have been let go and have not arrived,
+    in their order."""
 
     id: ConversationId
     version: int
@@ -67,13 +76,13 @@ class Conversation:
     queued_at: datetime | None = None
     claimed_at: datetime | None = None
     waiting_since: datetime | None = None
-    unanswered_since: datetime | None = None
     answered_at: datetime | None = None
     warned_at: datetime | None = None
     resolved_at: datetime | None = None
     resolution: str | None = None
     unrouted: tuple[MessageId, ...] = ()
     scheduled: frozenset[MessageId] = frozenset()
+    on_their_way: tuple[OnItsWay, ...] = ()
 
     @property
     def is_released(self) -> bool:
@@ -94,6 +103,11 @@ class Conversation:
 
     def is_owned_by(self, agent: AgentId) -> bool:
         return self.owner == agent
+
+    @property
+    def is_about_to_speak(self) -> bool:
+        """An answer shall leave at a time, is in its hold window, or has not arrived yet."""
+        return bool(self.scheduled or self.on_their_way)
 
     def wakes_on(self, cause: Cause) -> bool:
         return self.pause is not None and cause in self.pause.wake_on
@@ -186,6 +200,7 @@ def _placed(was: Conversation, event: Placing, at: datetime) -> Conversation:
                 claimed_at=None,
                 queued_at=at,
                 pause=None,
+                waiting_since=_our_turn(was, at),
                 place=was.place + 1,
                 is_in_room=False,
             )
@@ -197,12 +212,18 @@ def _placed(was: Conversation, event: Placing, at: datetime) -> Conversation:
             assert_never(event)
 
 
+def _our_turn(was: Conversation, at: datetime) -> datetime | None:
+    """Whoever ends a pause without an answer wants it to go on with us: silence does not count until we have spoken."""
+    return was.waiting_since or at if was.is_paused else was.waiting_since
+
+
 def _owned(was: Conversation, event: Owning, at: datetime) -> Conversation:
     match event:
         case e.ConversationClaimed():
             return replace(was, state=State.OPEN, owner=event.agent, claimed_at=at, pause=None)
         case e.ConversationReleased():
-            return replace(was, state=State.QUEUED, owner=None, pause=None, queued_at=at)
+            since = _our_turn(was, at)
+            return replace(was, state=State.QUEUED, owner=None, pause=None, queued_at=at, waiting_since=since)
         case e.ConversationAssigned():
             state = State.PAUSED if was.is_paused else State.OPEN
             return replace(was, state=state, owner=event.agent, claimed_at=at)
@@ -217,7 +238,7 @@ def _living(was: Conversation, event: Living, at: datetime) -> Conversation:
             return replace(was, state=State.PAUSED, pause=pause)
         case e.ConversationResumed():
             # What was waited for is there, so now it is for us to go on; an answer that ends the pause does so at once.
-            since = was.waiting_since if event.cause == "reply" else was.waiting_since or at
+            since = was.waiting_since if event.cause == "reply" else _our_turn(was, at)
             return replace(was, state=State.OPEN, pause=None, waiting_since=since)
         case e.ConversationResolved():
             return replace(
@@ -225,9 +246,9 @@ def _living(was: Conversation, event: Living, at: datetime) -> Conversation:
                 state=State.RESOLVED,
                 pause=None,
                 waiting_since=None,
-                unanswered_since=None,
                 resolved_at=at,
                 resolution=event.reason,
+                on_their_way=(),
             )
         case e.ConversationReopened():
             is_owned = event.owner is not None
@@ -254,21 +275,21 @@ def _said(was: Conversation, event: Saying, at: datetime) -> Conversation:
             return replace(
                 was,
                 waiting_since=None,
-                unanswered_since=was.unanswered_since or was.waiting_since,
                 answered_at=at,
                 warned_at=None,
                 scheduled=was.scheduled - {event.message},
+                on_their_way=(*was.on_their_way, OnItsWay(event.message, was.waiting_since)),
             )
         case e.ReplyScheduled():
             return replace(was, scheduled=was.scheduled | {event.message})
         case e.ScheduleCancelled():
             return replace(was, scheduled=was.scheduled - {event.message})
         case e.ReplyCancelled() | e.MessageFailed():
-            return replace(was, waiting_since=was.unanswered_since or was.waiting_since)
+            return _never_arrived(was, event.message)
         case e.MessageDelivered():
-            # Another answer, cancelled or failed, may have set the customer waiting again; this one has arrived.
-            was_restored = was.waiting_since == was.unanswered_since
-            return replace(was, waiting_since=None if was_restored else was.waiting_since, unanswered_since=None)
+            # It answers all that the earlier ones were to answer, too.
+            _, later = _around(was.on_their_way, event.message)
+            return replace(was, on_their_way=later)
         case (
             e.MessageEdited()
             | e.MessageDeleted()
@@ -281,3 +302,27 @@ def _said(was: Conversation, event: Saying, at: datetime) -> Conversation:
             return was
         case _:
             assert_never(event)
+
+
+def _never_arrived(was: Conversation, message: MessageId) -> Conversation:
+    """What it was to answer is answered by the next that is on its way; if there is none, the customer waits since
+    then."""
+    earlier, later = _around(was.on_their_way, message)
+    lost = was.on_their_way[len(earlier) : len(was.on_their_way) - len(later)]
+    since = lost[0].since if lost else None
+    if since is None:
+        return replace(was, on_their_way=(*earlier, *later))
+    if later:
+        return replace(was, on_their_way=(*earlier, replace(later[0], since=since), *later[1:]))
+    return replace(was, waiting_since=since, on_their_way=earlier)
+
+
+def _around(
+    on_their_way: tuple[OnItsWay, ...], message: MessageId
+) -> tuple[tuple[OnItsWay, ...], tuple[OnItsWay, ...]]:
+    """Those before and those after this one. One that is not among them any more comes before all: a later one has
+    arrived."""
+    for n, each in enumerate(on_their_way):
+        if each.message == message:
+            return on_their_way[:n], on_their_way[n + 1 :]
+    return (), on_their_way

@@ -139,10 +139,13 @@ def reopen(conversation: Conversation, command: c.ReopenConversation) -> Sequenc
 
 
 def mind_silence(conversation: Conversation, command: c.MindSilence) -> Sequence[e.Event]:
-    """One warning, then one end; never while we owe the answer, and never without the whole time of the warning."""
+    """One warning, then one end; never while we owe the answer, never while words of ours wait to leave, and never
+    without the whole time of the warning."""
+    if command.is_answer_held or conversation.is_about_to_speak:
+        return []
     warn_at, close_at = silence_ends(conversation, command.after, command.warn_before)
     if close_at is not None and command.now >= close_at:
-        return [*drop_scheduled(conversation, "resolved"), e.ConversationResolved(reason="silence")]
+        return [e.ConversationResolved(reason="silence")]
     if warn_at is not None and command.now >= warn_at:
         return [e.SilenceWarned()]
     return []

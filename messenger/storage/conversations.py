@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from messenger.app.records import Case, PlaceRow, StoredMessage
-from messenger.domain.conversation import Conversation, State
+from messenger.domain.conversation import Conversation, OnItsWay, State
 from messenger.domain.events import Recorded
 from messenger.domain.ids import AgentId, ChatId, ContactId, ConversationId, GroupId, MessageId
 from messenger.domain.pauses import Cause, Pause
@@ -86,7 +86,6 @@ _CHANGING = (
     "owner_id",
     "claimed_at",
     "waiting_since",
-    "unanswered_since",
     "answered_at",
     "warned_at",
     "queued_at",
@@ -101,11 +100,13 @@ _CHANGING = (
     "resolution",
     "unrouted",
     "scheduled",
+    "on_their_way",
 )
+_WRITTEN = {"on_their_way": "CAST(:on_their_way AS jsonb)"}
 # State and log in one statement; the rows of the log are numbered in their order.
 _CHANGE = sa.text(f"""
 WITH changed AS (
-  UPDATE conversation SET {", ".join(f"{name} = :{name}" for name in _CHANGING)}
+  UPDATE conversation SET {", ".join(f"{name} = {_WRITTEN.get(name, f':{name}')}" for name in _CHANGING)}
   WHERE id = CAST(:id AS uuid) AND version = :before RETURNING id
 ), logged AS (
   INSERT INTO event_log (conversation_id, version, type, actor, ids, at)
@@ -150,14 +151,18 @@ def as_conversation(row: Any) -> Conversation:
         queued_at=row.queued_at,
         claimed_at=row.claimed_at,
         waiting_since=row.waiting_since,
-        unanswered_since=row.unanswered_since,
         answered_at=row.answered_at,
         warned_at=row.warned_at,
         resolved_at=row.resolved_at,
         resolution=row.resolution,
         unrouted=tuple(map(MessageId, row.unrouted)),
         scheduled=frozenset(map(MessageId, row.scheduled)),
+        on_their_way=tuple(_on_its_way(*each) for each in row.on_their_way),
     )
+
+
+def _on_its_way(message: str, since: str | None) -> OnItsWay:
+    return OnItsWay(MessageId(UUID(message)), datetime.fromisoformat(since) if since else None)
 
 
 def _pause(row: Any) -> Pause | None:
@@ -183,7 +188,6 @@ def _columns(state: Conversation) -> dict[str, Any]:
         "owner_id": state.owner,
         "claimed_at": state.claimed_at,
         "waiting_since": state.waiting_since,
-        "unanswered_since": state.unanswered_since,
         "answered_at": state.answered_at,
         "warned_at": state.warned_at,
         "queued_at": state.queued_at,
@@ -198,6 +202,9 @@ def _columns(state: Conversation) -> dict[str, Any]:
         "resolution": state.resolution,
         "unrouted": list(state.unrouted),
         "scheduled": sorted(state.scheduled, key=str),
+        "on_their_way": json.dumps(
+            [(str(each.message), each.since.isoformat() if each.since else None) for each in state.on_their_way]
+        ),
     }
 
 
@@ -316,7 +323,7 @@ class SqlConversations:
                 chat_id=state.chat,
                 opened_at=state.opened_at,
                 previous_id=state.previous,
-                **_columns(state),
+                **(_columns(state) | {"on_their_way": []}),  # nothing begins with an answer
             )
         )
         await ChatRows(self._connection, self._keys).set_conversation(

@@ -182,6 +182,10 @@ class SqlMessages:
         row = (await self._connection.execute(query)).first()
         return await as_message(row, self._keys) if row else None
 
+    async def has_held(self, conversation: ConversationId) -> bool:
+        is_held = (message.c.conversation_id == conversation) & (message.c.fate == Fate.HELD.value)
+        return bool(await self._connection.scalar(sa.select(sa.exists().where(is_held))))
+
     async def last_of(self, conversation: ConversationId, author: AgentId) -> StoredMessage | None:
         query = _MESSAGES.where(message.c.conversation_id == conversation, message.c.author_id == author)
         row = (await self._connection.execute(query.order_by(message.c.seq.desc()).limit(1))).first()

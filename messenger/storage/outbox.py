@@ -131,6 +131,7 @@ _CLAIM = sa.text(
     SELECT id FROM outbox
     WHERE outbox.id = walk.id AND desk = :desk AND next_at <= now()
       AND (state = 'new' OR state = 'claimed' AND claimed_until < now())
+      AND (message_id IS NULL OR attempts > 0 OR NOT :holds_answers)
     FOR UPDATE SKIP LOCKED
   ) AS head WHERE EXISTS (SELECT FROM held) LIMIT :most
 ), claimed AS (
@@ -153,11 +154,20 @@ RETURNING outbox.id""")
 
 
 async def claim(
-    connection: AsyncConnection, round: Round, *, lease: Lease, desk: str, device: str, most: int, token: UUID
+    connection: AsyncConnection,
+    round: Round,
+    *,
+    lease: Lease,
+    desk: str,
+    device: str,
+    most: int,
+    token: UUID,
+    holds_answers: bool = False,
 ) -> list[Any]:
-    """Claims the head rows of up to `most` lanes, oldest first, still sealed. One statement: fence, claim and commit
-    are one. Raises LeaseLost."""
+    """Claims the head rows of up to `most` lanes, oldest first, still sealed; with `holds_answers` none of an answer
+    that nobody has tried to send yet. One statement: fence, claim and commit are one. Raises LeaseLost."""
     values = {"after": round.after, "desk": desk, "device": device, "token": token, "most": most}
+    values["holds_answers"] = holds_answers
     found = (await connection.execute(_CLAIM, values | {"resource": lease.resource, "epoch": lease.epoch})).all()
     if not all(row.is_held for row in found):
         raise LeaseLost(lease.resource)

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.app import boards
+from messenger.app.items import StaffRedacted, StaffSaid
 from messenger.app.outcome import Outcome
 from messenger.app.records import OutboxRow
 from messenger.observability.failpoints import fp
@@ -27,7 +28,7 @@ from messenger.storage.leases import Lease, fence
 from messenger.storage.messages import add_traces, remove_traces
 from messenger.storage.models.conversations import chat, conversation, place
 from messenger.storage.models.people import skill_group
-from messenger.storage.models.queues import dead_letter, outbox
+from messenger.storage.models.queues import dead_letter, inbox, outbox
 
 log = logging.getLogger(__name__)
 
@@ -45,16 +46,30 @@ class Ending:
 
 
 class SqlOutboxQueue:
-    """Of one desk. Every transaction is fenced: a process that lost the lease claims and settles nothing."""
+    """Of one desk. Every transaction is fenced: a process that lost the lease claims and settles nothing. With
+    `holds_answers` no answer leaves before `hear` and before what the team has said until then is handled: somebody may
+    have taken it back while nobody was listening."""
 
-    def __init__(self, engine: AsyncEngine, keys: DataKeys, *, desk: str, device: str, lease: Lease) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        keys: DataKeys,
+        *,
+        desk: str,
+        device: str,
+        lease: Lease,
+        holds_answers: bool = False,
+    ) -> None:
         self._engine, self._keys, self._desk, self._device, self._lease = engine, keys, desk, device, lease
+        self._holds_answers, self._heard_to = holds_answers, -1
         self._round = Round()
         self._ended: asyncio.Queue[tuple[Ending, asyncio.Future[None]]] = asyncio.Queue()
 
     async def claim(self, most: int) -> Sequence[OutboxRow]:
         """A row that does not open is put aside, so that it stops nobody else."""
         token, opened = uuid4(), []
+        if self._holds_answers and self._heard_to >= 0:
+            self._holds_answers = await self._has_unheard()
         async with at_once(self._engine) as connection:
             claimed = await rows.claim(
                 connection,
@@ -64,6 +79,7 @@ class SqlOutboxQueue:
                 device=self._device,
                 most=most,
                 token=token,
+                holds_answers=self._holds_answers,
             )
         if claimed:
             fp("outbox_claimed")
@@ -88,6 +104,19 @@ class SqlOutboxQueue:
             await connection.execute(
                 rows.mine(row).values(state="new", next_at=at, code=code, claimed_until=None, merge_key=None)
             )
+
+    async def hear(self) -> None:
+        """All that happened while nobody was listening is in the inbox now. Only the first call counts."""
+        if self._heard_to < 0:
+            async with at_once(self._engine) as connection:
+                self._heard_to = await connection.scalar(sa.select(sa.func.max(inbox.c.id))) or 0
+
+    async def _has_unheard(self) -> bool:
+        """What waits for something else has been looked at; it changes no answer that could leave now."""
+        of_staff = inbox.c.kind.in_([StaffSaid.__name__, StaffRedacted.__name__])
+        is_untouched = sa.and_(inbox.c.state == "new", inbox.c.attempts == 0, inbox.c.id <= self._heard_to)
+        async with at_once(self._engine) as connection:
+            return bool(await connection.scalar(sa.select(sa.exists().where(is_untouched, of_staff))))
 
     async def hurry(self) -> None:
         """The homeserver answers again."""

@@ -193,3 +193,44 @@ async def taken(desk: StaffDesk, queues: list[SqlOutboxQueue], message: MessageI
     """What the senders took, and the words that they read then."""
     rows = await claimed(queues)
     return rows, (await content_of(desk, message))[0] if rows else ""
+
+
+@pytest.mark.parametrize("change", ["edit", "redaction"])
+async def test_what_was_changed_while_nobody_listened_leaves_changed_or_not_at_all(
+    desk: StaffDesk, change: str
+) -> None:
+    """The window ends while the program is down, and the author has changed the answer before that."""
+    await desk.put(says("Come at nnie", "$answer"))
+    await desk.work(1)
+    answer = await newest_answer(desk)
+    await becomes_older(desk.engine, timedelta(hours=1))
+    lease = await leases.acquire(desk.engine, f"desk:{DESK}", "test", timedelta(days=1))
+    assert lease is not None
+    queue = SqlOutboxQueue(desk.engine, desk.keys, desk=DESK, device="D", lease=lease, holds_answers=True)
+    assert await send_all([queue]) == [], "the first sync may bring a change"
+    changed = says("Come at nine", "$new", edits="$answer") if change == "edit" else redacts("$answer")
+    await desk.put(changed)
+    await queue.hear()
+    assert await send_all([queue]) == [], "it has come, and is not handled yet"
+    await desk.work(1)
+    sent = await send_all([queue])
+    text, fate = await content_of(desk, answer)
+    if change == "edit":
+        assert ([row.effect.message for row in sent], text) == ([answer], "Come at nine")  # type: ignore[attr-defined]
+    else:
+        assert (sent, fate) == ([], Fate.KEPT)
+    assert not any(
+        isinstance(each, fx.AtCustomer) and not isinstance(each, fx.SendToCustomer) for each in await desk.effects()
+    ), "nothing follows it"
+
+
+async def test_after_the_first_sync_without_changes_answers_leave(desk: StaffDesk) -> None:
+    await desk.put(says("Come at nine", "$answer"))
+    await desk.work(1)
+    await becomes_older(desk.engine, timedelta(hours=1))
+    lease = await leases.acquire(desk.engine, f"desk:{DESK}", "test", timedelta(days=1))
+    assert lease is not None
+    queue = SqlOutboxQueue(desk.engine, desk.keys, desk=DESK, device="D", lease=lease, holds_answers=True)
+    assert await send_all([queue]) == []
+    await queue.hear()
+    assert len(await send_all([queue])) == 1

@@ -14,7 +14,7 @@ from messenger.domain import events as e
 from messenger.domain.conversation import Conversation, State, fold
 from messenger.domain.events import Recorded
 from messenger.storage.timers import fire_due
-from tests.integration.staff_desk import AT, DESK, ROOM, StaffDesk, customer_says
+from tests.integration.staff_desk import AT, DESK, GROUP, ROOM, StaffDesk, customer_says
 from tests.support.moved_time import Clock
 
 BEN, CLEO = "@ben:x", "@cleo:x"
@@ -185,9 +185,9 @@ def redacts(sender: str, target: str) -> StaffRedacted:
 # Silence
 
 
-async def answered(desk: StaffDesk, event: str) -> None:
-    """Ben answers and it arrives."""
-    await desk.says(BEN, "It is on its way.", event=event)
+async def answered(desk: StaffDesk, event: str, by: str = BEN) -> None:
+    """The owner answers and it arrives."""
+    await desk.says(by, "It is on its way.", event=event)
     state, log = await story(desk)
     accepted = all_of(log, e.ReplyAccepted)[-1].event
     assert isinstance(accepted, e.ReplyAccepted)
@@ -247,3 +247,58 @@ async def test_who_waits_for_our_answer_is_never_closed(desk: StaffDesk) -> None
         await clock.tick(MONDAY + day * DAY)
     state, log = await story(desk)
     assert (state.state, len(all_of(log, e.SilenceWarned)), await told(desk)) == (State.OPEN, 1, 1)
+
+
+SILENT = {"auto_resolve_days": 10, "auto_resolve_warn_days": 2, "recard_after_hours": 8760}
+
+
+@pytest.mark.parametrize("ends", ["time", "!resume", "!release", "cleo !claim"])
+async def test_after_a_pause_longer_than_the_silence_it_counts_from_our_next_answer(desk: StaffDesk, ends: str) -> None:
+    clock = await owned(desk, MONDAY, **SILENT)
+    await answered(desk, "$answer")
+    await desk.says(BEN, "!pause 30d")
+    awake = MONDAY + 30 * DAY
+    if ends == "time":
+        await clock.tick(awake)
+    else:
+        awake -= DAY
+        await clock.tick(awake)
+        await desk.says(CLEO if "cleo" in ends else BEN, ends.removeprefix("cleo "))
+        await desk.says(BEN, "!claim") if ends == "!release" else None
+    for day in range(1, 20):
+        await clock.tick(awake + day * DAY)
+    state, log = await story(desk)
+    assert (state.state, all_of(log, e.SilenceWarned)) == (State.OPEN, []), "it is our turn"
+    owner = CLEO if "cleo" in ends else BEN
+    clock.now = awake + 20 * DAY
+    await answered(desk, "$more", by=owner)
+    for day in range(21, 40):
+        await clock.tick(awake + day * DAY)
+    _, log = await story(desk)
+    assert [warned.at for warned in all_of(log, e.SilenceWarned)] == [awake + 28 * DAY]
+    assert [ended.at for ended in all_of(log, e.ConversationResolved)] == [awake + 30 * DAY]
+
+
+@pytest.mark.parametrize("waits", ["!later 40d There it is.", "on its way", "held", "a draft for two"])
+async def test_silence_ends_nothing_while_words_of_ours_wait(desk: StaffDesk, waits: str) -> None:
+    clock = await owned(desk, MONDAY, **SILENT)
+    await answered(desk, "$answer")
+    if waits == "a draft for two":
+        await desk.change_group(GROUP, reply_mode="explicit", four_eyes=True)
+    clock.now += SECOND
+    words = "More follows." if waits == "on its way" else "!r More follows." if "draft" in waits else waits
+    words = "More follows, says @cleo" if waits == "held" else words
+    await desk.says(BEN, words, event="$more", mentions=[CLEO] if waits == "held" else ())
+    for day in range(1, 39):
+        await clock.tick(MONDAY + day * DAY + timedelta(hours=1))
+    state, log = await story(desk)
+    assert (state.state, all_of(log, e.SilenceWarned)) == (State.OPEN, [])
+    await desk.put(redacts(BEN, "$more"))
+    if waits == "on its way":
+        accepted = all_of(log, e.ReplyAccepted)[-1].event
+        await desk.put(SendEnded(conversation=state.id, message=accepted.message, effect="SendToCustomer"))
+    await desk.work(1)
+    for day in range(39, 60):
+        await clock.tick(MONDAY + day * DAY + timedelta(hours=1))
+    state, log = await story(desk)
+    assert (state.resolution, len(all_of(log, e.SilenceWarned))) == ("silence", 1), "then it is looked at again"

@@ -102,7 +102,7 @@ async def test_a_long_life_folds_to_what_is_stored_at_every_step(desk: StaffDesk
     await life.do(staff_reacts(BEN, "👀"), state=State.OPEN, owner=BEN)
     await life.says(BEN, "one momnet", State.OPEN, BEN, event="$m1")
     await life.says(BEN, "one moment", State.OPEN, BEN, event="$m1e", edits="$m1")
-    assert (await life.arrives()).unanswered_since is None
+    assert (await life.arrives()).on_their_way == ()
     await life.says(BEN, "nonsense", State.OPEN, BEN, event="$m2")
     assert (await life.redacts(BEN, "$m2", State.OPEN, BEN)).waiting_since is None
     await life.says(BEN, "!pause 3d waiting for the hospital", State.PAUSED, BEN)

@@ -10,7 +10,8 @@ from typing import Any
 from uuid import UUID
 
 from messenger.app import effects as fx
-from messenger.app.react import fate_after, react, silence_timer
+from messenger.app.react import fate_after, react
+from messenger.app.timers import look_again
 from messenger.domain import commands as c
 from messenger.domain import events as e
 from messenger.domain.conversation import Conversation, evolve
@@ -305,11 +306,19 @@ class World:
         self.is_safe = not step.also
 
     def _time(self, step: Step) -> None:
-        """Weeks or minutes pass, and the timers fire in their order, some late."""
+        """Weeks or minutes pass, and the timers fire in their order, some late. In days everything arrives."""
+        if step.yes:
+            self._all_arrives()
         self.now += timedelta(days=step.number) if step.yes else timedelta(minutes=step.number)
         while due := sorted((each for each in self.timers if each.at <= self.now), key=lambda each: each.at):
             self.timers.remove(due[0])
             self._fire(due[0])
+
+    def _all_arrives(self) -> None:
+        while any(row.state == "new" for row in self.lane):
+            self.deliver()
+        while self.ended:
+            self.ask(c.RecordDelivery(message=self.ended.pop(0)))
 
     def _fire(self, timer: fx.SetTimer) -> None:
         assert self.conversation is not None
@@ -326,8 +335,7 @@ class World:
             case _:
                 days, warn = (timedelta(days=n) for n in (self.group.auto_resolve_days, 1))
                 if not self.ask(c.MindSilence(now=self.now, after=days, warn_before=warn)):
-                    again = silence_timer(self.conversation, self.group)
-                    self.timers += [each for each in again if each.at > self.now]
+                    self.timers += look_again(self.conversation, self.group, self.now)
 
     # What is said
 

@@ -36,7 +36,7 @@ def states_agree(world: World) -> None:
     assert now.state is State.NEW or now.group is not None
     assert not now.scheduled or now.owner is not None, "an answer is to leave later, and nobody's"
     if now.is_resolved:
-        assert (now.waiting_since, now.unanswered_since, now.scheduled) == (None, None, frozenset()), "a clock runs on"
+        assert (now.waiting_since, now.on_their_way, now.scheduled) == (None, (), frozenset()), "a clock runs on"
     assert len(world.log) == now.version
 
 

@@ -220,6 +220,48 @@ def test_results_of_sends_are_recorded_and_change_nothing_else() -> None:
     assert failed == [e.MessageFailed(message=message(9), code="left")]
 
 
+def accepted(number: int) -> e.ReplyAccepted:
+    return e.ReplyAccepted(message=message(number), author=ANNA)
+
+
+def arrived(number: int) -> e.MessageDelivered:
+    return e.MessageDelivered(message=message(number))
+
+
+def failed(number: int) -> e.MessageFailed:
+    return e.MessageFailed(message=message(number), code="left")
+
+
+# Anna's first answer, the customer's next message (minute 6), and her second answer, both on their way.
+TWO = (*ANNAS, accepted(8), received(2), accepted(9))
+
+
+@pytest.mark.parametrize(
+    ("then", "waiting_since"),
+    [
+        ([], None),
+        ([arrived(8), arrived(9)], None),
+        ([arrived(9), arrived(8)], None),
+        ([arrived(8), failed(9)], 6),
+        ([failed(9), arrived(8)], 6),
+        ([failed(9), failed(8)], 2),
+        ([failed(8), failed(9)], 2),
+        ([failed(8), arrived(9)], None),
+        ([arrived(9), failed(8)], None),
+        ([failed(8), received(3), arrived(9)], 9),
+        ([received(3), failed(9)], 6),
+        ([arrived(8), received(3), failed(9)], 6),
+        ([failed(8), received(3), failed(9)], 2),
+        ([e.ReplyCancelled(message=message(9), author=ANNA), arrived(8)], 6),
+    ],
+)
+def test_the_customer_waits_since_the_first_message_that_no_answer_has_reached(
+    then: Sequence[e.Event], waiting_since: int | None
+) -> None:
+    expected = at_minute(waiting_since) if waiting_since else None
+    assert given(*TWO, *then).waiting_since == expected
+
+
 def test_the_first_unanswered_message_says_since_when_the_customer_waits() -> None:
     conversation = given(*ANNAS, received(2), received(3))
     assert conversation.waiting_since == at_minute(2)

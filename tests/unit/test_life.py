@@ -1,6 +1,7 @@
 """Playbooks of a conversation's life: it rests and wakes, it ends, it begins again, and silence ends it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -277,6 +278,7 @@ def test_after_a_long_downtime_the_warning_still_gets_its_whole_time() -> None:
 def test_a_word_in_between_cancels_both(is_warned: bool) -> None:
     before = happens(SILENT, WARNED, ANSWERED_AT + 8 * DAY) if is_warned else SILENT
     ours = happens(before, e.ReplyAccepted(message=message(7), author=ANNA), ANSWERED_AT + 9 * DAY)
+    ours = happens(ours, e.MessageDelivered(message=message(7)), ANSWERED_AT + 9 * DAY)
     theirs = happens(before, received(2), ANSWERED_AT + 9 * DAY)
     for days in (9, 10, 16):
         assert decide(ours, minds(ANSWERED_AT + days * DAY)) == []
@@ -294,6 +296,30 @@ def test_an_answer_that_did_not_arrive_is_still_owed() -> None:
     before = given(*ANNAS, e.ReplyAccepted(message=message(8), author=ANNA))
     for end in (e.MessageFailed(message=message(8), code="left"), e.ReplyCancelled(message=message(8), author=ANNA)):
         assert decide(happens(before, end, at_minute(6)), minds(at_minute(10) + 1000 * DAY)) == []
+
+
+@pytest.mark.parametrize("is_warned", [False, True])
+@pytest.mark.parametrize("waits", [LATER, e.ReplyAccepted(message=message(7), author=ANNA), None])
+def test_silence_ends_nothing_while_words_of_ours_wait_to_leave(waits: e.Event | None, is_warned: bool) -> None:
+    """Scheduled, in the hold window or on its way, or held for somebody's word."""
+    before = happens(SILENT, WARNED, ANSWERED_AT + 8 * DAY) if is_warned else SILENT
+    before = happens(before, waits, ANSWERED_AT + 8 * DAY) if waits else before
+    asks = replace(minds(ANSWERED_AT + 100 * DAY), is_answer_held=waits is None)
+    assert decide(before, asks) == []
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        e.ConversationReleased(agent=ANNA),
+        e.ConversationTransferred(from_group=CLAIMS, to_group=CLAIMS, by=ANNA, reason="asked"),
+        e.ConversationResumed(cause="time"),
+    ],
+)
+def test_who_gets_what_rested_is_not_warned_of_silence_at_once(ends: e.Event) -> None:
+    awake = happens(given(*ANSWERED, UNTIL), ends, ANSWERED_AT + 50 * DAY)
+    assert awake.waiting_since == ANSWERED_AT + 50 * DAY
+    assert decide(awake, minds(ANSWERED_AT + 100 * DAY)) == []
 
 
 def test_a_group_without_the_setting_never_closes_by_itself() -> None:

@@ -72,7 +72,7 @@ conversation = Table(
     Column("opened_at", Moment, nullable=False),
     Column("claimed_at", Moment),
     Column("waiting_since", Moment),
-    Column("unanswered_since", Moment),
+    Column("unanswered_since", Moment),  # until 0006; `on_their_way` holds it for each answer
     Column("answered_at", Moment),
     Column("warned_at", Moment),
     Column("queued_at", Moment),
@@ -88,6 +88,7 @@ conversation = Table(
     Column("resolution", Text),
     Column("unrouted", ARRAY(Uuid), nullable=False, server_default=text("'{}'")),
     Column("scheduled", ARRAY(Uuid), nullable=False, server_default=text("'{}'")),
+    Column("on_their_way", JSONB, nullable=False, server_default=text("'[]'")),
     Column("enc_tags", LargeBinary),
     Column("card_room", Text),
     Column("card_event", Text),
