@@ -9,8 +9,8 @@ from messenger.channels.messages import Assurance, InboundMessage, MessageEdited
 
 
 async def opened(turn: Turn, item: ChatReady) -> bool:
-    """True if the person has a seat somewhere: then this is no customer's chat. The newest such room is the one in use.
-    A chat that was a customer's before stays one."""
+    """True if the person has a seat somewhere: then this is no customer's chat. In the newest such room the desk speaks
+    first, in all of them it listens. A chat that was a customer's before stays one."""
     seats = await turn.unit.people.seats_of(item.person.value)
     if not seats or await turn.unit.chats.find(item.account, item.chat) is not None:
         return False
@@ -23,7 +23,7 @@ async def opened(turn: Turn, item: ChatReady) -> bool:
 
 async def wrote_early(turn: Turn, item: InboundMessage | MessageEdited | Unsupported) -> bool:
     """Is this from somebody of the staff, who wrote before we knew the room as their direct chat? Commands are obeyed
-    then, too. Raises NotYet while the room is becoming one; a room that is none any more is not heard."""
+    then, too. Raises NotYet while the room is becoming one."""
     if await turn.unit.people.person_of_direct_room(item.hints[0]) is None:
         if item.sender is not None and await turn.unit.people.seats_of(item.sender.value):
             raise NotYet("direct chat")

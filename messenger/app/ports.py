@@ -228,13 +228,14 @@ class PeoplePort(Protocol):
         ...
 
     async def person_of_direct_room(self, room: str) -> Agent | None:
-        """Whose direct chat with the desk this is."""
+        """Whose direct chat with the desk this is, the newest or an older one."""
         ...
 
     async def direct_room_of(self, agent: AgentId) -> str | None: ...
 
     async def set_direct_room(self, agent: AgentId, room: str) -> None:
-        """From now on the desk speaks to this person there, and in no earlier direct chat."""
+        """From now on the desk speaks to this person there. Earlier direct chats are heard as before, and answered
+        where they are."""
         ...
 
     async def can_somebody_answer(self, group: GroupId) -> bool:

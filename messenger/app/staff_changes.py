@@ -7,21 +7,24 @@ from messenger.app.items import StaffRedacted, StaffSaid
 from messenger.app.places import conversation_and_seat
 from messenger.app.reactions import reaction_removed
 from messenger.app.records import Seat, StoredMessage, Trace
-from messenger.app.staff_messages import actor_of, explain_kept, group_of, mentions_us
+from messenger.app.staff_messages import actor_of, explain_kept, group_of, mentions_us, tell
 from messenger.app.starting import text_after_contact
 from messenger.app.turn import NotYet, Turn
 from messenger.app.waits import moment_asked
 from messenger.channels.messages import Content
 from messenger.domain.commands import DeleteStaffMessage, EditStaffMessage, ReleaseConversation
 from messenger.domain.conversation import Conversation, State
-from messenger.domain.events import ChangeKeptBack, NoteKept
+from messenger.domain.events import ChangeKeptBack, NoteKept, ReplyHeld, ReplyScheduled
+from messenger.domain.ids import MessageId
 from messenger.domain.people import DevicePolicy, Role, SkillGroup
 from messenger.domain.replies import Fate, Said, is_command
-from messenger.domain.staff_commands import Asked, parse
+from messenger.domain.staff_commands import COMMANDS, Asked, parse
+from messenger.i18n import texts
 
 # A claim and its taking back may be handled side by side; most redactions concern team chat, so the wait is short.
 REDACTION_TRIES = 10
 EDIT_TRIES = 10
+_LATER = next(command for command in COMMANDS if command.name == "later")
 
 
 async def staff_edited(turn: Turn, item: StaffSaid) -> None:
@@ -35,12 +38,20 @@ async def staff_edited(turn: Turn, item: StaffSaid) -> None:
     conversation, seat, message = own
     new = await _new_words(turn, item, conversation, message)
     command = await _edit(turn, conversation, seat, message, new.said)
-    command = replace(command, at=new.at, place=await _former_place(turn, conversation, trace))
+    command = replace(command, at=new.at, stood_at=new.stood_at, place=await _former_place(turn, conversation, trace))
     events = await turn.change_fate(conversation.id, conversation, command, actor=f"agent:{message.author}")
     if any(isinstance(event, ChangeKeptBack) for event in events):
         return
     changed = replace(message, content=replace(new.content, media=message.content.media), edited_at=item.at)
     await turn.unit.messages.replace_content(changed)
+    if seat is not None and new.trouble:
+        tell(
+            turn,
+            conversation,
+            seat,
+            f"later.{new.trouble}",
+            example=_LATER.example_in(texts(seat.agent.language).language),
+        )
     if seat is not None:
         await explain_kept(turn, conversation, seat, events, four_eyes=command.four_eyes)
 
@@ -110,11 +121,14 @@ async def _own_message(turn: Turn, trace: Trace, sender: str) -> tuple[Conversat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _New:
-    """What an edit puts in the place of a message; `at`: and when it shall leave."""
+    """What an edit puts in the place of a message; `at`: and when it shall leave, `stood_at`: when it was to leave, for
+    one that is to leave later; `trouble`: the code of what was wrong with its new time."""
 
     said: Said
     content: Content
     at: datetime | None = None
+    stood_at: datetime | None = None
+    trouble: str = ""
 
 
 async def _new_words(turn: Turn, item: StaffSaid, conversation: Conversation, message: StoredMessage) -> _New:
@@ -126,18 +140,37 @@ async def _new_words(turn: Turn, item: StaffSaid, conversation: Conversation, me
         is_from_trusted_device=item.owner_signed,
     )
     asked = parse(said.text) if is_command(said) else None
-    text, at = None, None
+    text, at, trouble = None, None, ""
+    stood_at = (
+        await time_of(turn, conversation, message.id) if await _has_not_left(turn, conversation, message) else None
+    )
     if isinstance(asked, Asked) and asked.command.name == "start":
         text = await text_after_contact(turn, asked.text) or None
     if isinstance(asked, Asked) and asked.command.name == "r":
         text = asked.text
-    if isinstance(asked, Asked) and asked.command.name == "later" and message.id in conversation.scheduled:
+    if isinstance(asked, Asked) and asked.command.name == "later" and stood_at is not None:
         when = moment_asked(asked.text, await turn.group(group_of(conversation)), turn.unit.now)
-        text, at = (None, None) if isinstance(when, str) else (when.rest, when.until)
+        trouble, text, at = (when, None, None) if isinstance(when, str) else ("", when.rest, when.until)
     if text is None:
-        return _New(said=said, content=item.content)
+        return _New(said=said, content=item.content, stood_at=stood_at, trouble=trouble)
     content = replace(item.content, text=text, html="")
-    return _New(said=replace(said, text=text, is_explicit=True), content=content, at=at)
+    return _New(said=replace(said, text=text, is_explicit=True), content=content, at=at, stood_at=stood_at)
+
+
+async def _has_not_left(turn: Turn, conversation: Conversation, message: StoredMessage) -> bool:
+    is_waiting = message.id in conversation.scheduled or message.fate is Fate.HELD
+    return is_waiting or await is_draft(turn, conversation, message)
+
+
+async def time_of(turn: Turn, conversation: Conversation, message: MessageId) -> datetime | None:
+    """When an answer shall leave that is scheduled, or would be if somebody let it go: an edit may have moved it, and
+    the timer of the first time does nothing."""
+    times = [
+        entry.event.at if isinstance(entry.event, ReplyScheduled) else entry.event.later
+        for entry in await turn.unit.conversations.history(conversation.id)
+        if isinstance(entry.event, ReplyScheduled | ReplyHeld | NoteKept) and entry.event.message == message
+    ]
+    return times[-1] if times else None
 
 
 async def _edit(

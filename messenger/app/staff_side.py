@@ -10,7 +10,7 @@ from messenger.app.outside import said_outside
 from messenger.app.places import Spot, conversation_and_seat, may_speak_here, spot_of
 from messenger.app.reactions import NOTED_SOON, staff_reacted_to_customer
 from messenger.app.records import Seat, Trace
-from messenger.app.staff_changes import is_draft, staff_edited
+from messenger.app.staff_changes import is_draft, staff_edited, time_of
 from messenger.app.staff_messages import (
     Refusal,
     actor_of,
@@ -207,6 +207,7 @@ async def _approve_by_reaction(
     if message.author is None or not (message.fate is Fate.HELD or await is_draft(turn, conversation, message)):
         return
     group = await turn.group(group_of(conversation))
+    later = await time_of(turn, conversation, id)
     command = ApproveMessage(
         message=id,
         author=message.author,
@@ -216,6 +217,7 @@ async def _approve_by_reaction(
         is_held=True,
         four_eyes=group.four_eyes,
         is_customer_room_safe=await turn.unit.chats.is_safe(conversation.chat),
+        at=later if later and later > turn.unit.now else None,
     )
     try:
         if group.four_eyes and message.edited_at and item.at - message.edited_at < READ_AGAIN:

@@ -10,11 +10,11 @@ from messenger.app.items import TimerDue
 from messenger.app.menus import nothing_chosen
 from messenger.app.react import silence_timer
 from messenger.app.sight import is_out_of_sight
-from messenger.app.staff_changes import is_draft
+from messenger.app.staff_changes import is_draft, time_of
 from messenger.app.turn import Turn
 from messenger.domain.commands import Command, MindSilence, SendScheduled, WakeConversation
 from messenger.domain.conversation import Conversation, State
-from messenger.domain.events import NoteKept, ReplyScheduled
+from messenger.domain.events import NoteKept
 from messenger.domain.ids import ConversationId, MessageId
 from messenger.domain.pauses import Cause
 from messenger.domain.people import SkillGroup
@@ -87,15 +87,7 @@ async def _has_draft(turn: Turn, conversation: Conversation, group: SkillGroup) 
 async def _scheduled(turn: Turn, conversation: Conversation, item: TimerDue) -> Command | None:
     assert item.subject is not None, "the timer of an answer names it"
     message = await turn.unit.messages.get(MessageId(item.subject))
-    if message.author is None or await _time_of(turn, conversation, message.id) != item.due:
+    if message.author is None or await time_of(turn, conversation, message.id) != item.due:
         return None
     is_safe = await turn.unit.chats.is_safe(conversation.chat)
     return SendScheduled(message=message.id, author=message.author, is_customer_room_safe=is_safe)
-
-
-async def _time_of(turn: Turn, conversation: Conversation, message: MessageId) -> datetime | None:
-    """When it shall leave: an edit may have moved it, and the timer of the first time does nothing."""
-    history = await turn.unit.conversations.history(conversation.id)
-    scheduled = [entry.event for entry in history if isinstance(entry.event, ReplyScheduled)]
-    times = [event.at for event in scheduled if event.message == message]
-    return times[-1] if times else None

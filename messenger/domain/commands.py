@@ -216,8 +216,8 @@ class AddStaffMessage:
 class EditStaffMessage:
     """The author changed a message. `is_draft`: it was kept for somebody to approve it; `is_waiting`: it has not left
     yet, so what leaves can still change; `may_follow`: the change can still be carried over to the customer.
-    `at`: the new time of one that waits for its time; `place`: the number of the earlier place where it was
-    written."""
+    `at`: the new time of one that shall leave later, `stood_at`: the time that it had; `place`: the number of the
+    earlier place where it was written."""
 
     message: MessageId
     author: AgentId
@@ -231,6 +231,7 @@ class EditStaffMessage:
     four_eyes: bool = False
     is_customer_room_safe: bool = True
     at: datetime | None = None
+    stood_at: datetime | None = None
     place: int | None = None
 
 
@@ -269,7 +270,7 @@ class SendScheduled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApproveMessage:
-    """A held message, or a draft, shall go out."""
+    """A held message, or a draft, shall go out. `at`: then, and not at once."""
 
     message: MessageId
     author: AgentId
@@ -279,6 +280,7 @@ class ApproveMessage:
     is_held: bool
     four_eyes: bool = False
     is_customer_room_safe: bool = True
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

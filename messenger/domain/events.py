@@ -230,16 +230,22 @@ class ChangeKeptBack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteKept:
+    """`later`: when it shall leave if somebody approves this draft."""
+
     message: MessageId
     author: AgentId
     reason: str
+    later: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyHeld:
+    """`later`: when it shall leave if somebody lets it go."""
+
     message: MessageId
     author: AgentId
     reason: str
+    later: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 itself, which never looks at a conversation, stands in `replies`."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import assert_never
 
 from messenger.domain import commands as c
@@ -47,7 +48,7 @@ def schedule_reply(conversation: Conversation, command: c.ScheduleReply) -> Sequ
         if not conversation.is_owned_by(command.author):
             raise NotYourConversation(action="later", owner=conversation.owner)
         return [e.ReplyScheduled(message=command.message, author=command.author, at=command.at)]
-    return _inside(command.message, command.author, ruling)
+    return _inside(command.message, command.author, ruling, later=command.at)
 
 
 def send_scheduled(conversation: Conversation, command: c.SendScheduled) -> Sequence[e.Event]:
@@ -57,7 +58,7 @@ def send_scheduled(conversation: Conversation, command: c.SendScheduled) -> Sequ
     if not command.is_customer_room_safe:
         return [
             e.ScheduleCancelled(message=command.message, author=command.author, reason="withdrawn"),
-            e.ReplyHeld(message=command.message, author=command.author, reason="unsafe"),
+            e.ReplyHeld(message=command.message, author=command.author, reason="unsafe"),  # its time has come
         ]
     return [*resumed_by_reply(conversation), accepted(command.message, command.author)]
 
@@ -112,10 +113,20 @@ def approve(conversation: Conversation, command: c.ApproveMessage) -> Sequence[e
         raise NotYourConversation(action="approve", owner=conversation.owner)
     if not command.is_customer_room_safe:
         raise RoomUnsafe()
+    if command.at is not None:
+        return _approved_for_later(conversation, command, command.at)
     return [
         *resumed_by_reply(conversation, by=command.by),
         accepted(command.message, command.author, approved_by=command.by),
     ]
+
+
+def _approved_for_later(conversation: Conversation, command: c.ApproveMessage, at: datetime) -> Sequence[e.Event]:
+    """It keeps its time. What shall leave later belongs to an owner: with nobody there, nobody could stop it."""
+    if conversation.owner is None:
+        raise NotYourConversation(action="later", owner=None)
+    reopened = resumed_by_reply(conversation, by=command.by) if conversation.is_resolved else []
+    return [*reopened, e.ReplyScheduled(message=command.message, author=command.author, at=at)]
 
 
 def withdraw(conversation: Conversation, command: c.WithdrawMessage) -> Sequence[e.Event]:
@@ -155,7 +166,9 @@ def resumed_by_reply(conversation: Conversation, *, by: AgentId | None = None) -
 def _edit_of_draft(command: c.EditStaffMessage, ruling: Ruling) -> Sequence[e.Event]:
     """Nothing leaves by an edit. It stays a draft as long as its words could be an answer."""
     if ruling.verdict in (Verdict.SEND, Verdict.HOLD) or ruling.reason == "draft":
-        return []
+        if command.at in (None, command.stood_at):
+            return []
+        return [e.NoteKept(message=command.message, author=command.author, reason="draft", later=command.at)]
     return _inside(command.message, command.author, ruling)
 
 
@@ -165,10 +178,12 @@ def _kept_back(command: c.EditStaffMessage | c.DeleteStaffMessage, reason: str) 
 
 def _edit_of_held(command: c.EditStaffMessage, ruling: Ruling) -> Sequence[e.Event]:
     """It still waits for a person, in its new words; unless those are a note now."""
+    later = command.at or command.stood_at
     if ruling.verdict in (Verdict.SEND, Verdict.HOLD):
-        return [e.ReplyHeld(message=command.message, author=command.author, reason="edited")]
-    reason = "draft" if ruling.reason == "draft" else "note"
-    return [e.NoteKept(message=command.message, author=command.author, reason=reason)]
+        return [e.ReplyHeld(message=command.message, author=command.author, reason="edited", later=later)]
+    if ruling.reason == "draft":
+        return [e.NoteKept(message=command.message, author=command.author, reason="draft", later=later)]
+    return [e.NoteKept(message=command.message, author=command.author, reason="note")]
 
 
 def _edit_of_scheduled(command: c.EditStaffMessage, ruling: Ruling) -> Sequence[e.Event]:
@@ -177,7 +192,7 @@ def _edit_of_scheduled(command: c.EditStaffMessage, ruling: Ruling) -> Sequence[
     if ruling.verdict is Verdict.SEND:
         return [e.ReplyEdited(message=command.message, author=command.author, is_sent=False)]
     cancelled = e.ScheduleCancelled(message=command.message, author=command.author, reason="withdrawn")
-    return [cancelled, *_inside(command.message, command.author, ruling)]
+    return [cancelled, *_inside(command.message, command.author, ruling, later=command.at or command.stood_at)]
 
 
 def _edit_of_waiting(command: c.EditStaffMessage, ruling: Ruling) -> Sequence[e.Event]:
@@ -187,8 +202,8 @@ def _edit_of_waiting(command: c.EditStaffMessage, ruling: Ruling) -> Sequence[e.
     return [cancelled, *_inside(command.message, command.author, ruling)]
 
 
-def _inside(message: MessageId, author: AgentId, ruling: Ruling) -> Sequence[e.Event]:
+def _inside(message: MessageId, author: AgentId, ruling: Ruling, *, later: datetime | None = None) -> Sequence[e.Event]:
     if ruling.verdict is Verdict.HOLD:
-        return [e.ReplyHeld(message=message, author=author, reason=ruling.reason)]
+        return [e.ReplyHeld(message=message, author=author, reason=ruling.reason, later=later)]
     reason = "note" if ruling.verdict is Verdict.COMMAND else ruling.reason
-    return [e.NoteKept(message=message, author=author, reason=reason)]
+    return [e.NoteKept(message=message, author=author, reason=reason, later=later if reason == "draft" else None)]

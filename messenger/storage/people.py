@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from messenger.app.records import Seat, Status
@@ -15,7 +16,7 @@ from messenger.domain.people import Agent, Role, SkillGroup
 from messenger.domain.routing.availability import Availability
 from messenger.storage.data_keys import DataKeys, staff_scope
 from messenger.storage.models.conversations import conversation
-from messenger.storage.models.people import availability_log, group_member, skill_group, staff
+from messenger.storage.models.people import availability_log, direct_room, group_member, skill_group, staff
 
 AVAILABLE = Availability.AVAILABLE.value
 _SEAT = (
@@ -114,7 +115,8 @@ class SqlPeople:
         ]
 
     async def person_of_direct_room(self, room: str) -> Agent | None:
-        row = (await self._connection.execute(sa.select(staff).where(staff.c.direct_room == room))).first()
+        query = sa.select(staff).join(direct_room).where(direct_room.c.room_id == room)
+        row = (await self._connection.execute(query)).first()
         return as_agent(row) if row else None
 
     async def direct_room_of(self, agent: AgentId) -> str | None:
@@ -123,6 +125,9 @@ class SqlPeople:
 
     async def set_direct_room(self, agent: AgentId, room: str) -> None:
         await self._connection.execute(staff.update().where(staff.c.id == agent).values(direct_room=room))
+        new = insert(direct_room).values(room_id=room, staff_id=agent)
+        theirs = new.on_conflict_do_update(index_elements=["room_id"], set_={"staff_id": new.excluded.staff_id})
+        await self._connection.execute(theirs)
 
     async def can_somebody_answer(self, group: GroupId) -> bool:
         query = (

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from messenger.app.desk_ports import RoomState
 from messenger.storage.models.conversations import case_member, channel_identity, chat, place
-from messenger.storage.models.people import group_member, skill_group, staff
+from messenger.storage.models.people import direct_room, group_member, skill_group, staff
 from messenger.storage.models.rooms import mx_member, mx_room
 
 PRESENT = ("join", "invite")
@@ -17,7 +17,7 @@ _USE = sa.case(
     (sa.exists().where(skill_group.c.room_id == mx_room.c.room_id), "group"),
     (sa.exists().where(chat.c.remote == mx_room.c.room_id, chat.c.account == mx_room.c.account), "chat"),
     (sa.exists().where(place.c.room_id == mx_room.c.room_id, place.c.is_room), "case"),
-    (sa.exists().where(staff.c.direct_room == mx_room.c.room_id), "direct"),
+    (sa.exists().where(direct_room.c.room_id == mx_room.c.room_id), "direct"),
     else_="none",
 ).label("use")
 
@@ -110,7 +110,7 @@ async def entitled(connection: AsyncConnection, account: str, room: str) -> froz
         .where(chat.c.account == account, chat.c.remote == room)
     )
     has_seat = sa.exists().where(group_member.c.staff_id == staff.c.id)
-    person = sa.select(staff.c.address).where(staff.c.direct_room == room, has_seat)
+    person = sa.select(staff.c.address).join(direct_room).where(direct_room.c.room_id == room, has_seat)
     in_case = (
         sa.select(staff.c.address)
         .join_from(staff, case_member, case_member.c.staff_id == staff.c.id)

@@ -16,6 +16,7 @@ from messenger.domain.replies import Fate
 from messenger.observability.time import utc_now
 from messenger.storage.timers import fire_due
 from tests.integration.staff_desk import AT, DESK, ROOM, StaffDesk, customer_says, staff_reacts, staff_says
+from tests.support.moved_time import becomes_older
 
 BEN, CLEO = "@ben:x", "@cleo:x"
 
@@ -149,6 +150,14 @@ async def test_a_scheduled_answer_that_is_taken_back_or_a_note_never_leaves(
     assert "later.cancelled.withdrawn" in await answers.told()
 
 
+async def test_an_edit_whose_time_cannot_be_read_sends_nothing_and_says_why(answers: Answers) -> None:
+    await answers.done(says("!later 2h hello"), edits("!later whenever hello"))
+    await fire_due(answers.desk.engine, answers.desk.keys, at=utc_now() + timedelta(hours=3))
+    await answers.desk.work(1)
+    assert await answers.of_kind(SendToCustomer) == 0
+    assert {"later.cancelled.withdrawn", "later.unknown"} <= set(await answers.told())
+
+
 FOUR_EYES = {"reply_mode": "explicit", "four_eyes": True, "hold_seconds": 5}
 
 
@@ -193,3 +202,45 @@ async def test_replies_know_what_they_answer_on_both_sides(answers: Answers) -> 
     await answers.done(replace(customer_says("$second", "thanks"), reply_to="$first"))
     first = await answers.message("$first")
     assert [(await answers.message(each)).reply_to for each in ("$a", "$second")] == [first.id, first.id]
+
+
+DOUBTED = {"hold_seconds": 5}
+
+
+async def passes(answers: Answers, hours: int) -> int:
+    """How many answers have left by then."""
+    await fire_due(answers.desk.engine, answers.desk.keys, at=utc_now() + timedelta(hours=hours))
+    await answers.desk.work(1)
+    return await answers.of_kind(SendToCustomer)
+
+
+def later(text: str) -> StaffSaid:
+    """Held, for it names a colleague."""
+    return replace(says(text), mentions=[CLEO])
+
+
+@pytest.mark.parametrize(("answers", "by"), [(DOUBTED, BEN), (FOUR_EYES, CLEO)], indirect=["answers"])
+async def test_an_answer_for_later_that_is_let_go_keeps_its_time(answers: Answers, by: str) -> None:
+    approval = replace(staff_reacts(by, "📤", target="$a"), at=utc_now() + timedelta(seconds=60))
+    await answers.done(later("!later 4h hello"), approval)
+    assert (await answers.message("$a")).fate is Fate.QUEUED
+    assert "later.set" in await answers.told()
+    assert [await passes(answers, hours) for hours in (0, 3, 5, 6)] == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(("answers", "by"), [(DOUBTED, BEN), (FOUR_EYES, CLEO)], indirect=["answers"])
+async def test_an_answer_for_later_is_changed_while_it_waits_for_a_person(answers: Answers, by: str) -> None:
+    changed = replace(edits("!later 6h good day"), mentions=[CLEO])
+    approval = replace(staff_reacts(by, "📤", target="$a"), at=utc_now() + timedelta(seconds=60))
+    await answers.done(later("!later 4h hello"), changed)
+    assert (await answers.message("$a")).fate in (Fate.HELD, Fate.KEPT)
+    await answers.done(approval)
+    assert [await passes(answers, hours) for hours in (5, 7)] == [0, 1]
+    assert (await answers.message("$a")).content.text == "good day"
+
+
+async def test_an_answer_for_later_that_is_let_go_after_its_time_leaves_at_once(answers: Answers) -> None:
+    await answers.done(later("!later 4h hello"))
+    await becomes_older(answers.desk.engine, timedelta(hours=5))
+    await answers.done(replace(staff_reacts(BEN, "📤", target="$a"), at=utc_now()))
+    assert await answers.of_kind(SendToCustomer) == 1

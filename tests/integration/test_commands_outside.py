@@ -17,6 +17,7 @@ from messenger.domain.conversation import State
 from messenger.domain.ids import ConversationId
 from messenger.domain.replies import MARKERS, Fate
 from messenger.storage.models.people import skill_group, staff
+from messenger.storage.rooms import entitled
 from tests.integration.staff_desk import AT, DESK, GROUP, ROOM, StaffDesk, customer_says, ready, staff_says
 
 BEN, CLEO, ZOE = "@ben:x", "@cleo:x", "@zoe:x"
@@ -154,6 +155,26 @@ async def test_a_direct_chat_obeys_its_person_and_forwards_nothing(desk: StaffDe
     assert (await desk.state_and_log(id))[0].owner is not None
     in_thread = await said(desk, says(BEN, f"!who {number}", room=BENS_CHAT, thread="$mine"))
     assert answers(in_thread) == ["who.ours"]
+
+
+async def test_an_older_direct_chat_is_heard_like_the_newest(desk: StaffDesk) -> None:
+    _, number = await opened(desk)
+    await has_direct_chat(desk)
+    newer = await has_direct_chat(desk, chat="!newer:x")
+    assert [each.text for each in newer if isinstance(each, fx.TellPerson)] == ["S28.direct"]
+    effects = await said(
+        desk,
+        says(BEN, "!help", room=BENS_CHAT),
+        says(BEN, "!help", room="!newer:x"),
+        says(CLEO, "!help", room=BENS_CHAT),
+    )
+    assert [each.room for each in effects if isinstance(each, fx.SayAnswer)] == [BENS_CHAT, "!newer:x"]
+    assert markers(effects) == [MARKERS[Fate.DONE]] * 2
+    early = await said(desk, customer_says("$early", f"!who {number}", sender=BEN, chat=BENS_CHAT))
+    assert answers(early) == ["who.nobody"], "also what was taken for a customer's"
+    async with desk.engine.begin() as connection:
+        for chat in (BENS_CHAT, "!newer:x"):
+            assert await entitled(connection, DESK, chat) == {BEN}
 
 
 async def test_what_staff_writes_before_the_chat_is_known_is_no_customers_message(desk: StaffDesk) -> None:

@@ -50,7 +50,15 @@ staff = Table(
     Column("enc_availability_reason", LargeBinary),
     Column("capacity_units", Numeric(6, 2, asdecimal=False), nullable=False, server_default=text("5")),
     Column("idle_since", Moment),  # when something last came into their hands or left them
-    Column("direct_room", Text),  # where the desk and this person talk alone
+    Column("direct_room", Text),  # where the desk speaks to this person alone: the newest of `direct_room`
+)
+
+# Every room in which the desk and somebody of the staff talk alone; commands are heard in all of them.
+direct_room = Table(
+    "direct_room",
+    metadata,
+    Column("room_id", Text, primary_key=True),
+    Column("staff_id", ForeignKey("staff.id", ondelete="CASCADE"), nullable=False, index=True),
 )
 
 # Levels 0 to 5.
