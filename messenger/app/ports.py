@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
+from messenger.app.audit import AuditPort
 from messenger.app.effects import Effect, SetTimer
 from messenger.app.items import ChatReady, ChatRefused, Unreadable
 from messenger.app.records import (
@@ -419,6 +420,8 @@ class UnitOfWork(Protocol):
     def lists(self) -> ListPort: ...
     @property
     def boards(self) -> BoardPort: ...
+    @property
+    def audit(self) -> AuditPort: ...
 
     def new_id(self, *parts: str) -> UUID:
         """A UUID that is the same for the same parts, in every retry and every restore of this installation."""

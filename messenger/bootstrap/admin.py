@@ -1,5 +1,6 @@
 """What an administrator can do and see, for the command line."""
 
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ from messenger.bootstrap.database import Storage, open_storage
 from messenger.config import Settings
 from messenger.domain.routing.availability import Availability
 from messenger.i18n import texts
-from messenger.queries import contacts, people
+from messenger.observability.time import utc_now
+from messenger.queries import audit, contacts, people
 from messenger.queries import conversations as cases
 from messenger.storage.administration import Administration
+from messenger.storage.audit import renew_key
 from messenger.storage.unit_of_work import SqlUnits
 
 
@@ -33,7 +36,7 @@ class Why:
 
 class Admin:
     def __init__(self, storage: Storage, settings: Settings) -> None:
-        self._engine = storage.engine
+        self._engine, self._keys = storage.engine, storage.keys
         self._settings = settings
         self._units = SqlUnits(storage.engine, storage.keys, namespace=storage.namespace, desk=settings.desk().user_id)
         self._change = Administration(
@@ -133,6 +136,18 @@ class Admin:
             decision=decision.explanation if decision else None,
             decided_at=decision.at if decision else None,
         )
+
+    async def audit_rows(self, **which: Any) -> Sequence[audit.AuditRow]:
+        """`which` as `queries.audit.rows` takes it."""
+        return await audit.rows(self._engine, **which)
+
+    async def renew_audit_key(self) -> int:
+        return await renew_key(self._engine, self._keys, actor=shell_actor(), at=utc_now())
+
+
+def shell_actor() -> str:
+    """Who works at the command line, as the operating system knows them: a number, never a name."""
+    return f"shell:{os.getuid()}"
 
 
 @asynccontextmanager

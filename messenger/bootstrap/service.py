@@ -9,11 +9,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from messenger.app.boards import renew_boards
 from messenger.app.deliver import Deliverer
 from messenger.app.hands import Hands, Organisation
 from messenger.app.items import DeviceLeftOut
+from messenger.app.ports import StorageAway
 from messenger.app.records import NewItem
+from messenger.bootstrap.audit import Witness, poster
 from messenger.bootstrap.database import Storage, open_storage
 from messenger.bootstrap.desk import be_quiet, identify, log_in
 from messenger.bootstrap.versions import check_versions
@@ -21,7 +25,7 @@ from messenger.config import Desk, Settings
 from messenger.matrix.chat_channel import MatrixChannel
 from messenger.matrix.crypto.engine import NioEngine
 from messenger.matrix.desk import MatrixDesk
-from messenger.matrix.http import HomeserverClient
+from messenger.matrix.http import HomeserverClient, MatrixError, Unreachable
 from messenger.matrix.identity.health import check_identity
 from messenger.matrix.identity.key_backup import KeyBackup
 from messenger.matrix.identity.values import Identity
@@ -46,6 +50,7 @@ log = logging.getLogger(__name__)
 
 INBOX_WORKERS = 3
 DRAIN_S = 20.0
+LAST_CHECKPOINT_S = 3.0
 BACKUP_EVERY_S = 5.0
 IDENTITY_CHECK_EVERY_S = 300.0
 TIMERS_EVERY_S, TIMERS_AT_ONCE = 1.0, 200
@@ -170,12 +175,15 @@ class DeskProcess:
             InboxWorker(units, SqlInboxQueue(engine), wake=inbox_wake, after=outbox_wake) for _ in range(INBOX_WORKERS)
         ]
         invites = InvitePolicy(
-            frozenset(self._settings.matrix.allowed_servers), per_minute=self._settings.matrix.invites_per_minute
+            frozenset(self._settings.matrix.allowed_servers),
+            per_minute=self._settings.matrix.invites_per_minute,
+            not_ours=frozenset(filter(None, [self._settings.audit.room])),
         )
         self._sync = SyncLoop(
             self._http, self._engine, self._store, invites=invites, on_rooms=book.forget, on_batch=inbox_wake.hint
         )
         self._backup = KeyBackup(self._http, self._engine, self._identity)
+        self._witness = Witness(self._storage, self._settings, post=poster(self._http, self._settings.audit.room))
 
     async def work(self) -> None:
         """Every worker for ever. Returns never; raises LeaseLost."""
@@ -190,6 +198,7 @@ class DeskProcess:
                 "boards": self._renew_boards,
                 "identity": self._check_identity,
                 "left out": self._report_left_out,
+                "audit": self._witness.step,
             }
             for name, step in steps.items():
                 group.create_task(for_ever(name, step), name=name)
@@ -210,6 +219,7 @@ class DeskProcess:
             log.warning("not everything ended in time; it is taken up again")
         workers.cancel()
         await asyncio.gather(workers, return_exceptions=True)
+        await self._last_checkpoint()
 
     async def close(self) -> None:
         if self._keeper is not None:
@@ -217,6 +227,14 @@ class DeskProcess:
             await asyncio.gather(self._keeper, return_exceptions=True)
         await leases.release(self._storage.engine, self._lease)
         await self._http.close()
+
+    async def _last_checkpoint(self) -> None:
+        """What was added until the end has its witness, too; a stop must not hang on it."""
+        try:
+            async with asyncio.timeout(LAST_CHECKPOINT_S):
+                await self._witness.write()
+        except (OSError, TimeoutError, StorageAway, SQLAlchemyError, MatrixError, Unreachable) as error:
+            log.warning("no last checkpoint of the audit log", extra={"error": type(error).__name__})
 
     async def _renew(self) -> None:
         await leases.renew(self._storage.engine, self._lease, self._lasting)

@@ -8,6 +8,7 @@ import typer
 
 from messenger.cli import (
     agents,
+    audit,
     configuration,
     contacts,
     conversations,
@@ -68,6 +69,7 @@ app.add_typer(agents.app, name="agent")
 app.add_typer(contacts.app, name="contact")
 app.add_typer(conversations.app, name="conversation")
 app.add_typer(desks.app, name="desk")
+app.add_typer(audit.app, name="audit")
 app.add_typer(configuration.app, name="config")
 
 

@@ -162,6 +162,31 @@ class Security(Section):
     )
 
 
+class Audit(Section):
+    """Signed checkpoints of the audit log, written to a second place so that nobody can cut it unseen."""
+
+    checkpoint_file: Path | None = Field(
+        default=None,
+        description=(
+            "File to which signed checkpoints are added. Empty: `audit-checkpoints.jsonl` under `server.data_dir`. "
+            "Better is a place that whoever runs the database cannot write to, for example another machine's folder."
+        ),
+    )
+    checkpoint_minutes: float = Field(
+        default=5,
+        gt=0,
+        le=1440,
+        description="How often a checkpoint is written while something was added; one is written at every stop, too.",
+    )
+    room: Annotated[str, StringConstraints(pattern=r"^(![^\s]+)?$")] = Field(
+        default="",
+        description=(
+            "Matrix room id to which every checkpoint is posted, too. Invite the desk there. Checkpoints hold no "
+            "secrets, so the room needs no encryption. Empty: none."
+        ),
+    )
+
+
 class Limits(Section):
     """Bounds that protect the installation."""
 

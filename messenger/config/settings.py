@@ -20,7 +20,7 @@ from pydantic_settings import (
 
 from messenger.config.errors import ConfigError
 from messenger.config.explain import Sources, explain, unknown_variables
-from messenger.config.sections import Database, Desk, I18n, Limits, Log, Matrix, Security, Server
+from messenger.config.sections import Audit, Database, Desk, I18n, Limits, Log, Matrix, Security, Server
 
 DEFAULT_FILE = Path("stellwerk.toml")
 ENV_PREFIX = "STELLWERK__"
@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     database: Database = Field(default=Database())
     matrix: Matrix
     security: Security = Field(default=Security())
+    audit: Audit = Field(default=Audit())
     limits: Limits = Field(default=Limits())
     i18n: I18n = Field(default=I18n())
     log: Log = Field(default=Log())
@@ -58,6 +59,9 @@ class Settings(BaseSettings):
 
     def recovery_key_file(self, desk: Desk) -> Path:
         return desk.recovery_key_file or self.server.data_dir / f"{desk.localpart}.recovery"
+
+    def checkpoint_file(self) -> Path:
+        return self.audit.checkpoint_file or self.server.data_dir / "audit-checkpoints.jsonl"
 
     def desk(self, user_id: str | None = None) -> Desk:
         """The named desk, or the first one. Raises ConfigError."""

@@ -3,8 +3,8 @@ raises.
 
 Client-server API v1.16, "Syncing"."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 MOST_KEYS = 1_000_000  # a count beyond it is nonsense
@@ -39,6 +39,14 @@ class SyncBatch:
     changed: Sequence[str] = ()
     gone: Sequence[str] = ()
     one_time_keys: int | None = None
+
+    def without(self, room_ids: Collection[str]) -> "SyncBatch":
+        return replace(
+            self,
+            rooms=[room for room in self.rooms if room.room_id not in room_ids],
+            invites=[invite for invite in self.invites if invite.room_id not in room_ids],
+            left=[room_id for room_id in self.left if room_id not in room_ids],
+        )
 
 
 def parse(answer: Any) -> SyncBatch | None:

@@ -40,10 +40,11 @@ NO_ROOM = RoomState(room_id="")
 class InvitePolicy:
     """Whose invitations are taken, and how fast. An empty list of servers means all. Each other server may invite
     `per_minute` times a minute (a token bucket of that size); what comes faster gets a later moment, which its row
-    keeps."""
+    keeps. Rooms that are `not_ours` are no chats: what happens there is not looked at."""
 
     servers: frozenset[str] = frozenset()
     per_minute: int = 30
+    not_ours: frozenset[str] = frozenset()
     _full_at: dict[str, datetime] = field(default_factory=dict)
 
     def allows(self, user_id: str) -> bool:
@@ -119,7 +120,7 @@ class SyncLoop:
         batch = parse(answer)
         if batch is None:
             raise ValueError("a sync answer without a token")
-        return batch
+        return batch.without(self._invites.not_ours) if self._invites.not_ours else batch
 
     async def _start(self) -> None:
         """Rows that wait for a key which is there already: a process ended between the two."""

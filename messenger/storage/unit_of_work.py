@@ -8,6 +8,7 @@ from uuid import UUID, uuid5
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.observability.time import utc_now
+from messenger.storage.audit import SqlAudit
 from messenger.storage.boards import SqlBoards
 from messenger.storage.case_members import SqlCaseMembers
 from messenger.storage.chats import ChatRows
@@ -44,6 +45,7 @@ class SqlUnit:
         self.contacts = ContactRows(connection, keys, namespace)
         self.lists = SqlLists(connection)
         self.boards = SqlBoards(connection)
+        self.audit = SqlAudit(connection, keys, now)
 
     def new_id(self, *parts: str) -> UUID:
         return uuid5(self._namespace, "|".join(parts))
@@ -67,12 +69,16 @@ class SqlUnits:
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator[SqlUnit]:
         async with transaction(self._engine) as connection:
-            yield self._unit(connection)
+            unit = self._unit(connection)
+            yield unit
+            await unit.audit.flush()
 
     @asynccontextmanager
     async def look(self) -> AsyncIterator[SqlUnit]:
         async with at_once(self._engine) as connection:
-            yield self._unit(connection)
+            unit = self._unit(connection)
+            yield unit
+        await unit.audit.flush_alone(self._engine)
 
     def _unit(self, connection: AsyncConnection) -> SqlUnit:
         return SqlUnit(

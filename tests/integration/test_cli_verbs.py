@@ -11,6 +11,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from messenger.cli import app
+from messenger.config import Settings
+from messenger.storage.database import connect
 from tests.support.databases import TestDatabases
 
 Run = Callable[..., Result]
@@ -208,3 +210,29 @@ def test_a_consent_is_given_shown_and_withdrawn(stellwerk: Run) -> None:
     assert stellwerk("contact", "consent", kim, "--source", "phone", "--withdraw").exit_code == 0
     assert found(stellwerk("contact", "show", kim, "--json"))["consent_at"] is None
     assert stellwerk("contact", "consent", kim, "--source", "a long sentence").exit_code == 2
+
+
+def test_the_audit_log_is_listed_exported_and_verified(stellwerk: Run) -> None:
+    stellwerk("migrate", "up")
+    assert stellwerk("audit", "renew-key").exit_code == 0
+    assert stellwerk("audit", "renew-key").exit_code == 0
+    whole = found(stellwerk("audit", "verify", "--json"))
+    assert whole["ok"] and whole["rows"] == 2 and whole["first_bad"] is None
+    newest = found(stellwerk("audit", "list", "--json", "--action", "audit", "--limit", "1"))
+    assert [row["seq"] for row in newest] == [2] and newest[0]["actor"].startswith("shell:")
+    exported = [json.loads(line) for line in stellwerk("audit", "export").stdout.splitlines()]
+    assert [row["object"] for row in exported] == ["audit-key:2", "audit-key:3"]
+
+    asyncio.run(_cut_the_audit_log())
+    bad = stellwerk("audit", "verify")
+    assert bad.exit_code == 1 and "row 2 is the first bad one" in bad.output
+    assert json.loads(stellwerk("audit", "verify", "--json").stdout)["first_bad"] == 2
+
+
+async def _cut_the_audit_log() -> None:
+    """Its last row goes, by somebody who may do everything with the database."""
+    engine = connect(Settings.load().database.address())
+    async with engine.begin() as connection:
+        await connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        await connection.exec_driver_sql("DELETE FROM audit WHERE seq = 2")
+    await engine.dispose()
