@@ -58,7 +58,8 @@ async def relay_to_thread(hands: Hands, effect: fx.RelayToThread, txn: str) -> O
 
 async def edit_in_thread(hands: Hands, effect: fx.EditInThread, txn: str) -> Outcome:
     """The copies become what the message is now, in each room that has any. Where the conversation is now, more parts
-    than before are said anew; of fewer, the rest goes. Who has taken it over reads the change as a line of its own."""
+    than before are said anew; of fewer, the rest goes. Who has taken it over reads the change as a line of its own.
+    What was deleted goes, with every edit of it, for an edit leaves the words before it readable; a line says so."""
     async with hands.units.look() as unit:
         case, message = await unit.conversations.case_of(MessageId(effect.message))
         copies = await unit.messages.copies_of(message.id)
@@ -72,8 +73,8 @@ async def edit_in_thread(hands: Hands, effect: fx.EditInThread, txn: str) -> Out
         if case.is_room and room != case.room and not message.is_deleted:
             continue  # whoever may not read the case room learns no new words where they could read before
         await changing.in_room(room, list(there), groups.get(room, case.group))
-    if case.room not in rooms or changing.takes_file_back:
-        await changing.anew()
+    if case.room not in rooms or message.is_deleted:
+        await changing.anew(next((copy.remote_id for copy in copies if copy.room == case.room), None))
     return Outcome(traces=changing.new, gone=changing.gone)
 
 
@@ -88,13 +89,8 @@ class _Changing:
     new: list[Trace] = field(default_factory=list)
     gone: list[Trace] = field(default_factory=list)
 
-    @property
-    def takes_file_back(self) -> bool:
-        """An edit would leave the file where it is."""
-        return self.relay.message.is_deleted and bool(self.relay.message.content.media)
-
     async def in_room(self, room: str, copies: Sequence[Trace], group: SkillGroup) -> None:
-        said, is_file_away = ((), False) if self.takes_file_back else await self._now()
+        said, is_file_away = ((), False) if self.relay.message.is_deleted else await self._now()
         if is_file_away:
             return await self._words_below(len(copies)) if room == self.relay.case.room else None
         for copy, each in zip(copies, said, strict=False):
@@ -107,11 +103,10 @@ class _Changing:
             await self._post(said[len(copies) :], len(copies))
         return None
 
-    async def anew(self) -> None:
-        """Nothing of it stands in this place yet, or any more."""
+    async def anew(self, gone: str | None) -> None:
+        """Nothing of it stands in this place yet, or any more; `gone` stood here."""
         if self.relay.message.is_deleted:
-            text = "S4.deleted.file" if self.takes_file_back else "S4.deleted.earlier"
-            return await self._post([_deleted(self.relay, text)], 0)
+            return await self._post([_deleted(self.relay, gone)], 0)
         said, _ = await self._now()
         return await self._post(said, 0)
 
@@ -121,8 +116,6 @@ class _Changing:
             await self._post(_words_said(self.relay), first)
 
     async def _now(self) -> tuple[Sequence[Said], bool]:
-        if self.relay.message.is_deleted:
-            return [_deleted(self.relay, "S4.deleted")], False
         said, refused = await _said(self.hands, self.relay)
         return said, refused is not None
 
@@ -231,10 +224,13 @@ def _refused_said(hands: Hands, relay: _Relay, refused: Refused) -> list[Said]:
     return [*(_words_said(relay) if content.text else []), gap]
 
 
-def _deleted(relay: _Relay, id: str) -> Said:
+def _deleted(relay: _Relay, gone: str | None) -> Said:
+    """It answers the empty place, so that it is seen which of them it was."""
     at = relay.message.edited_at or relay.message.at
+    id = "S4.deleted" if gone else "S4.deleted.earlier"
+    id = "S4.deleted.file" if relay.message.content.media else id
     text = render.notice(relay.words, id, clock=clock_of(relay.case), name=relay.profile[1], at=at)
-    return Said(plain=text.plain, html=text.html)
+    return Said(plain=text.plain, html=text.html, reply_to=gone)
 
 
 def _copies(hands: Hands, relay: _Relay, events: Sequence[str]) -> list[Trace]:

@@ -2,12 +2,15 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
 
 from messenger.demo.synapse import Synapse
 from messenger.domain.replies import Fate
+from messenger.matrix.http import CLIENT, CLIENT_V1
 from tests.integration.staff_house import House, Thread, open_house
 from tests.support.databases import TestDatabases
 from tests.support.people import Person
@@ -134,6 +137,29 @@ async def test_a_customers_edit_grows_and_shrinks_in_the_thread(house: House) ->
     await thread.customer.edit(thread.chat, mine, "short again")
     await thread.changed(house.ben, shown, "short again")
     await eventually(lambda: rest.event_id not in {each.event_id for each in house.ben.messages(house.room)})
+
+
+async def test_what_a_customer_deletes_stands_in_no_event_of_the_teams_room_any_more(house: House) -> None:
+    """Not in the copy's own first words, nor in those that it was edited to."""
+    thread = await house.conversation(owner=house.ben)
+    mine, shown = await relayed(thread, "my number is 4711")
+    await thread.customer.edit(thread.chat, mine, "my number is 4712")
+    await thread.changed(house.ben, shown, "4712")
+    await thread.customer.redact(thread.chat, mine)
+    mark = await thread.told(house.cleo, "deleted this message")
+    assert mark.reply_to == shown
+    for event in await copies_on_server(house, shown):
+        assert "ciphertext" not in event["content"]
+    await thread.customer.say(thread.chat, "Sorry for that.")
+    await thread.told(house.ben, "Sorry for that.")
+
+
+async def copies_on_server(house: House, event: str) -> list[dict[str, Any]]:
+    """The event and all its edits, as the homeserver gives them out."""
+    room = quote(house.room, safe="")
+    found = await house.ben.server.call("GET", f"{CLIENT}/rooms/{room}/event/{quote(event, safe='')}")
+    url = f"{CLIENT_V1}/rooms/{room}/relations/{quote(event, safe='')}/m.replace"
+    return [found, *(await house.ben.server.call("GET", url))["chunk"]]
 
 
 async def test_an_answer_grows_and_shrinks_at_the_customers(house: House) -> None:

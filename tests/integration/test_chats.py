@@ -205,7 +205,8 @@ async def test_a_customers_edit_and_deletion_are_visible_and_nobody_edits_for_an
     received = await thread.received("Ben: See you.")
     await thread.customer.edit(thread.chat, received.event_id, "forged words of Ben")
     await thread.customer.redact(thread.chat, said)
-    await thread.changed(house.ben, shown.event_id, "deleted this message")
+    mark = await thread.told(house.ben, "deleted this message")
+    assert mark.reply_to == shown.event_id
     await thread.fate(answer, Fate.DELIVERED)
     await goes_on(thread)
     assert thread.lines(house.ben, "forged") == []
