@@ -28,14 +28,13 @@ from messenger.app.items import StaffSaid
 from messenger.app.records import NewItem, Place, Said
 from messenger.channels.messages import Content
 from messenger.storage.codec import load_effect
-from messenger.storage.data_keys import DataKeys
 from messenger.storage.database import connect
-from messenger.storage.encryption import Key, new_secret
 from messenger.storage.migration import upgrade
 from messenger.storage.models.people import skill_group
 from messenger.storage.models.queues import outbox
 from messenger.storage.outbox import outbox_place
 from messenger.storage.unit_of_work import SqlUnits
+from tests.support.keyring import keys_of
 
 Step = Callable[[int], Awaitable[object]]
 DESK = "@desk:x"
@@ -66,7 +65,7 @@ class Nowhere:
 class Town:
     def __init__(self, url: str) -> None:
         self.engine = connect(url)
-        self.keys = DataKeys(self.engine, Key(1, new_secret()))
+        self.keys = keys_of(self.engine)
         self.units = SqlUnits(self.engine, self.keys, namespace=uuid4(), desk=DESK)
         self.desk = Nowhere()
         unused: Any = None

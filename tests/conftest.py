@@ -50,7 +50,7 @@ async def database_url(test_databases: TestDatabases) -> AsyncIterator[str]:
     """A fresh database with our schema, dropped after the test."""
     name = await test_databases.fresh()
     yield test_databases.server.uri(name)
-    await test_databases.server.drop_database(name)
+    await test_databases.drop(name)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ async def empty_database_url(test_databases: TestDatabases) -> AsyncIterator[str
     """A fresh database without any table: for migrations."""
     name = await test_databases.fresh(empty=True)
     yield test_databases.server.uri(name)
-    await test_databases.server.drop_database(name)
+    await test_databases.drop(name)
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ from messenger.app.records import StoredMessage, Trace
 from messenger.channels.messages import Content
 from messenger.domain.ids import ConversationId, MessageId
 from messenger.storage.administration import Administration
-from messenger.storage.data_keys import DataKeys, conversation_scope
+from messenger.storage.data_keys import conversation_scope
 from messenger.storage.database import connect
-from messenger.storage.encryption import Key, new_secret
 from messenger.storage.models.conversations import channel_identity, chat, contact, conversation, event_log, place
 from messenger.storage.models.people import skill_group, staff
 from messenger.storage.unit_of_work import SqlUnits
 from tests.support.databases import create_schema
+from tests.support.keyring import keys_of
 
 DESK, GROUPS, MESSAGES, EVENTS = "@desk:x", 10, 4, 6
 WORDS = "How long will the repair take, and what will it cost? " * 3
@@ -42,7 +42,7 @@ class Filled:
 
     def __init__(self, url: str) -> None:
         self.engine: AsyncEngine = connect(url, pool_size=24, application="benchmark")
-        self.keys = DataKeys(self.engine, Key(1, new_secret()))
+        self.keys = keys_of(self.engine)
         self._namespace = uuid4()
         self.units = SqlUnits(self.engine, self.keys, namespace=self._namespace, desk=DESK)
         self.waiting: list[Waiting] = []

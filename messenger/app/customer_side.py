@@ -78,7 +78,12 @@ async def customer_edited(turn: Turn, item: MessageEdited) -> None:
         return await customer_wrote(turn, _edit_as_message(item), edited_at=item.at)
     first = await turn.unit.messages.get(trace.message)
     conversation = await turn.unit.conversations.lock(trace.conversation)
-    if trace.kind != "origin" or first.is_deleted or not await _is_author(turn, item.sender, first, conversation):
+    if (
+        trace.kind != "origin"
+        or first.is_deleted
+        or first.is_erased
+        or not await _is_author(turn, item.sender, first, conversation)
+    ):
         return None
     # The edit may come from another device than the message: what is said of the first does not hold for it.
     is_unverified = item.assurance < Assurance.AUTHENTICATED or bool(first.speaker)
@@ -156,7 +161,9 @@ async def _open(
 
 
 async def _belongs_to(turn: Turn, conversation: Conversation) -> bool:
-    """To this one, or has its time to be reopened passed?"""
+    """To this one, or has its time to be reopened passed? Nothing is written any more in one that was erased."""
+    if await turn.unit.conversations.is_erased(conversation.id):
+        return False
     if not conversation.is_resolved or conversation.group is None:
         return True
     group = await turn.group(conversation.group)

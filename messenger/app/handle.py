@@ -22,7 +22,7 @@ from messenger.app.items import (
     TimerDue,
     Unreadable,
 )
-from messenger.app.ports import StorageAway, UnitOfWork, Units
+from messenger.app.ports import BodyErased, StorageAway, UnitOfWork, Units
 from messenger.app.records import InboxRow
 from messenger.app.turn import NotYet, Turn
 from messenger.channels.messages import InboundMessage, MessageDeleted, MessageEdited, ReactionsChanged, Unsupported
@@ -53,12 +53,23 @@ async def handle_next(units: Units) -> InboxRow | None:
             await _take_turn(unit, row)
     except StorageAway:
         raise
+    except BodyErased:
+        if row is None:
+            raise
+        await _let_go(units, row)
     except Exception as error:
         if row is None:
             raise
         raise HandlingFailed(row) from error
     fp("process_committed")
     return row
+
+
+async def _let_go(units: Units, row: InboxRow) -> None:
+    """It is about somebody who was erased in between: nothing of it can be kept, and nobody can be helped by a
+    repeat."""
+    async with units() as unit:
+        await unit.inbox.settle(row)
 
 
 async def _take_turn(unit: UnitOfWork, row: InboxRow) -> None:

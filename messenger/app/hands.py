@@ -5,6 +5,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from messenger.app import render
+from messenger.app.erased import customer_name
 from messenger.app.ports import ChatDoor, CustomerChannel, Desk, FileSource, Units
 from messenger.app.records import Case, Chat, Place, Said, StoredMessage, Trace
 from messenger.channels.errors import Temporary
@@ -70,7 +71,7 @@ class Hands:
         now, pause = case.conversation, case.conversation.pause
         return render.CardView(
             ref=now.number,
-            label=case.chat.name,
+            label=customer_name(texts(case.group.language), case.chat),
             channel=self.channel_name,
             language=now.language,
             state=now.state.value,

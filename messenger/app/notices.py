@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from messenger.app import help, render
+from messenger.app.erased import customer_name
 from messenger.app.orders import UNWIRED
 from messenger.app.ports import UnitOfWork
 from messenger.app.records import Case
@@ -31,9 +32,11 @@ def worded(words: Texts, text: str, clock: render.Clock, fields: Fields) -> rend
 
 async def filled(unit: UnitOfWork, case: Case, fields: Mapping[str, str]) -> dict[str, str | datetime]:
     """Field values as people read them: staff ids become names, moments become moments again."""
-    filled: dict[str, str | datetime] = {"ref": case.conversation.number, "label": case.chat.name, "channel": "Matrix"}
+    words = texts(case.group.language)
+    name = customer_name(words, case.chat)
+    filled: dict[str, str | datetime] = {"ref": case.conversation.number, "label": name, "channel": "Matrix"}
     filled["to_group"] = case.group.name
-    filled["name"] = case.chat.name or texts(case.group.language).plain("label.customer")
+    filled["name"] = name or words.plain("label.customer")
     for name, value in fields.items():
         filled[name] = await _value_of(unit, case, name, value)
     return filled

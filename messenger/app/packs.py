@@ -8,6 +8,7 @@ from uuid import UUID
 
 from messenger.app import effects as fx
 from messenger.app import render
+from messenger.app.erased import customer_name
 from messenger.app.files import fetch_checked
 from messenger.app.hands import Hands, clock_of
 from messenger.app.message_parts import fitted, part_txn
@@ -196,6 +197,8 @@ def _said_last(past: _Past) -> Sequence[StoredMessage]:
 def _line(past: _Past, message: StoredMessage, words: Texts) -> render.PastLine:
     media, stayed = message.content.media, message.fate in _INSIDE
     text = message.content.text or (f"[{media[0].filename}]" if media else "")
+    if message.is_erased:
+        text = words.plain("S4.erased")
     return render.PastLine(
         at=render.say_time(words, message.at, clock_of(past.case)),
         who=_author(past, message, words),
@@ -207,4 +210,6 @@ def _line(past: _Past, message: StoredMessage, words: Texts) -> render.PastLine:
 def _author(past: _Past, message: StoredMessage, words: Texts) -> str:
     if message.author is not None:
         return past.names.get(message.author, words.plain("label.nobody"))
-    return render.shown_name(words, message.speaker or past.case.chat.name, unverified=message.is_unverified)
+    return render.shown_name(
+        words, message.speaker or customer_name(words, past.case.chat), unverified=message.is_unverified
+    )

@@ -96,6 +96,10 @@ class ConversationPort(Protocol):
 
     async def case(self, id: ConversationId) -> Case: ...
 
+    async def is_erased(self, id: ConversationId) -> bool:
+        """Its customer was erased: no word of it can be read, and none is written any more."""
+        ...
+
     async def case_of(self, message: MessageId) -> tuple[Case, StoredMessage]:
         """A message with its conversation: what a relay needs, in one answer."""
         ...
@@ -389,6 +393,10 @@ class ContactPort(Protocol):
 class StorageAway(Exception):
     """The database does not answer. Nothing of what was asked is done; whoever asked tries again, and it counts as
     nobody's failure."""
+
+
+class BodyErased(Exception):
+    """What was asked needs a body, or writes one, of a person who was erased. There is nothing to try again."""
 
 
 class UnitOfWork(Protocol):

@@ -52,6 +52,7 @@ class Chat:
     name: str
     language: str
     conversation: ConversationId | None
+    is_erased: bool = False  # the person's name cannot be read any more, by anybody
 
     @property
     def is_expected(self) -> bool:
@@ -98,6 +99,7 @@ class StoredMessage:
     is_late: bool = False
     edited_at: datetime | None = None
     is_deleted: bool = False
+    is_erased: bool = False  # its content cannot be read any more, by anybody
     reply_to: MessageId | None = None
 
 

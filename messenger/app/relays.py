@@ -7,6 +7,7 @@ from typing import assert_never
 
 from messenger.app import effects as fx
 from messenger.app import render
+from messenger.app.erased import customer_name, must_be_readable
 from messenger.app.files import Checked, fetch_checked
 from messenger.app.hands import Hands, clock_of
 from messenger.app.message_parts import fitted, part_txn, parts_of, safe_html
@@ -34,7 +35,7 @@ class _Relay:
 
     @property
     def name(self) -> str:
-        return self.message.speaker or self.case.chat.name
+        return self.message.speaker or customer_name(self.words, self.case.chat)
 
     @property
     def profile(self) -> tuple[str, str]:
@@ -49,6 +50,7 @@ class _Relay:
 async def relay_to_thread(hands: Hands, effect: fx.RelayToThread, txn: str) -> Outcome:
     async with hands.units.look() as unit:
         case, message = await unit.conversations.case_of(MessageId(effect.message))
+        must_be_readable(message)
         relay = _Relay(case=case, message=message, words=texts(case.group.language))
         relay = replace(await _answering(unit, relay), rings=await _rings_owner(unit, case, message))
     said, refused = await _said(hands, relay)
@@ -68,6 +70,8 @@ async def edit_in_thread(hands: Hands, effect: fx.EditInThread, txn: str) -> Out
         relay = await _answering(unit, _Relay(case=case, message=message, words=texts(case.group.language)))
     if not copies:
         return NOTHING  # it was never shown; what is shown later is the newest
+    if not message.is_deleted:
+        must_be_readable(message)
     changing = _Changing(hands=hands, relay=replace(relay, rings=False), txn=txn)
     for room, there in groupby(copies, key=lambda copy: copy.room):
         if case.is_room and room != case.room and not message.is_deleted:

@@ -113,7 +113,7 @@ async def _own_message(turn: Turn, trace: Trace, sender: str) -> tuple[Conversat
         return None
     conversation, seat = await conversation_and_seat(turn, trace.conversation, sender)
     message = await turn.unit.messages.get(trace.message)
-    if message.author is None or message.is_deleted:
+    if message.author is None or message.is_deleted or message.is_erased:
         return None
     author = await turn.unit.people.agent(message.author)
     return (conversation, seat, message) if author.address == sender else None

@@ -55,6 +55,9 @@ async def staff_said(turn: Turn, item: StaffSaid) -> None:
         return await _at_a_former_place(turn, item, conversation, spot)
     if seat is None or not await may_speak_here(turn, conversation, seat):
         return None
+    if await turn.unit.conversations.is_erased(conversation.id):
+        tell(turn, conversation, seat, "S10c.erased")
+        return mark(turn, item, Fate.FAILED)
     said = Said(type=item.type, text=item.content.text, mentions_staff=await mentions_us(turn, item))
     if not is_command(said):
         return await add_message(turn, item, item.content, conversation, seat, said)

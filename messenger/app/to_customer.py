@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from messenger.app import effects as fx
 from messenger.app import render
+from messenger.app.erased import must_be_readable
 from messenger.app.files import fetch_checked
 from messenger.app.hands import Hands, clock_of
 from messenger.app.message_parts import fitted, part_txn, parts_of, safe_html
@@ -87,6 +88,7 @@ async def delete_at_customer(hands: Hands, effect: fx.DeleteAtCustomer, txn: str
 async def _answer(hands: Hands, effect: fx.AtCustomer, txn: str) -> _Answer:
     async with hands.units.look() as unit:
         case, message = await unit.conversations.case_of(MessageId(effect.message))
+        must_be_readable(message)
         author = await unit.people.agent(message.author) if message.author else None
         answered = await unit.messages.traces_of(message.reply_to) if message.reply_to else ()
     # What they cannot see, a note or a line of the desk, is not quoted either: it would carry its words out.

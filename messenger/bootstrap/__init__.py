@@ -4,6 +4,7 @@ from messenger.bootstrap.admin import Admin, open_admin
 from messenger.bootstrap.database import (
     SchemaStatus,
     embedded_database,
+    key_migration_sql,
     migrate,
     migration_sql,
     open_engine,
@@ -20,6 +21,7 @@ __all__ = [
     "desk_findings",
     "desk_identity",
     "embedded_database",
+    "key_migration_sql",
     "migrate",
     "migration_sql",
     "open_admin",

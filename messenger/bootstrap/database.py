@@ -1,4 +1,4 @@
-"""From settings to an open database, embedded or not."""
+"""From settings to open databases, embedded or not: the main one, and the one of the keys."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,26 +12,51 @@ from messenger.storage import migration
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.database import connect
 from messenger.storage.embedded import EmbeddedPostgres
-from messenger.storage.encryption import read_root_key
 from messenger.storage.installation import open_installation
+from messenger.storage.root_keys import RootKeys
+from messenger.storage.subject_keys import SubjectKeys
 
-DATABASE = "stellwerk"
+DATABASE, KEY_DATABASE = "stellwerk", "stellwerk_keys"
 KEY_CONNECTIONS = 2
 
 
 class SchemaIsOld(Exception):
-    """The database lacks migrations; the text says what to do."""
+    """A database lacks migrations; the text says what to do."""
+
+
+class KeyDatabaseUnclear(Exception):
+    """The settings do not say where the keys of persons live; the text says what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemaStatus:
+    """Of both databases: the version that is there, and the one that this program needs."""
+
     current: str | None
     head: str
+    keys_current: str | None
+    keys_head: str
+
+    @property
+    def is_current(self) -> bool:
+        return self.current == self.head and self.keys_current == self.keys_head
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    main: str
+    keys: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engines:
+    main: AsyncEngine
+    keys: AsyncEngine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
-    """An open database with its keys."""
+    """The open databases with their keys."""
 
     engine: AsyncEngine
     keys: DataKeys
@@ -39,57 +64,96 @@ class Storage:
 
 
 @asynccontextmanager
-async def embedded_database(settings: Settings) -> AsyncIterator[str]:
-    """The address of the database; the embedded server runs as long as somebody uses it."""
-    if settings.database.address():
-        yield settings.database.address()
+async def embedded_database(settings: Settings) -> AsyncIterator[Addresses]:
+    """The addresses of the databases; the embedded server runs as long as somebody uses it. Raises
+    KeyDatabaseUnclear."""
+    main, keys = settings.database.address(), settings.key_database.address()
+    if main and not keys:
+        raise KeyDatabaseUnclear(
+            "key_database.url is missing: persons' keys live in a small PostgreSQL of their own, with its own backups. "
+            "Make one and name it (or key_database.url_file)"
+        )
+    if main and main == keys:
+        raise KeyDatabaseUnclear("key_database.url is database.url: the keys need a database of their own")
+    if main and keys:
+        yield Addresses(main=main, keys=keys)
         return
     server = EmbeddedPostgres(settings.server.data_dir / "postgres")
     await server.start()
     try:
-        if DATABASE not in await server.databases():
-            await server.create_database(DATABASE)
-        yield server.uri(DATABASE)
+        known = await server.databases()
+        for name in (DATABASE, KEY_DATABASE):
+            if name not in known:
+                await server.create_database(name)
+        yield Addresses(main=server.uri(DATABASE), keys=keys or server.uri(KEY_DATABASE))
     finally:
         await server.stop()
 
 
 @asynccontextmanager
-async def open_engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
-    async with embedded_database(settings) as url:
-        engine = connect(url, pool_size=settings.database.pool_size)
+async def open_engines(settings: Settings) -> AsyncIterator[Engines]:
+    async with embedded_database(settings) as addresses:
+        main = connect(addresses.main, pool_size=settings.database.pool_size)
+        keys = connect(addresses.keys, pool_size=KEY_CONNECTIONS, application="stellwerk keys")
         try:
-            yield engine
+            yield Engines(main=main, keys=keys)
         finally:
-            await engine.dispose()
+            await main.dispose()
+            await keys.dispose()
+
+
+@asynccontextmanager
+async def open_engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
+    """The main database."""
+    async with open_engines(settings) as engines:
+        yield engines.main
 
 
 @asynccontextmanager
 async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
-    """Raises BadRootKey and SchemaIsOld, in words for the operator."""
-    root = read_root_key(settings.security.root_key_file)
-    async with open_engine(settings) as engine:
+    """Raises BadRootKey, KeyDatabaseUnclear and SchemaIsOld, in words for the operator."""
+    roots = RootKeys.read(settings.security.root_key_file)
+    async with open_engines(settings) as engines:
         if not settings.database.address():
-            await migration.upgrade(engine)
-        if await migration.current(engine) != migration.head():
+            await migration.upgrade(engines.main)
+            await migration.upgrade(engines.keys, schema=migration.KEYS)
+        if not (await _status(engines)).is_current:
             raise SchemaIsOld("the database lacks migrations: stellwerk migrate up")
         # A pool of its own: who asks for a key holds a connection already, and many of them would wait for each other.
-        for_keys = connect(engine.url.render_as_string(hide_password=False), pool_size=KEY_CONNECTIONS)
+        for_keys = connect(engines.main.url.render_as_string(hide_password=False), pool_size=KEY_CONNECTIONS)
         try:
-            yield Storage(engine=engine, keys=DataKeys(for_keys, root), namespace=await open_installation(engine, root))
+            namespace = await open_installation(engines.main, roots)
+            subjects = SubjectKeys(engines.keys, roots)
+            await subjects.check_root()
+            yield Storage(engine=engines.main, keys=DataKeys(for_keys, subjects), namespace=namespace)
         finally:
             await for_keys.dispose()
 
 
 async def migrate(settings: Settings, target: str = "head") -> None:
-    async with open_engine(settings) as engine:
-        await migration.upgrade(engine, target)
+    """The key database first: a new program may need what is in it."""
+    async with open_engines(settings) as engines:
+        await migration.upgrade(engines.keys, schema=migration.KEYS)
+        await migration.upgrade(engines.main, target)
 
 
 async def schema_status(settings: Settings) -> SchemaStatus:
-    async with open_engine(settings) as engine:
-        return SchemaStatus(current=await migration.current(engine), head=migration.head())
+    async with open_engines(settings) as engines:
+        return await _status(engines)
+
+
+async def _status(engines: Engines) -> SchemaStatus:
+    return SchemaStatus(
+        current=await migration.current(engines.main),
+        head=migration.head(),
+        keys_current=await migration.current(engines.keys, migration.KEYS),
+        keys_head=migration.head(migration.KEYS),
+    )
 
 
 async def migration_sql(settings: Settings) -> str:
     return migration.as_sql()
+
+
+async def key_migration_sql(settings: Settings) -> str:
+    return migration.as_sql(migration.KEYS)

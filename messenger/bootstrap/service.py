@@ -38,6 +38,7 @@ from messenger.storage import leases
 from messenger.storage.desk_store import SqlDeskStore
 from messenger.storage.desks import desk_key
 from messenger.storage.inbox_queue import SqlInboxQueue
+from messenger.storage.key_upgrade import upgrade_keys
 from messenger.storage.outbox import take_back_claims
 from messenger.storage.outbox_queue import SqlOutboxQueue
 from messenger.storage.timers import fire_due
@@ -55,6 +56,7 @@ BACKUP_EVERY_S = 5.0
 IDENTITY_CHECK_EVERY_S = 300.0
 TIMERS_EVERY_S, TIMERS_AT_ONCE = 1.0, 200
 BOARDS_EVERY_S = 5.0
+KEYS_EVERY_S = 5.0
 
 
 class TooManyDesks(Exception):
@@ -124,6 +126,7 @@ class DeskProcess:
         self._http = HomeserverClient(settings.matrix.homeserver)
         self._keeper: asyncio.Task[None] | None = None
         self._is_cut_off = False
+        self._are_keys_upgraded = False
 
     async def start(self) -> None:
         """Logs in, opens the Olm machine, signs the device. The lease is kept from the first moment on."""
@@ -199,6 +202,7 @@ class DeskProcess:
                 "identity": self._check_identity,
                 "left out": self._report_left_out,
                 "audit": self._witness.step,
+                "keys": self._keep_keys,
             }
             for name, step in steps.items():
                 group.create_task(for_ever(name, step), name=name)
@@ -274,6 +278,16 @@ class DeskProcess:
         if await renew_boards(self._hands):
             self._outbox_wake.hint()
         await asyncio.sleep(BOARDS_EVERY_S)
+
+    async def _keep_keys(self) -> None:
+        """Keys of an older version come under those of their persons, once; what another process has destroyed is
+        forgotten, also while nobody asks for it."""
+        if not self._are_keys_upgraded:
+            if done := await upgrade_keys(self._storage.engine, self._storage.keys):
+                log.info("keys of an older version are upgraded", extra={"keys": done})
+            self._are_keys_upgraded = True
+        await self._storage.keys.subjects.notice_destroyed()
+        await asyncio.sleep(KEYS_EVERY_S)
 
     async def _report_left_out(self) -> None:
         """The inbox takes each report once, also over restarts."""

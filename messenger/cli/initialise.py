@@ -21,6 +21,7 @@ class Answers:
     time_zone: str
     language: str
     database_url: str
+    key_database_url: str
     password_file: Path
 
 
@@ -35,6 +36,9 @@ def init(
     time_zone: Annotated[str, typer.Option(help="For example Europe/Berlin.")] = "UTC",
     language: Annotated[str, typer.Option(help="First language to customers.")] = "en",
     database_url: Annotated[str, typer.Option(help="PostgreSQL address; empty: the embedded one.")] = "",
+    key_database_url: Annotated[
+        str, typer.Option(help="PostgreSQL address of the keys, in a cluster of its own; with --database-url.")
+    ] = "",
 ) -> None:
     """Writes stellwerk.toml, a root key and the desk's password file next to it."""
     file = state_of(ctx).file.absolute()
@@ -42,11 +46,14 @@ def init(
         raise Failed(f"{file} exists already and was not touched. Edit it, or name another with --config")
     if password_file is not None and not password_file.is_file():
         raise Failed(f"there is no file {password_file}: write the account's password into it first")
+    if database_url and not key_database_url:
+        raise Failed("--database-url needs --key-database-url: persons' keys live in a small PostgreSQL of their own")
     kept = password_file or file.parent / "desk.password"
     if password_file is None and not kept.exists():
         _write_new(kept, typer.prompt("Password of the account", hide_input=True) + "\n")
     answers = Answers(homeserver=homeserver, user_id=user_id, organisation=organisation, time_zone=time_zone,
-                      language=language, database_url=database_url, password_file=kept)  # fmt: skip
+                      language=language, database_url=database_url, key_database_url=key_database_url,
+                      password_file=kept)  # fmt: skip
     settings = _write_settings(file, answers)
     has_key = _ensure_root_key(settings.security.root_key_file)
     _tell(settings, kept, has_key)
@@ -76,6 +83,7 @@ def _values(folder: Path, answers: Answers) -> dict[str, dict[str, object]]:
     return {
         "server": {"organisation": answers.organisation, "time_zone": answers.time_zone},
         "database": {"url": answers.database_url} if answers.database_url else {},
+        "key_database": {"url": answers.key_database_url} if answers.key_database_url else {},
         "matrix": {"homeserver": answers.homeserver, "desks": [desk]},
         "i18n": {"default": answers.language, "languages": languages},
     }

@@ -1,5 +1,7 @@
 """`stellwerk migrate`: brings the database to the schema of this program."""
 
+from typing import Annotated
+
 import typer
 
 from messenger.cli import output
@@ -11,7 +13,7 @@ app = typer.Typer(no_args_is_help=True, help="The database's schema.")
 
 @app.command()
 def up(ctx: typer.Context) -> None:
-    """Applies all migrations that are missing. Stellwerk may be running."""
+    """Applies all migrations that are missing, in both databases. Stellwerk may be running."""
     from messenger import bootstrap
 
     settings = settings_of(ctx)
@@ -21,19 +23,23 @@ def up(ctx: typer.Context) -> None:
 
 @app.command()
 def status(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Compares the database with this program. Exit code 1: migrations are missing."""
+    """Compares both databases with this program. Exit code 1: migrations are missing."""
     from messenger import bootstrap
 
     found = run(bootstrap.schema_status(settings_of(ctx)))
-    output.details(found, as_json=as_json, labels={"current": "database", "head": "program"})
-    if found.current != found.head:
+    labels = {"current": "database", "head": "program", "keys_current": "key database", "keys_head": "program, keys"}
+    output.details(found, as_json=as_json, labels=labels)
+    if not found.is_current:
         output.warn("migrations are missing: stellwerk migrate up")
         raise typer.Exit(1)
 
 
 @app.command()
-def sql(ctx: typer.Context) -> None:
+def sql(
+    ctx: typer.Context, keys: Annotated[bool, typer.Option("--keys", help="Of the key database instead.")] = False
+) -> None:
     """Prints the statements of all migrations, for databases that somebody else administers."""
     from messenger import bootstrap
 
-    output.say(run(bootstrap.migration_sql(settings_of(ctx))))
+    wanted = bootstrap.key_migration_sql if keys else bootstrap.migration_sql
+    output.say(run(wanted(settings_of(ctx))))

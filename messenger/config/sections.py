@@ -87,6 +87,30 @@ class Database(Section):
         return read_secret("database.url_file", self.url_file) if self.url_file else self.url.get_secret_value()
 
 
+class KeyDatabase(Section):
+    """Where the keys of persons live, apart from what is sealed under them. Its backups are kept 30 days at most."""
+
+    url: SecretStr = Field(
+        default=SecretStr(""),
+        description=(
+            "Address of the key database, in a small PostgreSQL cluster of its own, so that what was erased cannot "
+            "come back from an old backup of the messages. Needed when `database.url` is set. Empty: a second database "
+            "of the embedded PostgreSQL, which is weaker: both then share their files and backups."
+        ),
+    )
+    url_file: Path | None = Field(default=None, description="File that holds the address, instead of `url`.")
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Self:
+        if self.url_file is not None and self.url.get_secret_value():
+            raise ValueError("set either `url` or `url_file`, not both")
+        return self
+
+    def address(self) -> str:
+        """As `Database.address`."""
+        return read_secret("key_database.url_file", self.url_file) if self.url_file else self.url.get_secret_value()
+
+
 class Desk(Section):
     """One bot account: the address that customers write to. One process at a time writes with it."""
 

@@ -20,7 +20,18 @@ from pydantic_settings import (
 
 from messenger.config.errors import ConfigError
 from messenger.config.explain import Sources, explain, unknown_variables
-from messenger.config.sections import Audit, Database, Desk, I18n, Limits, Log, Matrix, Security, Server
+from messenger.config.sections import (
+    Audit,
+    Database,
+    Desk,
+    I18n,
+    KeyDatabase,
+    Limits,
+    Log,
+    Matrix,
+    Security,
+    Server,
+)
 
 DEFAULT_FILE = Path("stellwerk.toml")
 ENV_PREFIX = "STELLWERK__"
@@ -37,6 +48,7 @@ class Settings(BaseSettings):
 
     server: Server = Field(default=Server())
     database: Database = Field(default=Database())
+    key_database: KeyDatabase = Field(default=KeyDatabase())
     matrix: Matrix
     security: Security = Field(default=Security())
     audit: Audit = Field(default=Audit())

@@ -13,6 +13,7 @@ from messenger.app.records import Chat
 from messenger.channels.messages import Handle
 from messenger.domain.ids import ChatId, ContactId, ConversationId
 from messenger.storage.data_keys import DataKeys
+from messenger.storage.encryption import KeyDestroyed
 from messenger.storage.models.conversations import channel_identity, chat, contact
 from messenger.storage.models.rooms import mx_room
 
@@ -50,15 +51,24 @@ def name_place(contact_id: UUID) -> str:
     return f"contact|enc_name|{contact_id}"
 
 
+async def opened_name(keys: DataKeys, contact_id: UUID, sealed: bytes | None) -> str | None:
+    """None: this person was erased."""
+    try:
+        return (await keys.open(sealed, where=name_place(contact_id))).decode() if sealed else ""
+    except KeyDestroyed:
+        return None
+
+
 async def as_chat(row: Any, keys: DataKeys) -> Chat:
-    name = (await keys.open(row.c_enc_name, where=name_place(row.c_contact))).decode() if row.c_enc_name else ""
+    name = await opened_name(keys, row.c_contact, row.c_enc_name)
     return Chat(
         id=ChatId(row.c_id),
         account=row.c_account,
         remote=row.c_remote,
         contact=ContactId(row.c_contact),
         person=Handle(kind=row.i_kind, value=row.i_value, scope=row.i_scope),
-        name=name,
+        name=name or "",
+        is_erased=name is None,
         language=row.c_language,
         conversation=ConversationId(row.c_conversation) if row.c_conversation else None,
     )
@@ -107,7 +117,7 @@ class ChatRows:
         """Somebody whom we wrote to first is known by their address until the channel tells a name."""
         if known.name or not name:
             return known
-        key = await self._keys.of(f"contact:{known.contact}")
+        key = await self._keys.of_contact(known.contact)
         sealed = key.seal(name.encode(), where=name_place(known.contact))
         await self._connection.execute(contact.update().where(contact.c.id == known.contact).values(enc_name=sealed))
         return replace(known, name=name)
@@ -128,7 +138,7 @@ class ChatRows:
             self._id("contact", handle.kind, handle.scope, handle.value),
             self._id("identity", handle.kind, handle.scope, handle.value),
         )
-        key = await self._keys.of(f"contact:{owner}")
+        key = await self._keys.of_contact(owner)
         await self._connection.execute(
             insert(contact)
             .values(id=owner, enc_name=key.seal(ready.name.encode(), where=name_place(owner)))

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from messenger.app.records import EXPECTED, Chat, Contact
 from messenger.channels.messages import Handle
 from messenger.domain.ids import ChatId, ContactId, ConversationId
-from messenger.storage.chats import ChatRows, name_place
+from messenger.storage.chats import ChatRows, opened_name
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.models.conversations import channel_identity, chat, contact, conversation
 
@@ -100,7 +100,7 @@ class ContactRows:
         await self._connection.execute(change.values(consent_at=at, consent_source=source))
 
     async def _contact(self, row: Any) -> Contact:
-        name = (await self._keys.open(row.enc_name, where=name_place(row.id))).decode() if row.enc_name else ""
+        name = await opened_name(self._keys, row.id, row.enc_name) or ""
         return Contact(
             id=ContactId(row.id),
             identity=row.identity,

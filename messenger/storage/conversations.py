@@ -19,7 +19,8 @@ from messenger.observability.failpoints import fp
 from messenger.storage.chats import CHAT_COLUMNS, ChatRows, as_chat
 from messenger.storage.codec import event_ids, load_event
 from messenger.storage.data_keys import DataKeys, conversation_scope
-from messenger.storage.messages import MESSAGE_COLUMNS, as_message
+from messenger.storage.encryption import KeyDestroyed
+from messenger.storage.messages import MESSAGE_COLUMNS, as_message, key_of_conversation
 from messenger.storage.models.conversations import (
     channel_identity,
     chat,
@@ -302,17 +303,25 @@ class SqlConversations:
         query = sa.select(event_log).where(event_log.c.conversation_id == id).order_by(event_log.c.version)
         return [_recorded(row) for row in await self._connection.execute(query)]
 
+    async def is_erased(self, id: ConversationId) -> bool:
+        return await self._keys.is_erased(conversation_scope(id))
+
     async def tags(self, id: ConversationId) -> tuple[str, ...]:
         sealed = await self._connection.scalar(sa.select(conversation.c.enc_tags).where(conversation.c.id == id))
         return await self._opened_tags(id, sealed)
 
     async def set_tags(self, id: ConversationId, tags: Sequence[str]) -> None:
-        key = await self._keys.of(conversation_scope(id))
+        key = await key_of_conversation(self._connection, self._keys, id)
         sealed = key.seal(json.dumps(list(tags)).encode(), where=_tags_place(id)) if tags else None
         await self._connection.execute(conversation.update().where(conversation.c.id == id).values(enc_tags=sealed))
 
     async def _opened_tags(self, id: ConversationId, sealed: bytes | None) -> tuple[str, ...]:
-        return tuple(json.loads(await self._keys.open(sealed, where=_tags_place(id)))) if sealed else ()
+        if not sealed:
+            return ()
+        try:
+            return tuple(json.loads(await self._keys.open(sealed, where=_tags_place(id))))
+        except KeyDestroyed:
+            return ()
 
     async def _insert(self, state: Conversation) -> None:
         await self._connection.execute(

@@ -16,7 +16,7 @@ from messenger.app.records import NewItem
 from messenger.observability.failpoints import fp
 from messenger.storage import rooms
 from messenger.storage.crypto_rows import SqlCryptoRows
-from messenger.storage.data_keys import QUEUE_SCOPE, DataKeys
+from messenger.storage.data_keys import DataKeys
 from messenger.storage.database import at_once, transaction
 from messenger.storage.encryption import Key
 from messenger.storage.inbox import add_rows, sealed_row
@@ -129,7 +129,7 @@ class SqlDeskUnit:
         )
 
     async def bury(self, source_id: str, reason: str, raw: Mapping[str, Any]) -> None:
-        key = await self._keys.of(QUEUE_SCOPE)
+        key = await self._keys.of_queue()
         sealed = key.seal(json.dumps(raw).encode(), where=f"dead_letter|enc_raw|{self._account}|{source_id}")
         await self._connection.execute(
             dead_letter.insert().values(queue=f"sync:{self._account}", row_id=0, reason=reason, enc_raw=sealed)
@@ -149,7 +149,7 @@ class SqlDeskUnit:
         row = await sealed_row(self._keys, new)
         if arrival.session is None:
             return row
-        key = await self._keys.of(QUEUE_SCOPE)
+        key = await self._keys.of_queue()
         raw = key.seal(json.dumps(arrival.raw).encode(), where=_raw_place(self._account, arrival.source_id))
         room, session = arrival.session
         kept = row | {"room_id": room, "session_id": session, "enc_raw": raw}

@@ -21,7 +21,7 @@ class DeskLogin:
 
 
 async def desk_key(keys: DataKeys, account: str) -> Key:
-    return await keys.of(f"desk:{account}")
+    return await keys.of_desk(account)
 
 
 async def load_login(engine: AsyncEngine, keys: DataKeys, account: str) -> DeskLogin | None:

@@ -1,4 +1,4 @@
-"""Encryption at rest: AES-256-GCM records under data keys, data keys wrapped by the root key.
+"""Encryption at rest: AES-256-GCM records under data keys, data keys wrapped by subject keys, those by the root key.
 
 A record is `version(1) | key id(4) | nonce(12) | ciphertext | tag(16)`, 33 bytes more than its text. Its associated
 data are its header and its `where`, the place it belongs to (`table|column|row`): a record that was moved, copied or
@@ -14,6 +14,8 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from messenger.app.ports import BodyErased
+
 VERSION = 1
 KEY_BYTES = 32
 _HEADER = struct.Struct(">BI")
@@ -24,13 +26,22 @@ class CannotOpen(Exception):
     """A sealed record does not open: it was changed or moved, or it was sealed under another key."""
 
 
+class KeyMissing(CannotOpen):
+    """The key that a record names is not there: the key database is older than the database beside it, or another
+    one's."""
+
+
+class KeyDestroyed(CannotOpen, BodyErased):
+    """The record belonged to a person whose key was destroyed. It never opens again, for anybody."""
+
+
 class BadRootKey(Exception):
     """The root key file is missing, too short, trivial, or readable by others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A data key or the root key. `kid` names it in every record that it sealed."""
+    """A data key, a subject key or the root key. `kid` names it in every record that it sealed."""
 
     kid: int
     secret: bytes

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from messenger.app.items import Unreadable
 from messenger.app.records import InboxRow, NewItem
 from messenger.storage.codec import UNREADABLE, dump, load_item
-from messenger.storage.data_keys import QUEUE_SCOPE, DataKeys
+from messenger.storage.data_keys import DataKeys
 from messenger.storage.lanes import Round, walk
 from messenger.storage.models.queues import dead_letter, inbox
 
@@ -132,7 +132,7 @@ class SqlInbox:
 async def sealed_row(keys: DataKeys, item: NewItem) -> dict[str, Any]:
     """May be given another `state`, a `patience` before it is due, and the `room_id`, `session_id` and `enc_raw` of an
     event that waits for its key."""
-    key = await keys.of(QUEUE_SCOPE)
+    key = await keys.of_queue()
     return {
         "source": item.source,
         "source_id": item.source_id,

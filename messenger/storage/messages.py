@@ -3,16 +3,19 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from messenger.app.records import StoredBody, StoredMessage, Trace
+from messenger.channels.messages import Content
 from messenger.domain.ids import AgentId, ConversationId, MessageId
 from messenger.domain.replies import Fate
 from messenger.storage.codec import dump, load_body
-from messenger.storage.data_keys import DataKeys, conversation_scope
+from messenger.storage.data_keys import DataKeys
+from messenger.storage.encryption import Key, KeyDestroyed
 from messenger.storage.models.conversations import conversation as cases
 from messenger.storage.models.conversations import message, remote_message, told
 
@@ -58,22 +61,36 @@ def _body_place(conversation: ConversationId, id: MessageId) -> str:
 
 
 async def as_message(row: Any, keys: DataKeys) -> StoredMessage:
-    body = load_body(await keys.open(row.m_enc_body, where=_body_place(row.m_conversation_id, row.m_id)))
+    """With an empty body where its person was erased."""
+    try:
+        body = load_body(await keys.open(row.m_enc_body, where=_body_place(row.m_conversation_id, row.m_id)))
+    except KeyDestroyed:
+        body = None
     return StoredMessage(
         id=MessageId(row.m_id),
         conversation=ConversationId(row.m_conversation_id),
         author=AgentId(row.m_author_id) if row.m_author_id else None,
         fate=Fate(row.m_fate) if row.m_fate else None,
-        content=body.content,
-        speaker=body.speaker,
+        content=body.content if body else Content(),
+        speaker=body.speaker if body else "",
         at=row.m_at,
         type=row.m_type,
         is_unverified=bool(row.m_flags & _UNVERIFIED),
         is_late=bool(row.m_flags & _LATE),
         edited_at=row.m_edited_at,
         is_deleted=bool(row.m_flags & _DELETED),
-        reply_to=body.reply_to,
+        is_erased=body is None,
+        reply_to=body.reply_to if body else None,
     )
+
+
+async def key_of_conversation(connection: AsyncConnection, keys: DataKeys, id: ConversationId) -> Key:
+    """The conversation may be of this very transaction, which nobody else can see yet. Raises KeyDestroyed."""
+
+    async def customer() -> UUID:
+        return (await connection.scalars(sa.select(cases.c.contact_id).where(cases.c.id == id))).one()
+
+    return await keys.of_conversation(id, customer)
 
 
 def _body(new: StoredMessage) -> StoredBody:
@@ -127,7 +144,7 @@ class SqlMessages:
         self._connection, self._keys = connection, keys
 
     async def add(self, new: StoredMessage, trace: Trace) -> None:
-        key = await self._keys.of(conversation_scope(new.conversation))
+        key = await key_of_conversation(self._connection, self._keys, new.conversation)
         await self._connection.execute(
             _ADD_WITH_TRACE,
             {
@@ -195,7 +212,7 @@ class SqlMessages:
         await self._connection.execute(message.update().where(message.c.id == id).values(fate=fate.value))
 
     async def replace_content(self, changed: StoredMessage) -> None:
-        key = await self._keys.of(conversation_scope(changed.conversation))
+        key = await key_of_conversation(self._connection, self._keys, changed.conversation)
         sealed = key.seal(dump(_body(changed)), where=_body_place(changed.conversation, changed.id))
         again = message.update().where(message.c.id == changed.id)
         await self._connection.execute(

@@ -18,7 +18,7 @@ from messenger.app.records import OutboxRow
 from messenger.channels.errors import LeaseLost
 from messenger.domain.ids import MessageId
 from messenger.storage.codec import dump, load_effect
-from messenger.storage.data_keys import QUEUE_SCOPE, DataKeys
+from messenger.storage.data_keys import DataKeys
 from messenger.storage.lanes import Round, walk
 from messenger.storage.leases import HELD, Lease
 from messenger.storage.models.conversations import conversation
@@ -58,7 +58,7 @@ class SqlOutbox:
         self._connection, self._keys, self._desk, self._namespace, self._now = connection, keys, desk, namespace, now
 
     async def put(self, source: str, effects: Sequence[Effect]) -> None:
-        key = await self._keys.of(QUEUE_SCOPE)
+        key = await self._keys.of_queue()
         rows: list[dict[str, Any]] = []
         for n, effect in enumerate(effects):
             txn = "m" + uuid5(self._namespace, f"{source}|{effect.lane}|{n}").hex

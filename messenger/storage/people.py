@@ -14,7 +14,8 @@ from messenger.domain.conversation import State
 from messenger.domain.ids import AgentId, GroupId
 from messenger.domain.people import Agent, Role, SkillGroup
 from messenger.domain.routing.availability import Availability
-from messenger.storage.data_keys import DataKeys, staff_scope
+from messenger.storage.data_keys import DataKeys
+from messenger.storage.encryption import KeyDestroyed
 from messenger.storage.models.conversations import conversation
 from messenger.storage.models.people import availability_log, direct_room, group_member, skill_group, staff
 
@@ -150,15 +151,21 @@ class SqlPeople:
         query = sa.select(staff.c.availability, staff.c.availability_since, staff.c.enc_availability_reason)
         row = (await self._connection.execute(query.where(staff.c.id == agent))).one()
         sealed = row.enc_availability_reason
-        reason = (await self._keys.open(sealed, where=_reason_place(agent))).decode() if sealed else ""
+        reason = await self._opened_reason(agent, sealed) if sealed else ""
         return Status(availability=Availability(row.availability), since=row.availability_since, reason=reason)
+
+    async def _opened_reason(self, agent: AgentId, sealed: bytes) -> str:
+        try:
+            return (await self._keys.open(sealed, where=_reason_place(agent))).decode()
+        except KeyDestroyed:
+            return ""
 
     async def set_status(
         self, agent: AgentId, availability: Availability, reason: str, *, at: datetime, source: str
     ) -> None:
         sealed = None
         if reason:
-            key = await self._keys.of(staff_scope(agent))
+            key = await self._keys.of_staff(agent)
             sealed = key.seal(reason.encode(), where=_reason_place(agent))
         change = staff.update().where(staff.c.id == agent)
         await self._connection.execute(

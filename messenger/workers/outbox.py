@@ -10,7 +10,7 @@ from typing import Protocol
 from messenger.app.deliver import Deliverer
 from messenger.app.effects import AtCustomer, EditInThread, MirrorReactions, PostCard, RelayToThread
 from messenger.app.outcome import Outcome, ended
-from messenger.app.ports import StorageAway
+from messenger.app.ports import BodyErased, StorageAway
 from messenger.app.reconcile import already_sent
 from messenger.app.records import OutboxRow
 from messenger.channels.errors import BadCredentials, ChannelError, LeaseLost, Rejected, Temporary, Uncertain
@@ -92,6 +92,9 @@ class OutboxWorker:
             outcome = await self._deliver(row)
         except (LeaseLost, StorageAway):
             raise
+        except BodyErased:
+            log.info("delivery dropped: erased", extra={"row_id": row.id, "kind": type(row.effect).__name__})
+            await self._queue.end(row, state="cancelled", outcome=Outcome(), code="erased")
         except Rejected as error:
             await self._fail(row, error.code)
         except ChannelError as error:

@@ -15,14 +15,13 @@ from messenger.domain.conversation import Conversation
 from messenger.domain.ids import AgentId, ConversationId, GroupId
 from messenger.observability.time import utc_now
 from messenger.storage.administration import Administration
-from messenger.storage.data_keys import DataKeys
-from messenger.storage.encryption import Key, new_secret
 from messenger.storage.models.conversations import conversation, routing_decision
 from messenger.storage.models.people import skill_group, staff
 from messenger.storage.models.queues import timer
 from messenger.storage.timers import fire_due
 from messenger.storage.unit_of_work import SqlUnits
 from tests.integration.staff_desk import DESK, StaffDesk, customer_says, staff_says
+from tests.support.keyring import keys_of, new_root
 
 
 class RoutingHouse(StaffDesk):
@@ -32,8 +31,8 @@ class RoutingHouse(StaffDesk):
         super().__init__(engine)
         # Later than whatever the database has stamped by its own clock.
         self.now = utc_now() + timedelta(days=1)
-        self.root = Key(1, new_secret())
-        self.keys = DataKeys(engine, self.root)
+        self.root = new_root()
+        self.keys = keys_of(engine, self.root)
         self.connect()
 
     def connect(self) -> None:
@@ -43,7 +42,7 @@ class RoutingHouse(StaffDesk):
     def restarted(self) -> "RoutingHouse":
         """A new process on the same database: it knows nothing but what stands there, and has the same root key."""
         again = RoutingHouse(self.engine)
-        again.keys, again.namespace, again.now = DataKeys(self.engine, self.root), self.namespace, self.now
+        again.keys, again.namespace, again.now = keys_of(self.engine, self.root), self.namespace, self.now
         again.connect()
         return again
 

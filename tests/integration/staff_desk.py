@@ -19,13 +19,12 @@ from messenger.domain.events import Recorded
 from messenger.domain.ids import ChatId, ConversationId, GroupId
 from messenger.storage.administration import Administration
 from messenger.storage.codec import load_effect
-from messenger.storage.data_keys import DataKeys
-from messenger.storage.encryption import Key, new_secret
 from messenger.storage.models.conversations import chat as chats
 from messenger.storage.models.conversations import conversation
 from messenger.storage.models.queues import inbox, outbox
 from messenger.storage.outbox import outbox_place
 from messenger.storage.unit_of_work import SqlUnits
+from tests.support.keyring import keys_of
 
 DESK, CUSTOMER, GROUP, CARD, ROOM, CHAT = "@desk:x", "@anna:x", "Claims", "$card", "!room", "!chat"
 AT = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -34,7 +33,7 @@ AT = datetime(2026, 11, 24, 9, tzinfo=UTC)
 class StaffDesk:
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
-        self.keys = DataKeys(engine, Key(1, new_secret()))
+        self.keys = keys_of(engine)
         self.namespace = uuid4()
         self.units = SqlUnits(engine, self.keys, namespace=self.namespace, desk=DESK)
         self._change = Administration(engine, self.keys, namespace=self.namespace, desk=DESK)

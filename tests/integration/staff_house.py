@@ -168,4 +168,4 @@ async def open_house(
     finally:
         await people.leave()
         await product.stop()
-        await databases.server.drop_database(name)
+        await databases.drop(name)

@@ -22,10 +22,9 @@ from messenger.storage.audit import chain_scope, renew_key, words_place
 from messenger.storage.audit_chain import chain_secret, link
 from messenger.storage.audit_checkpoints import Line, lines_of, read_lines, signing_key
 from messenger.storage.audit_verify import Verdict, verify
-from messenger.storage.data_keys import DataKeys
-from messenger.storage.encryption import Key, new_secret
 from messenger.storage.models.audit import audit as table
 from messenger.storage.unit_of_work import SqlUnits
+from tests.support.keyring import keys_of
 
 ROWS = 12
 ACTOR, OBJECT = f"agent:{uuid4()}", f"conversation:{uuid4()}"
@@ -35,7 +34,7 @@ class Log:
     """A chain of `ROWS` rows, and somebody who may do everything with the database."""
 
     def __init__(self, engine: AsyncEngine, folder: Path) -> None:
-        self.engine, self.keys = engine, DataKeys(engine, Key(1, new_secret()))
+        self.engine, self.keys = engine, keys_of(engine)
         self.units = SqlUnits(engine, self.keys, namespace=uuid4(), desk="@desk:x")
         self.file = folder / "checkpoints.jsonl"
         self.witness = self.new_witness()
@@ -268,7 +267,7 @@ async def test_older_rows_stay_verifiable_under_a_new_key(log: Log) -> None:
 
 async def test_a_chain_does_not_fit_the_keys_of_another_installation(log: Log) -> None:
     await log.witness.write()
-    others = DataKeys(log.engine, Key(1, new_secret()))
+    others = keys_of(log.engine)
     async with log.engine.begin() as connection:
         await connection.exec_driver_sql("DELETE FROM data_key")
     verdict = await verify(log.engine, others, read_lines(await signing_key(others), lines_of(log.file)))

@@ -23,16 +23,15 @@ from messenger.matrix.http import CLIENT, HomeserverClient
 from messenger.matrix.sync import InvitePolicy, SyncLoop
 from messenger.observability.time import utc_now
 from messenger.storage import leases
-from messenger.storage.data_keys import DataKeys
 from messenger.storage.desk_store import SqlDeskStore
 from messenger.storage.desks import desk_key
-from messenger.storage.encryption import Key, new_secret
 from messenger.storage.models.queues import inbox
 from messenger.storage.unit_of_work import SqlUnits
 from messenger.workers.supervise import for_ever
 from tests.support.crowd import Writer
 from tests.support.fake_homeserver import FakeHomeserver
 from tests.support.fuzz import fuzzed_bodies, wound
+from tests.support.keyring import keys_of
 
 
 class Lookout:
@@ -40,7 +39,7 @@ class Lookout:
 
     def __init__(self, server: FakeHomeserver, database: AsyncEngine) -> None:
         self.server, self.database = server, database
-        self.keys = DataKeys(database, Key(1, new_secret()))
+        self.keys = keys_of(database)
         self.honest, self.hostile = Writer(server.world, "honest"), Writer(server.world, "hostile")
 
     async def open(self) -> None:

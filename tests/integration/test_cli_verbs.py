@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from messenger.cli import app
 from messenger.config import Settings
 from messenger.storage.database import connect
-from tests.support.databases import TestDatabases
+from tests.support.databases import TestDatabases, key_database_of, make_database
 
 Run = Callable[..., Result]
 
@@ -31,9 +31,13 @@ def stellwerk(test_databases: TestDatabases, tmp_path: Path, monkeypatch: pytest
 
     (tmp_path / "pw").write_text("hunter2")
     options = ["--homeserver", "http://127.0.0.1:1", "--user-id", "@desk:example.org", "--password-file", "pw"]
+    alone = run("init", *options, "--database-url", address)
+    assert alone.exit_code == 1 and "--key-database-url" in alone.output
+    asyncio.run(make_database(key_database_of(address)))
+    options += ["--key-database-url", key_database_of(address)]
     assert run("init", *options, "--database-url", address).exit_code == 0
     yield run
-    asyncio.run(test_databases.server.drop_database(name))
+    asyncio.run(test_databases.drop(name))
 
 
 def found(result: Result) -> Any:
@@ -48,6 +52,7 @@ def test_verbs_ask_for_the_migrations_first(stellwerk: Run) -> None:
     assert stellwerk("migrate", "up").exit_code == 0
     assert stellwerk("migrate", "status").exit_code == 0
     assert "CREATE TABLE" in stellwerk("migrate", "sql").stdout
+    assert "CREATE TABLE subject_key" in stellwerk("migrate", "sql", "--keys").stdout
 
 
 def test_groups_rules_and_people_are_added_listed_and_removed(stellwerk: Run) -> None:

@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from messenger.storage import migration
-from messenger.storage.embedded import EmbeddedPostgres
+from messenger.storage.embedded import SUPERUSER, EmbeddedPostgres
 
 CHECKOUT = Path(__file__).parents[2]
 PREPARED = CHECKOUT / "var" / "test"
@@ -49,6 +50,11 @@ class TestDatabases:
         await self.server.create_database(name, template=None if empty else await self._template())
         return name
 
+    async def drop(self, name: str) -> None:
+        """Together with its key database, if it has one."""
+        await self.server.drop_database(name)
+        await self.server.drop_database(f"{name}_keys")
+
     async def _template(self) -> str:
         """Cloned from, never connected to: PostgreSQL refuses to clone a database that is in use."""
         name = f"template_{_schema_fingerprint()}"
@@ -66,9 +72,27 @@ class TestDatabases:
 
 
 async def create_schema(url: str) -> None:
+    """Of both databases in one: the use cases do not care. The program itself is given two, see `key_database_of`."""
     engine = create_async_engine(url)
     try:
         await migration.upgrade(engine)
+        await migration.upgrade(engine, schema=migration.KEYS)
+    finally:
+        await engine.dispose()
+
+
+def key_database_of(url: str) -> str:
+    """The key database that belongs to this one, on the same server."""
+    main = make_url(url)
+    return main.set(database=f"{main.database}_keys").render_as_string(hide_password=False)
+
+
+async def make_database(url: str) -> None:
+    wanted = make_url(url)
+    engine = create_async_engine(wanted.set(database=SUPERUSER), isolation_level="AUTOCOMMIT")
+    try:
+        async with engine.connect() as connection:
+            await connection.exec_driver_sql(f'CREATE DATABASE "{wanted.database}"')
     finally:
         await engine.dispose()
 

@@ -23,13 +23,12 @@ from messenger.matrix.sent_lookup import SentLookup
 from messenger.matrix.sync import InvitePolicy, SyncLoop
 from messenger.storage import leases
 from messenger.storage.administration import Administration
-from messenger.storage.data_keys import DataKeys
 from messenger.storage.desk_store import SqlDeskStore
 from messenger.storage.desks import desk_key
-from messenger.storage.encryption import Key, new_secret
 from messenger.storage.models.people import skill_group
 from messenger.storage.unit_of_work import SqlUnits
 from messenger.workers.supervise import for_ever
+from tests.support.keyring import keys_of
 
 NAMESPACE = UUID(int=1)
 
@@ -40,7 +39,7 @@ class DeskHands:
     def __init__(self, url: str, user_id: str, database: AsyncEngine) -> None:
         self.user_id, self.database = user_id, database
         self.http = HomeserverClient(url)
-        self.keys = DataKeys(database, Key(1, new_secret()))
+        self.keys = keys_of(database)
         self.units = SqlUnits(database, self.keys, namespace=NAMESPACE, desk=user_id)
 
     async def open(self, password: str) -> None:

@@ -14,6 +14,7 @@ from messenger import bootstrap
 from messenger.bootstrap import Admin
 from messenger.config import Settings
 from messenger.demo.synapse import Synapse
+from tests.support.databases import key_database_of, make_database
 from tests.support.waiting import eventually
 from tests.support.warm import WarmChild
 
@@ -27,6 +28,7 @@ class Product:
 
     def __init__(self, folder: Path, homeserver_url: str, desk: str, database_url: str) -> None:
         self.folder, self.desk, self.database_url = folder, desk, database_url
+        self.key_database_url = key_database_of(database_url)
         self.settings_file, self.log = folder / "stellwerk.toml", folder / "stellwerk.log"
         self._homeserver_url = homeserver_url
         self._child: WarmChild | None = None
@@ -42,6 +44,7 @@ class Product:
         bootstrap.write_root_key(folder / "root.key")
         (folder / "desk.password").write_text(account.password)
         product._write_settings(organisation)
+        await make_database(product.key_database_url)
         await bootstrap.migrate(product.settings)
         return product
 
@@ -125,6 +128,8 @@ data_dir = "{self.folder / "var"}"
 organisation = "{organisation}"
 [database]
 url = "{self.database_url}"
+[key_database]
+url = "{self.key_database_url}"
 [matrix]
 homeserver = "{self._homeserver_url}"
 [[matrix.desks]]

@@ -15,12 +15,14 @@ installation = Table(
     CheckConstraint("id = 1", name="ck_installation_one_row"),
 )
 
-# `wrapped` is sealed under the root key (later: the contact's subject key); its record names the wrapping key.
+# `wrapped` is sealed under the key of `subject` in the key database, or under the root key where there is none; its
+# record names the wrapping key.
 data_key = Table(
     "data_key",
     metadata,
     Column("kid", Integer, Identity(always=False), primary_key=True),
-    Column("scope", Text, nullable=False, unique=True),  # conversation:<uuid>, desk:<user id>, queue
+    Column("scope", Text, nullable=False, unique=True),  # conversation:<uuid>, desk:<user id>, queue:<day>
+    Column("subject", Uuid, index=True),
     Column("wrapped", LargeBinary, nullable=False),
     Column("made_at", Moment, nullable=False, server_default=func.now()),
 )
