@@ -30,7 +30,7 @@ async def status(order: DeskOrder) -> None:
         return order.answer("status.now", status=now.availability.value, since=now.since.isoformat())
     wanted, reason = read_status(order.asked.text)
     if wanted is None:
-        raise Refusal("status.unknown", usage=order.asked.command.usage)
+        raise Refusal("status.unknown", usage=order.usage)
     if wanted is Availability.BUSY and not reason:
         raise Refusal("status.reason", example=order.example)
     await people.set_status(person.id, wanted, reason, at=order.turn.unit.now, source="self")

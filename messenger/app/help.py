@@ -22,7 +22,7 @@ def answer(texts: Texts, commands: Sequence[StaffCommand], topic: str, role: Rol
 
 
 def in_short(texts: Texts, commands: Sequence[StaffCommand]) -> Rendered:
-    names = " ".join(f"!{command.name}" for command in commands)
+    names = " ".join(f"!{command.word_in(texts.language)}" for command in commands)
     return _stacked([_text(texts, "S33"), _text(texts, "S33.used", commands=names)])
 
 
@@ -35,12 +35,13 @@ def of_all(texts: Texts, commands: Sequence[StaffCommand]) -> Rendered:
 
 def of_one(texts: Texts, command: StaffCommand) -> Rendered:
     lines = [
-        _text(texts, "S33.one", usage=command.usage, **_labels(texts, command)),
+        _text(texts, "S33.one", usage=command.usage_in(texts.language), **_labels(texts, command)),
         _text(texts, "S33.place", place=place_of(texts, command)),
         _text(texts, "S33.example", example=command.example_in(texts.language)),
     ]
-    if command.aliases:
-        lines.append(_text(texts, "S33.also", words=" ".join(f"!{word}" for word in command.aliases)))
+    others = [word for word in (command.name, *command.aliases) if word != command.word_in(texts.language)]
+    if others:
+        lines.append(_text(texts, "S33.also", words=" ".join(f"!{word}" for word in others)))
     return _stacked(lines)
 
 
@@ -52,7 +53,8 @@ def _no_such(texts: Texts, commands: Sequence[StaffCommand], word: str) -> Rende
     asked = parse(f"!{word}")
     known = {command.name for command in commands}
     if isinstance(asked, Unknown) and asked.guess in known:
-        return _text(texts, "S33.guess", word=asked.word, guess=asked.guess)
+        guess = next(command for command in commands if command.name == asked.guess)
+        return _text(texts, "S33.guess", word=asked.word, guess=guess.word_in(texts.language))
     return _text(texts, "S33.unknown", word=word.lstrip("!！")[:40])
 
 
@@ -61,9 +63,10 @@ def _labels(texts: Texts, command: StaffCommand) -> dict[str, str]:
 
 
 def _usage(texts: Texts, command: StaffCommand) -> str:
-    """With the further words of the reader's language: `!claim [REF] (übernehmen)`."""
-    words = command.aliases_in(texts.language)
-    return f"{command.usage} ({', '.join(words)})" if words else command.usage
+    """With the further words of the reader's language, and the English name: `!übernehmen [REF] (claim)`."""
+    word, usage = command.word_in(texts.language), command.usage_in(texts.language)
+    others = [each for each in (*command.aliases_in(texts.language), command.name) if each != word]
+    return f"{usage} ({', '.join(others)})" if others else usage
 
 
 def _text(texts: Texts, id: str, **fields: Field) -> Rendered:

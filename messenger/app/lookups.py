@@ -36,7 +36,7 @@ async def history(order: Order) -> None:
         reader = order.seat.agent.id
         order.turn.effects.append(ShowHistory(conversation=order.conversation.id, most=most, reader=reader))
     else:
-        raise Refusal("S10b", usage=order.asked.command.usage, example=order.example)
+        raise Refusal("S10b", usage=order.usage, example=order.example)
     if order.turn.answer_to is not None:
         order.answer("S26.there")
 

@@ -16,7 +16,7 @@ from messenger.domain.conversation import Conversation
 from messenger.domain.ids import MessageId
 from messenger.domain.people import Agent, Role, SkillGroup
 from messenger.domain.replies import Fate
-from messenger.domain.staff_commands import Asked
+from messenger.domain.staff_commands import Asked, find
 from messenger.i18n import texts
 
 
@@ -51,6 +51,10 @@ class Order:
     @property
     def example(self) -> str:
         return self.asked.command.example_in(texts(self.seat.agent.language).language)
+
+    @property
+    def usage(self) -> str:
+        return self.asked.command.usage_in(texts(self.seat.agent.language).language)
 
     def origin(self, message: StoredMessage) -> Trace:
         return Trace(
@@ -93,7 +97,21 @@ class DeskOrder:
     def example(self) -> str:
         return self.asked.command.example_in(texts(self.person.language).language)
 
+    @property
+    def usage(self) -> str:
+        return self.asked.command.usage_in(texts(self.person.language).language)
+
+    @property
+    def word(self) -> str:
+        return called(self.asked.command.name, self.person)
+
 
 def where_asked(item: StaffSaid, seats: Sequence[tuple[SkillGroup, Seat]]) -> dict[str, Any]:
     """Where an `Answer` is wanted: beside the command, and in the person's language."""
     return {"room": item.room, "event": item.event, "thread": item.thread, "reader": seats[0][1].agent.id}
+
+
+def called(name: str, reader: Agent) -> str:
+    """The command's word in this person's language; nothing for none."""
+    command = find(name) if name else None
+    return command.word_in(texts(reader.language).language) if command else ""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from messenger.app.desk_orders import DESK_ORDERS
 from messenger.app.effects import AnswerInRoom, SayAnswer
 from messenger.app.items import StaffSaid
-from messenger.app.order import DeskOrder, where_asked
+from messenger.app.order import DeskOrder, called, where_asked
 from messenger.app.orders import UNWIRED, carry_out
 from messenger.app.places import conversation_and_seat, may_speak_here
 from messenger.app.records import Seat
@@ -57,18 +57,19 @@ async def _obey(turn: Turn, item: StaffSaid, seats: Seats) -> bool:
     """True if it is done; if not, it has been said why, or a DomainError says it."""
     asked = parse(item.content.text)
     if isinstance(asked, Unknown):
-        raise Refusal("S10" if asked.guess else "S10.plain", word=asked.word, guess=asked.guess)
+        guess = called(asked.guess, seats[0][1].agent)
+        raise Refusal("S10" if asked.guess else "S10.plain", word=asked.word, guess=guess)
     name, order = asked.command.name, DeskOrder(turn, item, seats, asked)
     if name in UNWIRED:
         raise NotOffered(action=name)
     if asked.command.where != "anywhere":
-        raise Refusal("S10e.thread", usage=asked.command.usage)
+        raise Refusal("S10e.thread", usage=order.usage)
     if not asked.is_complete:
-        raise Refusal("S10b", usage=asked.command.usage, example=order.example)
+        raise Refusal("S10b", usage=order.usage, example=order.example)
     if asked.ref:
         return await _on_conversation(turn, item, asked)
     if name not in DESK_ORDERS:
-        raise Refusal("S10e.reference", usage=f"!{name} K-4F7Q")
+        raise Refusal("S10e.reference", usage=f"!{order.word} K-4F7Q")
     await DESK_ORDERS[name](order)
     return True
 

@@ -164,8 +164,9 @@ def _step(past: _Past, entry: Recorded) -> render.Step | None:
             return render.Step("transferred", entry.at, who=past.names.get(by, ""), group=past.groups.get(group, ""))
         case e.ConversationPaused(by=by):
             return render.Step("paused", entry.at, who=past.names.get(by, ""))
-        case e.ConversationResumed():
-            return render.Step("resumed", entry.at)
+        case e.ConversationResumed(by=by):
+            who = past.names.get(by, "") if by else ""
+            return render.Step("resumed_by" if who else "resumed", entry.at, who=who)
         case e.ConversationResolved(by=by):
             return render.Step("resolved", entry.at, who=past.names.get(by, "") if by else "")
         case e.ConversationReopened():

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from messenger.app.effects import AnswerInRoom, PostNotice, RemoveReaction, TellGroup, TellPerson
 from messenger.app.items import DeviceLeftOut, StaffReacted, StaffSaid, Unreadable
+from messenger.app.order import called
 from messenger.app.orders import carry_out
 from messenger.app.outside import said_outside
 from messenger.app.places import Spot, conversation_and_seat, may_speak_here, spot_of
@@ -64,7 +65,7 @@ async def staff_said(turn: Turn, item: StaffSaid) -> None:
     match parse(item.content.text):
         case Unknown() as unknown:
             text = "S10" if unknown.guess else "S10.plain"
-            tell(turn, conversation, seat, text, word=unknown.word, guess=unknown.guess)
+            tell(turn, conversation, seat, text, word=unknown.word, guess=called(unknown.guess, seat.agent))
             mark(turn, item, Fate.FAILED)
         case Asked() as asked:
             await _obey(turn, item, conversation, seat, asked)
@@ -149,8 +150,9 @@ async def _at_a_former_place(turn: Turn, item: StaffSaid, conversation: Conversa
 
 async def _obey(turn: Turn, item: StaffSaid, conversation: Conversation, seat: Seat, asked: Asked) -> None:
     if not asked.is_complete:
-        example = asked.command.example_in(texts(seat.agent.language).language)
-        tell(turn, conversation, seat, "S10b", usage=asked.command.usage, example=example)
+        language = texts(seat.agent.language).language
+        usage, example = asked.command.usage_in(language), asked.command.example_in(language)
+        tell(turn, conversation, seat, "S10b", usage=usage, example=example)
         return mark(turn, item, Fate.FAILED)
     try:
         is_message = await carry_out(turn, item, conversation, seat, asked)

@@ -93,7 +93,7 @@ async def _agent_pauses(stage: Stage) -> None:
     with stage.act(f"She pauses it for six days, or until the customer writes: {PAUSE}"):
         before = len(leonie.seen)
         order = await stage.say(leonie, PAUSE)
-        await stage.read(leonie, REASON, "!resume", after=before)
+        await stage.read(leonie, REASON, leonie.name, after=before)
         await stage.marked(leonie, order, "⚙")
         await stage.card_says(leonie, stage.thread, REASON)
         expect(await stage.state() == "paused", "the conversation rests")

@@ -39,6 +39,14 @@ class StaffCommand:
     def usage(self) -> str:
         return f"!{self.name} {self.arguments}".rstrip()
 
+    def word_in(self, language: str) -> str:
+        """What it is called there; English ones by their name."""
+        words = () if language == "en" else self.aliases_in(language)
+        return words[0] if words else self.name
+
+    def usage_in(self, language: str) -> str:
+        return f"!{self.word_in(language)} {self.arguments}".rstrip()
+
     @property
     def aliases(self) -> tuple[str, ...]:
         """All further words, German ones also without umlauts."""

@@ -7,10 +7,13 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from messenger.domain.staff_commands import StaffCommand, find
 from messenger.i18n import LANGUAGES, Texts, texts
 
 # `!claim` is a command; any other exclamation mark is shouting (surface.md 5)
 _SHOUT = re.compile(r"[!！](?![^\W\d_]|\{)")
+# Letters only: the mark of a number (`！2`) or of a field (`!{word}`) names no command.
+_COMMAND = re.compile(r"[!！]([^\W\d_]+)")
 _ID = re.compile(r"^[SC]\d+[a-z]?(\.[a-z_]+)*$|^C\.[a-z]+$")
 # One thing has one word. What the texts of a language do not say, and what they say instead.
 _OTHER_WORDS = {
@@ -31,6 +34,7 @@ def findings(root: Path) -> list[str]:
         *_shouting(catalogues),
         *_html_alone(catalogues),
         *_other_words(catalogues),
+        *foreign_commands(catalogues),
         *(f"{id}: used in the code, but in no language" for id in exact if _ID.match(id) and not _is_known(id, known)),
         *(f"{id}: used nowhere in the code; remove it" for id in _base(known) if not _is_used(id, exact, prefixes)),
     ])  # fmt: skip
@@ -65,6 +69,23 @@ def _other_words(catalogues: dict[str, Texts]) -> Iterator[str]:
             for word, better in _OTHER_WORDS[language].items():
                 if word in said:
                     yield f"{id}: {language} says “{better}”, not “{word.strip()}”"
+
+
+def foreign_commands(catalogues: dict[str, Texts]) -> Iterator[str]:
+    """Who reads German is told German words, and every word that is told must work."""
+    for language, catalogue in catalogues.items():
+        for id, forms in catalogue.entries.items():
+            for word in _COMMAND.findall(" ".join(forms)):
+                command = find(word)
+                if command is None:
+                    yield f"{id}: there is no command !{word} ({language})"
+                elif not _belongs(word, command, language):
+                    yield f"{id}: {language} says !{command.word_in(language)}, not !{word}"
+
+
+def _belongs(word: str, command: StaffCommand, language: str) -> bool:
+    words = command.aliases_in(language)
+    return word in words or (word == command.name and (language == "en" or not words))
 
 
 def _html_alone(catalogues: dict[str, Texts]) -> Iterator[str]:

@@ -2,19 +2,39 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import messenger
 from messenger.i18n import LANGUAGES, MissingText, texts
-from messenger.i18n.check import findings
+from messenger.i18n.check import findings, foreign_commands
 
 CODE = Path(messenger.__file__).parent
 
 
 def test_all_languages_agree_with_each_other_and_with_the_code() -> None:
     assert findings(CODE) == []
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "finding"),
+    [
+        ("de", "Weiter: !fortsetzen. Mehr: !hilfe alle", None),
+        ("de", "Weiter: !resume", "x: de says !fortsetzen, not !resume"),
+        ("de", "Status: !status", None),
+        ("zh", "继续：！恢复，!{word}", None),
+        ("zh", "继续：!fortsetzen", "x: zh says !恢复, not !fortsetzen"),
+        ("en", "Go on: !resume or !wake", None),
+        ("en", "Go on: !resumme", "x: there is no command !resumme (en)"),
+    ],
+)
+def test_a_text_names_commands_in_its_own_language_and_only_such_that_exist(
+    language: str, text: str, finding: str | None
+) -> None:
+    catalogues = {language: replace(texts(language), entries={"x": (text,)})}
+    assert list(foreign_commands(catalogues)) == ([finding] if finding else [])
 
 
 @pytest.mark.parametrize(

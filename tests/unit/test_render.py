@@ -40,7 +40,7 @@ from messenger.app.render import (
 )
 from messenger.domain.ids import ConversationId
 from messenger.domain.people import Role
-from messenger.domain.staff_commands import COMMANDS
+from messenger.domain.staff_commands import COMMANDS, find
 from messenger.i18n import LANGUAGES, Texts, texts
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -76,7 +76,12 @@ PACK = PackView(
     owner="Ben Li",
     by="",
     rested=9 * 86400,
-    steps=[Step("opened", NOW - timedelta(days=12)), Step("paused", NOW - timedelta(days=9), who="Anna Krüger")],
+    steps=[
+        Step("opened", NOW - timedelta(days=12)),
+        Step("paused", NOW - timedelta(days=9), who="Anna Krüger"),
+        Step("resumed", NOW - timedelta(days=8)),
+        Step("resumed_by", NOW - timedelta(days=7), who="Ben Li"),
+    ],
     note="waiting for the hospital",
     open_point="Ist der Bericht <da>?",
     earlier="https://matrix.to/#/x?via=a&b",
@@ -245,9 +250,9 @@ def test_the_plain_card_alone_names_reference_state_and_next_action(language: st
     first = {"waiting": said.plain("S1.waiting", **_shown("S1.waiting")), "open": "Anna Krüger"}.get(state, plain)
     assert plain.split(" · ")[0] == first.split(" · ")[0]
     assert plain.split(" · ")[1] == "K-4F7Q"
-    own = {"paused": "!resume", "resolved": "!reopen"}.get(CARDS[state].state, "!release")
-    command = "!claim" if CARDS[state].owner is None else own
-    assert command in plain.splitlines()[-1]
+    own = {"paused": "resume", "resolved": "reopen"}.get(CARDS[state].state, "release")
+    command = find("claim" if CARDS[state].owner is None else own)
+    assert command is not None and f"!{command.word_in(language)}" in plain.splitlines()[-1]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
