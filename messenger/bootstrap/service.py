@@ -4,9 +4,10 @@ import asyncio
 import logging
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -41,6 +42,7 @@ from messenger.storage.inbox_queue import SqlInboxQueue
 from messenger.storage.key_upgrade import upgrade_keys
 from messenger.storage.outbox import take_back_claims
 from messenger.storage.outbox_queue import SqlOutboxQueue
+from messenger.storage.sweep import sweep
 from messenger.storage.timers import fire_due
 from messenger.storage.unit_of_work import SqlUnits
 from messenger.workers.inbox import InboxWorker
@@ -57,6 +59,7 @@ IDENTITY_CHECK_EVERY_S = 300.0
 TIMERS_EVERY_S, TIMERS_AT_ONCE = 1.0, 200
 BOARDS_EVERY_S = 5.0
 KEYS_EVERY_S = 5.0
+FIRST_SWEEP_AFTER_S, SWEEP_EVERY_S = 600.0, 3600.0
 
 
 class TooManyDesks(Exception):
@@ -127,6 +130,7 @@ class DeskProcess:
         self._keeper: asyncio.Task[None] | None = None
         self._is_cut_off = False
         self._are_keys_upgraded = False
+        self._sweep_at = time.monotonic() + FIRST_SWEEP_AFTER_S
 
     async def start(self) -> None:
         """Logs in, opens the Olm machine, signs the device. The lease is kept from the first moment on."""
@@ -284,9 +288,13 @@ class DeskProcess:
         forgotten, also while nobody asks for it."""
         if not self._are_keys_upgraded:
             if done := await upgrade_keys(self._storage.engine, self._storage.keys):
-                log.info("keys of an older version are upgraded", extra={"keys": done})
+                log.info("keys of an older version are upgraded", extra={"count": done})
             self._are_keys_upgraded = True
         await self._storage.keys.subjects.notice_destroyed()
+        if time.monotonic() > self._sweep_at:
+            swept = await sweep(self._storage.engine, self._storage.keys)
+            log.info("swept", extra={"count": sum(asdict(swept).values())})
+            self._sweep_at = time.monotonic() + SWEEP_EVERY_S
         await asyncio.sleep(KEYS_EVERY_S)
 
     async def _report_left_out(self) -> None:

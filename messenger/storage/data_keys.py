@@ -23,7 +23,7 @@ from messenger.storage.subject_keys import SubjectKeys
 
 # The days of the queues are subjects too: their keys are destroyed when nothing waits under them any more.
 _DAYS = UUID("6f1b7a58-5d0c-4b67-9a3e-2f0f6c1d9e42")
-_QUEUE = "queue:"
+QUEUE = "queue:"
 _COLUMNS = (data_key.c.kid, data_key.c.scope, data_key.c.subject, data_key.c.wrapped)
 _ROOT_KID = sa.select(installation.c.root_kid).where(installation.c.id == 1).with_for_update(read=True)
 
@@ -49,7 +49,7 @@ def desk_scope(account: str) -> str:
 
 
 def queue_scope(day: date) -> str:
-    return f"{_QUEUE}{day.isoformat()}"
+    return f"{QUEUE}{day.isoformat()}"
 
 
 def day_subject(day: date) -> UUID:
@@ -67,7 +67,7 @@ class _Held:
     @property
     def may_be_destroyed(self) -> bool:
         """By somebody else, while we hold it: those of persons."""
-        return self.wrapped_by is not None and not self.scope.startswith(_QUEUE)
+        return self.wrapped_by is not None and not self.scope.startswith(QUEUE)
 
 
 class DataKeys:

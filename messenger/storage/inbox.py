@@ -37,8 +37,10 @@ SELECT head.* FROM (
 ) AS head LIMIT 1"""  # noqa: S608 - fixed texts of ours
 )
 _SETTLE = inbox.update().where(inbox.c.id == sa.bindparam("row")).values(state=sa.bindparam("ended"))
+# What is handled needs its words no more: only that it came, so that it comes once.
+_DONE = _SETTLE.values(enc_body=b"", enc_raw=None)
 _ABSORB = sa.text("""
-UPDATE inbox SET state = 'done' WHERE id IN (
+UPDATE inbox SET state = 'done', enc_body = '', enc_raw = NULL WHERE id IN (
   SELECT id FROM inbox WHERE lane = :lane AND state = 'new' AND next_at <= now() FOR UPDATE SKIP LOCKED
 )""")
 # The type of each column of a new row, and what stands there if nothing is said.
@@ -106,7 +108,8 @@ class SqlInbox:
 
     async def settle(self, row: InboxRow) -> None:
         ended = _FINAL.get(row.item.reason, "done") if isinstance(row.item, Unreadable) else "done"
-        await self._connection.execute(_SETTLE, {"row": row.id, "ended": ended})
+        statement = _DONE if ended == "done" else _SETTLE
+        await self._connection.execute(statement, {"row": row.id, "ended": ended})
 
     async def defer(self, row: InboxRow, until: datetime) -> None:
         again = inbox.update().where(inbox.c.id == row.id)
