@@ -39,6 +39,7 @@ class SyncBatch:
     changed: Sequence[str] = ()
     gone: Sequence[str] = ()
     one_time_keys: int | None = None
+    unused_fallback_keys: Sequence[str] | None = None  # by algorithm; None: the server knows no such keys
 
     def without(self, room_ids: Collection[str]) -> "SyncBatch":
         return replace(
@@ -72,7 +73,12 @@ def parse(answer: Any) -> SyncBatch | None:
         changed=[user for user in as_list(lists.get("changed")) if is_user_id(user)],
         gone=[user for user in as_list(lists.get("left")) if is_user_id(user)],
         one_time_keys=keys if type(keys) is int and 0 <= keys <= MOST_KEYS else None,
+        unused_fallback_keys=_names(body.get("device_unused_fallback_key_types")),
     )
+
+
+def _names(value: Any) -> Sequence[str] | None:
+    return [name for name in value if isinstance(name, str)] if isinstance(value, list) else None
 
 
 def events(values: Any) -> list[Mapping[str, Any]]:

@@ -27,6 +27,7 @@ class SyncCrypto:
     changed: Sequence[str] = ()  # device_lists.changed
     left: Sequence[str] = ()  # device_lists.left
     one_time_keys: int | None = None  # signed_curve25519 left on the server; 0 is a number
+    unused_fallback_keys: Sequence[str] | None = None  # device_unused_fallback_key_types; None: no news
     events: Sequence[tuple[str, Any]] = ()  # (room id, m.room.encrypted event) of all timelines
 
 

@@ -297,6 +297,7 @@ def _crypto(batch: SyncBatch) -> SyncCrypto:
         changed=batch.changed,
         left=batch.gone,
         one_time_keys=batch.one_time_keys,
+        unused_fallback_keys=batch.unused_fallback_keys,
         events=encrypted,
     )
 

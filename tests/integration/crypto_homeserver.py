@@ -20,6 +20,7 @@ class FakeHomeserver:
         self.master_keys: dict[str, Any] = {}
         self.self_signing_keys: dict[str, Any] = {}
         self.one_time_keys: dict[UserDevice, dict[str, Any]] = defaultdict(dict)
+        self.fallback_keys: dict[UserDevice, dict[str, Any]] = defaultdict(dict)
         self.to_device: dict[UserDevice, list[dict[str, Any]]] = defaultdict(list)
         self.media: dict[str, bytes] = {}
         self.failures: set[str] = set()
@@ -73,6 +74,7 @@ class FakeHomeserver:
                 error = f"One time key {key_id} already exists."
                 return web.json_response({"errcode": "M_UNKNOWN", "error": error}, status=400)
         known |= body.get("one_time_keys", {})
+        self.fallback_keys[sender] = body.get("fallback_keys", self.fallback_keys[sender])
         if "device_keys" in body:
             self.device_keys[user_id][device_id] = body["device_keys"]
         return web.json_response({"one_time_key_counts": {"signed_curve25519": len(known)}})

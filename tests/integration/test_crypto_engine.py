@@ -10,7 +10,7 @@ import vodozemac
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.matrix.crypto.engine import NioEngine
-from messenger.matrix.crypto.one_time_keys import StoreIsOlder
+from messenger.matrix.crypto.one_time_keys import FALLBACK_KEPT_S, StoreIsOlder
 from messenger.matrix.crypto.store import PickleKey
 from messenger.matrix.engine import RoomKey, SyncCrypto
 from messenger.matrix.http import Unreachable
@@ -89,6 +89,38 @@ async def test_a_lost_answer_to_an_upload_is_repaired_with_the_same_keys(world: 
     await world.sync(one_time_keys=20)
     assert world.server.one_time_keys[DESK, DESK_DEVICE] == uploaded
     assert len(uploaded) == 50
+
+
+async def test_a_fallback_key_is_published_once_and_replaced_after_its_use_but_not_too_fast(
+    world: World, anna: Peer
+) -> None:
+    sender = (DESK, DESK_DEVICE)
+    await world.sync(one_time_keys=50)
+    assert world.server.fallback_keys[sender] == {}, "a server that says nothing of them is not asked"
+    await world.sync(one_time_keys=50, unused_fallback_keys=[])
+    [(first, signed)] = world.server.fallback_keys[sender].items()
+    assert signed["fallback"] is True and first.startswith("signed_curve25519:")
+    await world.sync(unused_fallback_keys=["signed_curve25519"])
+    await world.sync(unused_fallback_keys=[])
+    assert list(world.server.fallback_keys[sender]) == [first], "who has just claimed it must be heard first"
+    world.clock.now += FALLBACK_KEPT_S
+    await world.sync(unused_fallback_keys=[])
+    [(second, _)] = world.server.fallback_keys[sender].items()
+    assert second != first
+    world.server.one_time_keys[sender] = {"late": signed}  # what Anna claimed before it was replaced
+    [decrypted] = await world.sync(to_device=[anna.share_key()], events=[anna.say("hello")])
+    assert decrypted.content["body"] == "hello"
+
+
+async def test_a_lost_upload_of_a_fallback_key_is_repeated_with_the_same_key(world: World) -> None:
+    sender = (DESK, DESK_DEVICE)
+    world.server.broken["keys/upload"] = 1
+    await world.sync(one_time_keys=50, unused_fallback_keys=[])
+    await world.restart()
+    pending = dict(world.engine._state.machine._vodozemac.fallback_key)
+    assert len(pending) == 1
+    await world.sync(one_time_keys=50, unused_fallback_keys=[])
+    assert list(world.server.fallback_keys[sender]) == [f"signed_curve25519:{key_id}" for key_id in pending]
 
 
 async def test_an_upload_that_fails_is_logged_once_and_tried_with_every_batch(

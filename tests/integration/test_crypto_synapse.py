@@ -80,6 +80,7 @@ def _batch(answer: dict[str, Any]) -> SyncCrypto:
         changed=lists.get("changed", []),
         left=lists.get("left", []),
         one_time_keys=answer.get("device_one_time_keys_count", {}).get("signed_curve25519", 0),
+        unused_fallback_keys=answer.get("device_unused_fallback_key_types"),
         events=events,
     )
 
@@ -128,13 +129,34 @@ async def test_a_stranger_who_takes_all_one_time_keys_keeps_nobody_out(desk: Des
     thief, anna = await people.person("thief"), await people.person("anna")
     await desk.sync()
     question = {"one_time_keys": {desk.user_id: {desk.device_id: "signed_curve25519"}}}
-    for _ in range(60):
-        await thief.server.call("POST", f"{CLIENT}/keys/claim", question)
-    assert not (await thief.server.call("POST", f"{CLIENT}/keys/claim", question))["one_time_keys"]
+    given = [await claimed(thief, question) for _ in range(60)]
+    assert len(set(given)) == 51 and len(set(given[50:])) == 1, "fifty, and then the fallback key again and again"
     await desk.sync()
+    assert await claimed(thief, question) not in given
     room_id = await a_room(anna, desk)
     await anna.say(room_id, "can you read me?")
     assert (await desk.wait_for_text("can you read me?")).state == "new"
+
+
+async def claimed(person: Person, question: dict[str, Any]) -> str:
+    answer = await person.server.call("POST", f"{CLIENT}/keys/claim", question)
+    [devices] = answer["one_time_keys"].values()
+    [keys] = devices.values()
+    return str(next(iter(keys.values()))["key"])
+
+
+async def test_a_wave_of_new_devices_larger_than_the_pool_loses_no_first_message(desk: Desk, people: People) -> None:
+    """The desk hears of them only when all have written: those that came late all used the fallback key."""
+    thief, wave = await people.person("thief"), [await people.person(f"new{n}") for n in range(3)]
+    await desk.sync()
+    rooms = [await a_room(person, desk) for person in wave]
+    question = {"one_time_keys": {desk.user_id: {desk.device_id: "signed_curve25519"}}}
+    for _ in range(50):
+        await claimed(thief, question)
+    for person, room in zip(wave, rooms, strict=True):
+        await person.say(room, f"first words of {person.user_id}")
+    for person in wave:
+        assert (await desk.wait_for_text(f"first words of {person.user_id}")).state == "new"
 
 
 async def test_an_upload_whose_answer_was_lost_is_repeated_without_a_clash(desk: Desk) -> None:

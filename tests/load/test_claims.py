@@ -26,6 +26,7 @@ _CLAIM_OUTBOX = {
     "most": MOST,
     "resource": "desk:test",
     "epoch": 1,
+    "holds_answers": False,
 }
 
 

@@ -147,6 +147,7 @@ class NioEngine:
         fp("todevice_saved")
         if batch.one_time_keys is not None:  # 0 is a number: strangers took them all
             self._pool.on_server = batch.one_time_keys
+        self._pool.hear_of_fallback(batch.unused_fallback_keys)
         self._follow_lists(batch)
         self._reported = set(self._news)
         return frozenset(news | self._reported)

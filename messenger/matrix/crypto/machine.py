@@ -131,22 +131,35 @@ class SafeOlm(Olm):  # type: ignore[misc]  # nio has no types
         signature: str = self.account.sign(canonical_json(value).decode())
         return signature
 
-    def keys_to_upload(self, on_server: int) -> dict[str, Any]:
+    def keys_to_upload(self, on_server: int, *, new_fallback: bool = False) -> dict[str, Any]:
         """Body of /keys/upload. Keys of an upload whose answer never came are uploaded again unchanged: new ones under
         the same ids would be refused for ever."""
         if not self.account.one_time_keys["curve25519"]:
             self.account.generate_one_time_keys(max(POOL - on_server, 0))
+        if new_fallback and not self._vodozemac.fallback_key:
+            self._vodozemac.generate_fallback_key()
         self.save_account()
         keys = self.account.one_time_keys["curve25519"]
         body: dict[str, Any] = {
             "one_time_keys": {f"signed_curve25519:{key_id}": self._signed({"key": key}) for key_id, key in keys.items()}
         }
+        if fallback := self._vodozemac.fallback_key:
+            body["fallback_keys"] = {
+                f"signed_curve25519:{key_id}": self._signed({"key": key.to_base64(), "fallback": True})
+                for key_id, key in fallback.items()
+            }
         return body if self.account.shared else {"device_keys": self.device_keys(), **body}
 
     def keys_were_uploaded(self) -> None:
         self.account.shared = True
         self.account.mark_keys_as_published()
         self.save_account()
+
+    @property
+    def _vodozemac(self) -> Any:
+        """nio's wrapper offers no fallback keys (client-server API v1.2), and vodozemac's stub does not tell of its
+        own. `fallback_key` is the one not yet uploaded; behind a new one the account still knows the one before."""
+        return self.account._account
 
     def _signed(self, value: dict[str, Any]) -> dict[str, Any]:
         return add_signature(value, self.user_id, self.device_id, self.sign(value))

@@ -1,6 +1,7 @@
 """The pool of one-time keys on the server, and new Olm sessions for peers whose old one is broken."""
 
 import logging
+from collections.abc import Sequence
 
 from messenger.matrix.crypto.records import Device
 from messenger.matrix.crypto.state import CryptoState
@@ -11,6 +12,9 @@ from messenger.observability.failpoints import fp
 log = logging.getLogger(__name__)
 
 REFILL_BELOW = 25
+# The account knows the present fallback key and the one before it: whoever has claimed the latter has this long to be
+# heard. Until then the homeserver gives out the used one again, so nobody is kept out.
+FALLBACK_KEPT_S = 3600.0
 UNWEDGE_EVERY_S = 3600.0
 MAX_UNWEDGED_AT_ONCE = 100
 
@@ -22,22 +26,34 @@ class StoreIsOlder(Exception):
 
 
 class KeyPool:
-    """Keeps enough one-time keys on the server. Saved BEFORE the upload; an upload whose answer was lost is repeated
-    unchanged. One upload at a time."""
+    """Keeps enough one-time keys on the server, and a fallback key for when a wave of devices has taken them all: it is
+    replaced when it was used. Saved BEFORE the upload; an upload whose answer was lost is repeated unchanged. One
+    upload at a time."""
 
     def __init__(self, state: CryptoState, http: HomeserverClient) -> None:
         self._state, self._http = state, http
         self.on_server: int | None = None
+        self._is_fallback_used = False
+        self._fallback_at = -FALLBACK_KEPT_S
+
+    def hear_of_fallback(self, unused: Sequence[str] | None) -> None:
+        """What /sync says. A server that says nothing knows no such keys."""
+        if unused is not None:
+            self._is_fallback_used = "signed_curve25519" not in unused
 
     @property
     def is_low(self) -> bool:
-        return self.on_server is not None and self.on_server < REFILL_BELOW
+        return self._wants_fallback or (self.on_server is not None and self.on_server < REFILL_BELOW)
+
+    @property
+    def _wants_fallback(self) -> bool:
+        return self._is_fallback_used and self._state.clock() - self._fallback_at >= FALLBACK_KEPT_S
 
     async def fill(self) -> None:
         """Raises StoreIsOlder, MatrixError or Unreachable; repeated at the next batch."""
         state = self._state
         async with state.change():
-            body = state.machine.keys_to_upload(self.on_server or 0)
+            body = state.machine.keys_to_upload(self.on_server or 0, new_fallback=self._wants_fallback)
         generation = state.generation
         fp("otk_saved")
         answer = await self._upload(body)
@@ -45,6 +61,8 @@ class KeyPool:
         async with state.change():
             state.still(generation)
             state.machine.keys_were_uploaded()
+        if "fallback_keys" in body:
+            self._is_fallback_used, self._fallback_at = False, state.clock()
         self.on_server = int(answer.get("one_time_key_counts", {}).get("signed_curve25519", 0))
 
     async def _upload(self, body: dict[str, object]) -> dict[str, dict[str, int]]:
