@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import assert_never
 
 from messenger.app import customer_side, direct, outcomes, reactions, routing, staff_changes, staff_side, timers
+from messenger.app.blocked import STAFFS, blocked_answer
 from messenger.app.items import (
     ChatInvited,
     ChatReady,
@@ -26,8 +27,12 @@ from messenger.app.ports import BodyErased, StorageAway, UnitOfWork, Units
 from messenger.app.records import InboxRow
 from messenger.app.turn import NotYet, Turn
 from messenger.channels.messages import InboundMessage, MessageDeleted, MessageEdited, ReactionsChanged, Unsupported
+from messenger.domain.errors import Blocked, ProcessingRestricted
 from messenger.observability.failpoints import fp
 
+# What the customer writes meanwhile, and what was to happen at a time, is kept and waits; the end of the restriction
+# makes it due at once.
+RESTRICTED_PAUSE = timedelta(minutes=10)
 NOT_YET_PAUSE, LONG_PAUSE = timedelta(seconds=1), timedelta(seconds=30)
 IMPATIENT_TRIES = 60
 
@@ -81,6 +86,10 @@ async def _take_turn(unit: UnitOfWork, row: InboxRow) -> None:
             return await unit.inbox.defer(row, wait.until or unit.now + _pause(row))
         if wait.is_vital:
             raise
+    except Blocked as stop:
+        if isinstance(stop, ProcessingRestricted) and not isinstance(row.item, STAFFS):
+            return await unit.inbox.defer(row, unit.now + RESTRICTED_PAUSE)
+        turn = Turn(unit, turn.source, effects=list(blocked_answer(row.item, stop)))
     await turn.finish()
     await unit.inbox.settle(row)
 

@@ -63,7 +63,7 @@ class Chat:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contact:
     """A person with one of their addresses (`identity` is its row). `consent_at`: since when they agree to be written
-    to first; None: they do not."""
+    to first; None: they do not. `is_restricted`: their data are kept and not used."""
 
     id: ContactId
     identity: UUID
@@ -71,6 +71,7 @@ class Contact:
     name: str
     consent_at: datetime | None
     consent_source: str
+    is_restricted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from messenger.app.staff_messages import Refusal, actor_of, add_message, mention
 from messenger.app.turn import Turn
 from messenger.channels.messages import Handle
 from messenger.domain.commands import StartConversation
-from messenger.domain.errors import NoConsent, NotAllowed
+from messenger.domain.errors import NoConsent, NotAllowed, ProcessingRestricted
 from messenger.domain.ids import ConversationId, MessageId, number_for
 from messenger.domain.people import SkillGroup
 from messenger.domain.replies import Said
@@ -29,6 +29,8 @@ async def start(order: DeskOrder) -> None:
     contact, text = await _contact_named(order)
     if contact is None or contact.consent_at is None:
         raise NoConsent()
+    if contact.is_restricted:
+        raise ProcessingRestricted()
     chat, is_new = await order.turn.unit.contacts.chat_with(contact, order.item.account, detect(text) or "")
     id = await _begin(order, group, seat, contact, chat)
     order.turn.effects.append(OpenChat(chat=chat.id))

@@ -21,11 +21,13 @@ from messenger.app.records import NewItem
 from messenger.bootstrap.audit import Witness, poster
 from messenger.bootstrap.database import Storage, open_storage
 from messenger.bootstrap.desk import be_quiet, identify, log_in
+from messenger.bootstrap.erasures import erasure_hands, reapply_erasures
 from messenger.bootstrap.versions import check_versions
 from messenger.config import Desk, Settings
 from messenger.matrix.chat_channel import MatrixChannel
 from messenger.matrix.crypto.engine import NioEngine
 from messenger.matrix.desk import MatrixDesk
+from messenger.matrix.erasure import MatrixErasure
 from messenger.matrix.http import HomeserverClient, MatrixError, Unreachable
 from messenger.matrix.identity.health import check_identity
 from messenger.matrix.identity.key_backup import KeyBackup
@@ -38,6 +40,7 @@ from messenger.matrix.sync import InvitePolicy, SyncLoop
 from messenger.storage import leases
 from messenger.storage.desk_store import SqlDeskStore
 from messenger.storage.desks import desk_key
+from messenger.storage.erasures import SqlErasureQueue
 from messenger.storage.inbox_queue import SqlInboxQueue
 from messenger.storage.key_upgrade import upgrade_keys
 from messenger.storage.outbox import take_back_claims
@@ -45,6 +48,7 @@ from messenger.storage.outbox_queue import SqlOutboxQueue
 from messenger.storage.sweep import sweep
 from messenger.storage.timers import fire_due
 from messenger.storage.unit_of_work import SqlUnits
+from messenger.workers.erasure import ErasureWorker
 from messenger.workers.inbox import InboxWorker
 from messenger.workers.outbox import OutboxWorker
 from messenger.workers.supervise import Wake, for_ever
@@ -76,6 +80,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
         raise TooManyDesks("this version serves one desk for each database: give the others databases of their own")
     async with AsyncExitStack() as stack:
         storage = await stack.enter_async_context(open_storage(settings))
+        await reapply_erasures(storage, settings)
         for desk in settings.matrix.desks:
             await stack.enter_async_context(_running(storage, settings, desk, stop))
         if not stop.is_set():
@@ -127,6 +132,7 @@ class DeskProcess:
         self._storage, self._settings, self._desk, self._lease = storage, settings, desk, lease
         self._lasting = timedelta(seconds=settings.limits.lease_seconds)
         self._http = HomeserverClient(settings.matrix.homeserver)
+        self._admin = HomeserverClient(settings.matrix.homeserver, token=settings.privacy.admin_token())
         self._keeper: asyncio.Task[None] | None = None
         self._is_cut_off = False
         self._are_keys_upgraded = False
@@ -191,6 +197,19 @@ class DeskProcess:
         )
         self._backup = KeyBackup(self._http, self._engine, self._identity)
         self._witness = Witness(self._storage, self._settings, post=poster(self._http, self._settings.audit.room))
+        self.erasures = ErasureWorker(
+            SqlErasureQueue(engine), erasure_hands(self._storage, self._settings, self._desk, rooms=self._rooms(book))
+        )
+
+    def _rooms(self, book: RoomBook) -> MatrixErasure:
+        return MatrixErasure(
+            http=self._http,
+            engine=self._engine,
+            store=self._store,
+            backup=self._backup,
+            book=book,
+            admin=self._admin if self._admin.token else None,
+        )
 
     async def work(self) -> None:
         """Every worker for ever. Returns never; raises LeaseLost."""
@@ -207,6 +226,7 @@ class DeskProcess:
                 "left out": self._report_left_out,
                 "audit": self._witness.step,
                 "keys": self._keep_keys,
+                "erasures": self.erasures.step,
             }
             for name, step in steps.items():
                 group.create_task(for_ever(name, step), name=name)
@@ -235,6 +255,7 @@ class DeskProcess:
             await asyncio.gather(self._keeper, return_exceptions=True)
         await leases.release(self._storage.engine, self._lease)
         await self._http.close()
+        await self._admin.close()
 
     async def _last_checkpoint(self) -> None:
         """What was added until the end has its witness, too; a stop must not hang on it."""

@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from messenger.cli import output
+from messenger.cli import contact_rights, output
 from messenger.cli.admin import ask
 from messenger.cli.options import AsJson, StaffId
 from messenger.cli.state import Failed
 
 _CODE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
 
-app = typer.Typer(no_args_is_help=True, help="Customers who may be written to first.")
+app = typer.Typer(no_args_is_help=True, help="Customers: who may be written to first, and the rights of a person.")
 
 
 def _is_code(value: str) -> str:
@@ -54,3 +54,6 @@ def show(ctx: typer.Context, address: StaffId, as_json: AsJson = False) -> None:
         "open": "open",
     }
     output.details(found, as_json=as_json, labels=labels)
+
+
+contact_rights.add_to(app)

@@ -211,6 +211,69 @@ class Audit(Section):
     )
 
 
+class Privacy(Section):
+    """The rights of a person: export, erasure, retention."""
+
+    four_eyes: bool = Field(
+        default=False,
+        description="An export or an erasure that one person asks for must be approved by another (`contact approve`).",
+    )
+    approval_hours: int = Field(
+        default=72, ge=1, le=720, description="For so long a request can be approved, and an approved one be used."
+    )
+    signing_key_file: Path | None = Field(
+        default=None,
+        description=(
+            "File with the key that signs certificates and the erasure ledger. Made at first use. Empty: `signing.key` "
+            "under `server.data_dir`. Keep a copy elsewhere."
+        ),
+    )
+    erasure_ledger_file: Path | None = Field(
+        default=None,
+        description=(
+            "File that remembers who was erased, so that a restored backup can be cleaned before it serves. Empty: "
+            "`erasure-ledger.jsonl` under `server.data_dir`. Keep a copy apart from the backups of the database."
+        ),
+    )
+    homeserver_admin_token: SecretStr | None = Field(
+        default=None,
+        description=(
+            "Access token of an administrator of the homeserver (Synapse), to delete files there. Without it files of "
+            "an erased person stay on the homeserver, encrypted and without their keys."
+        ),
+    )
+    homeserver_admin_token_file: Path | None = Field(
+        default=None, description="File that holds the token, instead of `homeserver_admin_token`."
+    )
+    backup_days: int = Field(
+        default=90,
+        ge=1,
+        le=3650,
+        description="How long you keep backups of the main database: certificates say until when.",
+    )
+    key_backup_days: int = Field(
+        default=30,
+        ge=1,
+        le=30,
+        description="How long you keep backups of the key database: certificates say until when.",
+    )
+    export_max_mb: int = Field(
+        default=2048, ge=1, le=102_400, description="Files of one export together; what is more is named and left out."
+    )
+
+    @model_validator(mode="after")
+    def _one_token(self) -> Self:
+        if self.homeserver_admin_token is not None and self.homeserver_admin_token_file is not None:
+            raise ValueError("set either `homeserver_admin_token` or `homeserver_admin_token_file`, not both")
+        return self
+
+    def admin_token(self) -> str:
+        """Empty: there is none. Raises ConfigError."""
+        if self.homeserver_admin_token_file is not None:
+            return read_secret("privacy.homeserver_admin_token_file", self.homeserver_admin_token_file)
+        return self.homeserver_admin_token.get_secret_value() if self.homeserver_admin_token else ""
+
+
 class Limits(Section):
     """Bounds that protect the installation."""
 

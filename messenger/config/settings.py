@@ -29,6 +29,7 @@ from messenger.config.sections import (
     Limits,
     Log,
     Matrix,
+    Privacy,
     Security,
     Server,
 )
@@ -52,6 +53,7 @@ class Settings(BaseSettings):
     matrix: Matrix
     security: Security = Field(default=Security())
     audit: Audit = Field(default=Audit())
+    privacy: Privacy = Field(default=Privacy())
     limits: Limits = Field(default=Limits())
     i18n: I18n = Field(default=I18n())
     log: Log = Field(default=Log())
@@ -74,6 +76,12 @@ class Settings(BaseSettings):
 
     def checkpoint_file(self) -> Path:
         return self.audit.checkpoint_file or self.server.data_dir / "audit-checkpoints.jsonl"
+
+    def signing_key_file(self) -> Path:
+        return self.privacy.signing_key_file or self.server.data_dir / "signing.key"
+
+    def erasure_ledger_file(self) -> Path:
+        return self.privacy.erasure_ledger_file or self.server.data_dir / "erasure-ledger.jsonl"
 
     def desk(self, user_id: str | None = None) -> Desk:
         """The named desk, or the first one. Raises ConfigError."""

@@ -17,12 +17,15 @@ DomainError
 ├── RoomUnsafe             the customer's room is not safe any more
 ├── CannotAnswer           the colleague may only read and note
 ├── TransferForbidden      this group does not hand over to that one
-└── NoConsent              the contact has not agreed to be written to
+├── NoConsent              the contact has not agreed to be written to
+└── Blocked                nobody works on it
+    ├── ProcessingRestricted   the person's data are kept and not used
+    └── PersonErased           there is nothing left of it
 """
 
 from datetime import datetime
 
-from messenger.domain.ids import AgentId
+from messenger.domain.ids import AgentId, ConversationId
 
 
 class DomainError(Exception):
@@ -172,3 +175,23 @@ class NoConsent(DomainError):
     """Not done: this person has not agreed to be written to."""
 
     text = "start.no_consent"
+
+
+class Blocked(DomainError):
+    """Nobody works on this conversation, whatever was asked."""
+
+    def __init__(self, conversation: ConversationId | None = None) -> None:
+        super().__init__()
+        self.conversation = conversation
+
+
+class ProcessingRestricted(Blocked):
+    """Not done: the processing of this person's data is restricted. What they write is kept and waits."""
+
+    text = "rights.restricted"
+
+
+class PersonErased(Blocked):
+    """Not done: this person's data were erased."""
+
+    text = "rights.erased"

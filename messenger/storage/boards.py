@@ -22,7 +22,8 @@ SELECT count(*) FILTER (WHERE state = 'queued') AS waiting,
   count(*) FILTER (WHERE state = 'paused' AND pause_until < :tomorrow) AS waking,
   (SELECT count(*) FROM conversation
    WHERE state = 'resolved' AND group_id = CAST(:group AS uuid) AND resolved_at >= :today) AS resolved
-FROM conversation WHERE state IN ('queued', 'open', 'paused') AND group_id = CAST(:group AS uuid)""")
+FROM conversation
+WHERE state IN ('queued', 'open', 'paused') AND blocked IS NULL AND group_id = CAST(:group AS uuid)""")
 _PRESENT = sa.text("""
 SELECT staff.name, staff.capacity_units AS units, (
   SELECT count(*) FROM conversation WHERE owner_id = staff.id AND state = 'open'

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -11,11 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from messenger.app.items import ChatReady
 from messenger.app.records import Chat
 from messenger.channels.messages import Handle
+from messenger.domain.errors import ProcessingRestricted
 from messenger.domain.ids import ChatId, ContactId, ConversationId
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.encryption import KeyDestroyed
 from messenger.storage.models.conversations import channel_identity, chat, contact
 from messenger.storage.models.rooms import mx_room
+from messenger.storage.new_ids import new_id
 
 MEGOLM = "m.megolm.v1.aes-sha2"
 
@@ -27,6 +29,7 @@ CHAT_COLUMNS = (
     chat.c.language.label("c_language"),
     chat.c.conversation_id.label("c_conversation"),
     contact.c.enc_name.label("c_enc_name"),
+    contact.c.restricted_at.label("c_restricted_at"),
     channel_identity.c.kind.label("i_kind"),
     channel_identity.c.scope.label("i_scope"),
     channel_identity.c.value.label("i_value"),
@@ -81,7 +84,10 @@ class ChatRows:
         self._connection, self._keys, self._namespace = connection, keys, namespace
 
     async def find(self, account: str, remote: str) -> Chat | None:
+        """Raises ProcessingRestricted."""
         row = (await self._connection.execute(_BY_REMOTE, {"of_account": account, "of_remote": remote})).first()
+        if row is not None and row.c_restricted_at is not None:
+            raise ProcessingRestricted
         return await as_chat(row, self._keys) if row else None
 
     async def get(self, id: ChatId) -> Chat:
@@ -93,7 +99,7 @@ class ChatRows:
         if known is not None:
             return await self._named(known, ready.name), False
         identity, owner = await self._identity(ready)
-        id = self._id("chat", ready.account, ready.chat)
+        id = await self._new_id("chat", ready.account, ready.chat)
         await self._connection.execute(
             insert(chat)
             .values(id=id, account=ready.account, remote=ready.chat, contact_id=owner, identity_id=identity)
@@ -134,10 +140,8 @@ class ChatRows:
         row = (await self._connection.execute(query)).first()
         if row is not None:
             return row.id, row.contact_id
-        owner, identity = (
-            self._id("contact", handle.kind, handle.scope, handle.value),
-            self._id("identity", handle.kind, handle.scope, handle.value),
-        )
+        owner = await self._new_id("contact", handle.kind, handle.scope, handle.value)
+        identity = await self._new_id("identity", handle.kind, handle.scope, handle.value)
         key = await self._keys.of_contact(owner)
         await self._connection.execute(
             insert(contact)
@@ -151,6 +155,6 @@ class ChatRows:
         )
         return identity, owner
 
-    def _id(self, *parts: str) -> UUID:
+    async def _new_id(self, *parts: str) -> UUID:
         assert self._namespace is not None, "chats are opened in a unit of work"
-        return uuid5(self._namespace, "|".join(parts))
+        return await new_id(self._connection, self._namespace, *parts)

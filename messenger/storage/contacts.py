@@ -14,6 +14,7 @@ from messenger.domain.ids import ChatId, ContactId, ConversationId
 from messenger.storage.chats import ChatRows, opened_name
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.models.conversations import channel_identity, chat, contact, conversation
+from messenger.storage.new_ids import new_id
 
 # Names are sealed, so that a search opens each of them. Beyond that, people are found by address or number.
 MOST_NAMES = 500
@@ -23,6 +24,7 @@ _CONTACTS = sa.select(
     contact.c.enc_name,
     contact.c.consent_at,
     contact.c.consent_source,
+    contact.c.restricted_at,
     channel_identity.c.id.label("identity"),
     channel_identity.c.kind,
     channel_identity.c.scope,
@@ -45,7 +47,9 @@ class ContactRows:
         return await self._contact((await self._connection.execute(query)).one())
 
     async def named_first_in(self, text: str) -> Contact | None:
-        rows = (await self._connection.execute(_CONTACTS.limit(MOST_NAMES + 1))).all()
+        """Those whose data may not be used are not found."""
+        searched = _CONTACTS.where(contact.c.restricted_at.is_(None), contact.c.erased_at.is_(None))
+        rows = (await self._connection.execute(searched.limit(MOST_NAMES + 1))).all()
         if len(rows) > MOST_NAMES:
             return None
         known = [await self._contact(row) for row in rows]
@@ -85,8 +89,9 @@ class ContactRows:
         known = await self.of_handle(person)
         if known is not None:
             return known
-        parts = f"{person.kind}|{person.scope}|{person.value}"
-        owner, identity = uuid5(self._namespace, f"contact|{parts}"), uuid5(self._namespace, f"identity|{parts}")
+        parts = (person.kind, person.scope, person.value)
+        owner = await new_id(self._connection, self._namespace, "contact", *parts)
+        identity = await new_id(self._connection, self._namespace, "identity", *parts)
         await self._connection.execute(insert(contact).values(id=owner).on_conflict_do_nothing())
         await self._connection.execute(
             insert(channel_identity)
@@ -108,6 +113,7 @@ class ContactRows:
             name=name,
             consent_at=row.consent_at,
             consent_source=row.consent_source or "",
+            is_restricted=row.restricted_at is not None,
         )
 
 

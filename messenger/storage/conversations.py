@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from messenger.app.records import Case, PlaceRow, StoredMessage
 from messenger.domain.conversation import Conversation, OnItsWay, State
+from messenger.domain.errors import Blocked, PersonErased, ProcessingRestricted
 from messenger.domain.events import Recorded
 from messenger.domain.ids import AgentId, ChatId, ContactId, ConversationId, GroupId, MessageId
 from messenger.domain.pauses import Cause, Pause
@@ -133,6 +134,11 @@ class UnknownConversation(LookupError):
     """There is no conversation with this id or number."""
 
 
+def blocked(why: str, id: ConversationId) -> Blocked:
+    """Whoever wants to work on it must lock it first, so that nothing passes by here."""
+    return PersonErased(id) if why == "erased" else ProcessingRestricted(id)
+
+
 def as_conversation(row: Any) -> Conversation:
     return Conversation(
         id=ConversationId(row.id),
@@ -218,6 +224,8 @@ class SqlConversations:
         if row is None:
             raise UnknownConversation(str(id))
         fp("conversation_locked")
+        if row.blocked is not None:
+            raise blocked(row.blocked, id)
         return as_conversation(row)
 
     async def record(self, before: Conversation | None, events: Sequence[Recorded], after: Conversation) -> None:

@@ -32,6 +32,10 @@ def _raw_place(source: str, source_id: str) -> str:
     return f"inbox|enc_raw|{source}|{source_id}"
 
 
+def letter_place(account: str, source_id: str) -> str:
+    return f"dead_letter|enc_raw|{account}|{source_id}"
+
+
 _wanted = (
     sa.func.unnest(sa.bindparam("rooms", type_=ARRAY(sa.Text)), sa.bindparam("sessions", type_=ARRAY(sa.Text)))
     .table_valued("room_id", "session_id")
@@ -130,10 +134,10 @@ class SqlDeskUnit:
 
     async def bury(self, source_id: str, reason: str, raw: Mapping[str, Any]) -> None:
         key = await self._keys.of_queue()
-        sealed = key.seal(json.dumps(raw).encode(), where=f"dead_letter|enc_raw|{self._account}|{source_id}")
-        await self._connection.execute(
-            dead_letter.insert().values(queue=f"sync:{self._account}", row_id=0, reason=reason, enc_raw=sealed)
-        )
+        sealed = key.seal(json.dumps(raw).encode(), where=letter_place(self._account, source_id))
+        queue = f"sync:{self._account}"
+        letter = dead_letter.insert().values(queue=queue, row_id=0, reason=reason, enc_raw=sealed, source_id=source_id)
+        await self._connection.execute(letter)
 
     async def set_cursor(self, token: str) -> None:
         values = {"source": self._account, "token": token, "epoch": self._lease.epoch}

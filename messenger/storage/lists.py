@@ -15,19 +15,22 @@ _COLUMNS = """c.id, c.number, g.name AS group_name, c.language, c.state, c.queue
 _GROUPS = "unnest(CAST(:groups AS uuid[])) AS wanted(id)"
 _WAITING = sa.text(f"""
 SELECT {_COLUMNS} FROM {_GROUPS} CROSS JOIN LATERAL (
-  SELECT * FROM conversation WHERE state = 'queued' AND group_id = wanted.id ORDER BY queued_at LIMIT :most
+  SELECT * FROM conversation WHERE state = 'queued' AND blocked IS NULL AND group_id = wanted.id
+  ORDER BY queued_at LIMIT :most
 ) AS c JOIN skill_group AS g ON g.id = c.group_id
 ORDER BY c.queued_at, c.id LIMIT :most""")  # noqa: S608 - fixed texts of ours
 _HOW_MANY_WAIT = sa.text(
-    "SELECT count(*) FROM conversation WHERE state = 'queued' AND group_id = ANY(CAST(:groups AS uuid[]))"
+    "SELECT count(*) FROM conversation "
+    "WHERE state = 'queued' AND blocked IS NULL AND group_id = ANY(CAST(:groups AS uuid[]))"
 )
 _OWN = sa.text(f"""
 SELECT {_COLUMNS} FROM conversation AS c JOIN skill_group AS g ON g.id = c.group_id
-WHERE c.owner_id = CAST(:owner AS uuid) AND c.state IN ('open', 'paused')
+WHERE c.owner_id = CAST(:owner AS uuid) AND c.state IN ('open', 'paused') AND c.blocked IS NULL
 ORDER BY c.state, c.waiting_since NULLS LAST, c.pause_until, c.number""")  # noqa: S608 - fixed texts of ours
 # Whoever asks at the same moment gets another one.
 _NEXT = sa.text("""
-SELECT id FROM conversation WHERE state = 'queued' AND group_id = ANY(CAST(:groups AS uuid[]))
+SELECT id FROM conversation
+WHERE state = 'queued' AND blocked IS NULL AND group_id = ANY(CAST(:groups AS uuid[]))
 ORDER BY queued_at, id LIMIT 1 FOR UPDATE SKIP LOCKED""")
 
 

@@ -1,6 +1,7 @@
 """Messages with sealed bodies, and the map of all ids by which the sides name them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -91,6 +92,13 @@ async def key_of_conversation(connection: AsyncConnection, keys: DataKeys, id: C
         return (await connection.scalars(sa.select(cases.c.contact_id).where(cases.c.id == id))).one()
 
     return await keys.of_conversation(id, customer)
+
+
+async def without_files(connection: AsyncConnection, stored: StoredMessage, keys: DataKeys) -> bytes:
+    """Its body sealed anew, without what names and opens the files. Raises KeyDestroyed."""
+    body = _body(replace(stored, content=replace(stored.content, media=())))
+    key = await key_of_conversation(connection, keys, stored.conversation)
+    return key.seal(dump(body), where=_body_place(stored.conversation, stored.id))
 
 
 def _body(new: StoredMessage) -> StoredBody:

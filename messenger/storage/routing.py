@@ -32,7 +32,7 @@ SELECT waiting.id, waiting.queued_at, (
         AND came.type IN ('ConversationQueued', 'ConversationTransferred', 'ConversationReopened'))
 ) AS not_to
 FROM conversation AS waiting
-WHERE waiting.group_id = CAST(:group AS uuid) AND waiting.state = 'queued'
+WHERE waiting.group_id = CAST(:group AS uuid) AND waiting.state = 'queued' AND waiting.blocked IS NULL
 ORDER BY waiting.queued_at, waiting.id LIMIT :most""")
 
 _SEATS = """

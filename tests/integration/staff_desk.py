@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -19,6 +19,7 @@ from messenger.domain.events import Recorded
 from messenger.domain.ids import ChatId, ConversationId, GroupId
 from messenger.storage.administration import Administration
 from messenger.storage.codec import load_effect
+from messenger.storage.data_keys import DataKeys
 from messenger.storage.models.conversations import chat as chats
 from messenger.storage.models.conversations import conversation
 from messenger.storage.models.queues import inbox, outbox
@@ -31,10 +32,10 @@ AT = datetime(2026, 11, 24, 9, tzinfo=UTC)
 
 
 class StaffDesk:
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, *, keys: DataKeys | None = None, namespace: UUID | None = None) -> None:
         self.engine = engine
-        self.keys = keys_of(engine)
-        self.namespace = uuid4()
+        self.keys = keys or keys_of(engine)
+        self.namespace = namespace or uuid4()
         self.units = SqlUnits(engine, self.keys, namespace=self.namespace, desk=DESK)
         self._change = Administration(engine, self.keys, namespace=self.namespace, desk=DESK)
 

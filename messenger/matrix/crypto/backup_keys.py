@@ -1,6 +1,6 @@
 """Room keys as key backup sees them: which still have to go there, and what comes back from it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import vodozemac
 
@@ -40,6 +40,10 @@ class BackupKeys:
             )
         for row in rows:
             self._mark_in_memory(row)
+
+    def drop(self, rooms: Collection[str]) -> None:
+        """What was handed out of these rooms is not written again."""
+        self._handed_out = {name: row for name, row in self._handed_out.items() if name[0] not in rooms}
 
     def _mark_in_memory(self, row: CryptoRow) -> None:
         pair = row.key["room_id"], row.key["session_id"]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from messenger.app.desk_ports import CryptoRow, CryptoTable, DeskStore, DeskUnit
-from messenger.matrix.crypto import decryption
+from messenger.matrix.crypto import decryption, forgetting
 from messenger.matrix.crypto.backup_keys import BackupKeys
 from messenger.matrix.crypto.devices import DeviceLists
 from messenger.matrix.crypto.history import HistorySharing
@@ -278,6 +278,12 @@ class NioEngine:
 
     async def mark_backed_up(self, keys: Sequence[RoomKey]) -> None:
         await self._backup.mark(keys)
+
+    async def forget(self, rooms: Collection[str], people: Collection[str]) -> None:
+        """For good: part of erasing a person. A new key of theirs would have to come anew."""
+        self._backup.drop(rooms)
+        await forgetting.forget(self._state, rooms, people)
+        self._room_keys.forget(set(self._state.outbound))
 
     async def import_keys(self, keys: Sequence[RoomKey]) -> int:
         taken = 0

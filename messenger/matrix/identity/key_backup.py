@@ -5,6 +5,7 @@ Anybody who knows the backup's public key, so at least the homeserver, can put e
 carries, inside its ciphertext, a proof made with the backup's PRIVATE key; `restore` takes only entries that have it.
 Other clients ignore the additional field."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -37,10 +38,15 @@ class BackupChanged(Exception):
 class KeyBackup:
     def __init__(self, http: HomeserverClient, device: OwnDevice, identity: Identity) -> None:
         self._http, self._device, self._identity = http, device, identity
+        self._alone = asyncio.Lock()  # what is being written must not come after what was deleted
 
     async def upload_pending(self, limit: int = 500) -> int:
         """Backs up sessions that are not in the backup yet; returns how many (0: all done). Safe to repeat: the
         homeserver keeps the better copy. Raises BackupChanged; MatrixError and Unreachable mean: later."""
+        async with self._alone:
+            return await self._upload(limit)
+
+    async def _upload(self, limit: int) -> int:
         keys = await self._device.keys_to_back_up(limit)
         if not keys:
             return 0
@@ -65,6 +71,11 @@ class KeyBackup:
             return await self._import((await self._call("GET", "")).get("rooms", {}))
         joined = (await self._http.call("GET", f"{CLIENT}/joined_rooms")).get("joined_rooms", [])
         return sum([await self._restore_room(room) for room in dict.fromkeys([*joined, *rooms])])
+
+    async def forget_room(self, room_id: str) -> None:
+        """All of a room's sessions. One that was deleted already counts as done."""
+        async with self._alone:
+            await self._call("DELETE", "/" + path(room_id))
 
     async def forget(self, room_id: str, session_id: str) -> None:
         """Removes one session from the backup: part of erasing a conversation."""

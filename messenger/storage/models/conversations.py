@@ -30,6 +30,12 @@ contact = Table(
     Column("made_at", Moment, nullable=False, server_default=func.now()),
     Column("consent_at", Moment),  # since when this person agrees to be written to first; null: not
     Column("consent_source", Text),  # how it was given: a code, never a text
+    # The person's rights. Reasons are codes. An erased one is an empty row: conversations keep their numbers.
+    Column("restricted_at", Moment),
+    Column("restricted_reason", Text),
+    Column("held_at", Moment),
+    Column("held_reason", Text),
+    Column("erased_at", Moment),
 )
 
 channel_identity = Table(
@@ -93,6 +99,7 @@ conversation = Table(
     Column("card_room", Text),
     Column("card_event", Text),
     Column("card_edit_at", Moment),  # the next edit of the card not before
+    Column("blocked", Text),  # restricted or erased: nobody works on it
     Index("ix_conversation_queue", "group_id", "queued_at", postgresql_where=text("state = 'queued'")),
     Index("ix_conversation_board", "group_id", "state", postgresql_where=text("state IN ('queued', 'open', 'paused')")),
     Index("ix_conversation_own", "owner_id", postgresql_where=text("state IN ('open', 'paused')")),

@@ -134,6 +134,7 @@ dead_letter = Table(
     Column("reason", Text, nullable=False),
     Column("at", Moment, nullable=False, server_default=func.now()),
     Column("enc_raw", LargeBinary),
+    Column("source_id", Text),  # of an event that was put aside whole
 )
 
 desk = Table(

@@ -1,0 +1,130 @@
+"""Where the words of a person, or of one conversation, lie outside of this database: written down before the keys that
+tell of it are destroyed."""
+
+import json
+import logging
+from collections.abc import AsyncIterator, Sequence
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from messenger.app.erasure_ports import Erasure, Place, Target
+from messenger.storage.codec import UNREADABLE
+from messenger.storage.data_keys import DataKeys
+from messenger.storage.messages import MESSAGE_COLUMNS, as_message
+from messenger.storage.models.conversations import (
+    channel_identity,
+    chat,
+    conversation,
+    message,
+    place,
+    remote_message,
+)
+from messenger.storage.new_ids import ERASED
+
+log = logging.getLogger(__name__)
+
+
+async def planned(connection: AsyncConnection, keys: DataKeys, which: Erasure) -> Sequence[Target]:
+    if which.conversation is None and which.contact is None:
+        return []
+    ids = await conversations_of(connection, which)
+    media = [target async for target in _media(connection, keys, ids)]
+    if which.scope == "files":
+        return [*media, *await _events_with_files(connection, keys, ids)]
+    places = await _places(connection, ids)
+    if which.contact is None:
+        return [*places, *await _events(connection, ids), *media]
+    return [*places, *await _chats(connection, which.contact), *await _events(connection, ids), *media]
+
+
+async def conversations_of(connection: AsyncConnection, which: Erasure) -> Sequence[UUID]:
+    if which.conversation is not None:
+        return [which.conversation]
+    return list(
+        await connection.scalars(sa.select(conversation.c.id).where(conversation.c.contact_id == which.contact))
+    )
+
+
+async def _places(connection: AsyncConnection, ids: Sequence[UUID]) -> list[Target]:
+    rows = await connection.execute(sa.select(place).where(place.c.conversation_id.in_(ids)))
+    return [
+        Target(kind="room", place="case_room", room=row.room_id)
+        if row.is_room
+        else Target(kind="thread", place="group_room", room=row.room_id, subject=row.card)
+        for row in rows
+        if row.is_room or row.card
+    ]
+
+
+async def _chats(connection: AsyncConnection, contact: UUID) -> list[Target]:
+    rooms = await connection.scalars(sa.select(chat.c.remote).where(chat.c.contact_id == contact))
+    people = await connection.scalars(
+        sa.select(channel_identity.c.value).where(
+            channel_identity.c.contact_id == contact, channel_identity.c.kind == "mxid"
+        )
+    )
+    real = [room for room in rooms if room.startswith("!")]
+    return [
+        *(Target(kind="room", place="customer_room", room=room) for room in real),
+        *(Target(kind="leave", place="customer_room", room=room) for room in real),
+        *(Target(kind="person", place="customer_room", subject=person) for person in people if person != ERASED),
+    ]
+
+
+async def _events(
+    connection: AsyncConnection, ids: Sequence[UUID], *, of: Sequence[UUID] | None = None
+) -> list[Target]:
+    """What we have noted. A look at the rooms brings the rest."""
+    query = sa.select(remote_message.c.room, remote_message.c.remote_id, _place_of_room()).where(
+        remote_message.c.conversation_id.in_(ids)
+    )
+    if of is not None:
+        query = query.where(remote_message.c.message_id.in_(of))
+    return [
+        Target(kind="event", place=row.place, room=row.room, subject=row.remote_id)
+        for row in await connection.execute(query)
+    ]
+
+
+def _place_of_room() -> sa.ColumnElement[Place]:
+    is_chat = sa.exists().where(chat.c.remote == remote_message.c.room)
+    is_case = sa.exists().where(place.c.room_id == remote_message.c.room, place.c.is_room)
+    return sa.case((is_chat, "customer_room"), (is_case, "case_room"), else_="group_room").label("place")
+
+
+async def _events_with_files(connection: AsyncConnection, keys: DataKeys, ids: Sequence[UUID]) -> list[Target]:
+    with_files = [id async for id, _ in _files(connection, keys, ids)]
+    return await _events(connection, ids, of=with_files) if with_files else []
+
+
+async def _media(connection: AsyncConnection, keys: DataKeys, ids: Sequence[UUID]) -> AsyncIterator[Target]:
+    async for _, addresses in _files(connection, keys, ids):
+        for address in addresses:
+            yield Target(kind="media", place="customer_room", subject=address)
+
+
+async def _files(
+    connection: AsyncConnection, keys: DataKeys, ids: Sequence[UUID]
+) -> AsyncIterator[tuple[UUID, Sequence[str]]]:
+    """Messages with files, and the addresses of these. A body that does not open any more names none."""
+    rows = (await connection.execute(sa.select(*MESSAGE_COLUMNS).where(message.c.conversation_id.in_(ids)))).all()
+    for row in rows:
+        try:
+            content = (await as_message(row, keys)).content
+        except UNREADABLE as error:
+            log.info("a body does not open", extra={"row_id": str(row.m_id), "error": type(error).__name__})
+            continue
+        if content.media:
+            yield row.m_id, [address for ref in content.media if (address := mxc_of(ref.id))]
+
+
+def mxc_of(ref: str) -> str:
+    """The address in a stored `EncryptedFile`; empty for anything else."""
+    try:
+        found = json.loads(ref)
+    except ValueError:
+        return ""
+    address = found.get("url") if isinstance(found, dict) else None
+    return address if isinstance(address, str) and address.startswith("mxc://") else ""

@@ -1,0 +1,137 @@
+"""Erasing a person with everything real: Synapse, the program, and people with devices of their own."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+
+from messenger.demo.synapse import Synapse
+from messenger.matrix.http import HomeserverClient, MatrixError, path
+from messenger.storage.database import connect
+from messenger.storage.models import whole_schema
+from messenger.storage.models.crypto import mx_megolm
+from tests.integration.staff_house import House, Thread, open_house
+from tests.support.databases import TestDatabases
+from tests.support.people import Person
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PDF = b"%PDF-1.4\n1 0 obj\n<< /Type /Catalog >>\nendobj\ntrailer\n<< /Root 1 0 R >>\n%%EOF\n"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(
+    tmp_path_factory: pytest.TempPathFactory, synapse: Synapse, test_databases: TestDatabases
+) -> AsyncIterator[House]:
+    folder: Path = tmp_path_factory.mktemp("erase")
+    token = folder / "admin.token"
+    token.write_text(await admin_token(synapse))
+    environment = {"STELLWERK__PRIVACY__HOMESERVER_ADMIN_TOKEN_FILE": str(token)}
+    async with open_house(folder, synapse, test_databases, staff=("ben", "cleo"), environment=environment) as opened:
+        yield opened
+
+
+async def admin_token(synapse: Synapse) -> str:
+    account = await synapse.register(f"admin-{os.urandom(3).hex()}", admin=True)
+    http = HomeserverClient(synapse.url)
+    user = {"type": "m.id.user", "user": account.user_id}
+    body = {"type": "m.login.password", "identifier": user, "password": account.password}
+    try:
+        return str((await http.call("POST", "/_matrix/client/v3/login", body))["access_token"])
+    finally:
+        await http.close()
+
+
+async def stellwerk(house: House, *arguments: str, env: Mapping[str, str] | None = None) -> tuple[int, str]:
+    command = [sys.executable, "-m", "messenger.cli", "--config", str(house.product.settings_file), *arguments]
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd=house.product.folder,
+        env={**os.environ, **(env or {})},
+    )
+    said, _ = await process.communicate()
+    return process.returncode or 0, said.decode()
+
+
+async def a_life(house: House, name: str) -> tuple[Thread, str]:
+    """Words, an edit, a note, an answer, a file and a reaction. Returns the file's address, too."""
+    thread = await house.conversation(f"Secret matter of {name}", owner=house.ben, name=name)
+    await thread.say(house.ben, "We will look into it")
+    await thread.received("We will look into it")
+    await thread.say(house.ben, "// a note about them")
+    await thread.customer.send_file(thread.chat, PDF, name="letter.pdf", mimetype="application/pdf")
+    file = await house.ben.wait_for(
+        house.room, lambda seen: seen.thread == thread.card and "letter.pdf" in str(seen.content.get("filename", ""))
+    )
+    return thread, str(file.content["file"]["url"])
+
+
+async def raw_events(person: Person, room: str) -> list[Mapping[str, Any]]:
+    """As the homeserver shows them to this person, newest first."""
+    query = {"dir": "b", "limit": "500"}
+    page = await person.server.call("GET", f"/_matrix/client/v3/rooms/{path(room)}/messages", query=query)
+    return list(page["chunk"])
+
+
+def words_left(events: list[Mapping[str, Any]], *, sender: str | None = None) -> list[Mapping[str, Any]]:
+    return [
+        event
+        for event in events
+        if event["type"] == "m.room.encrypted" and event["content"] and (sender is None or event["sender"] == sender)
+    ]
+
+
+async def trace_in_database(house: House, *needles: str) -> list[str]:
+    """Tables with a row that names one of these."""
+    engine, found = connect(house.product.database_url), []
+    async with engine.begin() as connection:
+        for table in whole_schema().sorted_tables:
+            rows = (await connection.execute(sa.select(table))).all()
+            if any(needle in str(value) for needle in needles for row in rows for value in row):
+                found.append(table.name)
+    await engine.dispose()
+    return found
+
+
+async def test_a_person_is_erased_while_the_desk_serves(house: House) -> None:
+    other, _ = await a_life(house, "bert")
+    thread, file = await a_life(house, "anna")
+    person, certificate = thread.customer, house.product.folder / "certificate.json"
+    assert "channel_identity" in await trace_in_database(house, person.user_id)
+    code, said = await stellwerk(house, "contact", "erase", person.user_id, "--yes", "-o", str(certificate))
+    assert code == 0, said
+    assert await trace_in_database(house, person.user_id) == []
+    assert set(await trace_in_database(house, thread.chat)) <= {"mx_room"}  # a later sync names a room that was left
+    engine = connect(house.product.database_url)
+    async with engine.begin() as connection:
+        sessions = set(await connection.scalars(sa.select(mx_megolm.c.room_id)))
+    await engine.dispose()
+    assert thread.chat not in sessions and other.chat in sessions
+    of_group = await raw_events(house.ben, house.room)
+    mine = [event for event in of_group if in_thread(event, thread.card)]
+    assert not [event for event in words_left(mine) if event["event_id"] not in await notices(house, thread)]
+    assert words_left([event for event in of_group if in_thread(event, other.card)])
+    assert not words_left(await raw_events(person, thread.chat), sender=house.product.desk)
+    await eventually(lambda: house.product.desk not in person.members(thread.chat), what="the desk has left")
+    with pytest.raises(MatrixError):
+        await house.ben.server.download(file, max_bytes=10_000)
+    assert (await stellwerk(house, "contact", "verify-certificate", str(certificate)))[0] == 0
+
+
+def in_thread(event: Mapping[str, Any], card: str) -> bool:
+    relation = event["content"].get("m.relates_to", {})
+    return card in (event["event_id"], relation.get("event_id"))
+
+
+async def notices(house: House, thread: Thread) -> list[str]:
+    seen = await house.ben.wait_for(house.room, lambda seen: seen.thread == thread.card and "Erased:" in seen.body)
+    return [seen.event_id]

@@ -1,0 +1,276 @@
+"""The rights of a person on a real database: erasure and its ledger, restriction, hold, four eyes."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from messenger.app.effects import AnswerInRoom, RelayToThread, SendToCustomer
+from messenger.app.erasure_ports import Found
+from messenger.app.render import Clock, notice
+from messenger.bootstrap.erasures import LedgerIsShort, erasure_hands, reapply_erasures, signing_key
+from messenger.bootstrap.rights import NeedsApproval, certificate_fault
+from messenger.domain.conversation import fold
+from messenger.i18n import LANGUAGES, texts
+from messenger.storage import erasures
+from messenger.storage.administration import NotPossible
+from messenger.storage.erasure_ledger import LedgerDamaged
+from messenger.storage.models.conversations import conversation, message, place
+from messenger.storage.models.queues import inbox
+from messenger.workers.erasure import ErasureWorker
+from tests.integration.rights_house import BEN, RightsHouse, open_rights_house, settings_for
+from tests.integration.staff_desk import CARD, CHAT, CUSTOMER, ROOM, customer_says, ready, staff_reacts
+from tests.support.databases import TestDatabases
+
+OTHER = "@bert:x"
+
+
+@pytest.fixture
+async def house(tmp_path: Path, database_url: str) -> AsyncIterator[RightsHouse]:
+    async with open_rights_house(settings_for(tmp_path, database_url)) as opened:
+        yield opened
+
+
+async def a_life(house: RightsHouse) -> None:
+    """A claimed conversation with words of both sides, a note, tags and another customer beside it."""
+    await house.desk.set_up([BEN])
+    await house.desk.greet(OTHER, "Bert")
+    await house.desk.put(staff_reacts(BEN, "👀"))
+    await house.desk.work(1)
+    await house.desk.says(BEN, "We look into it", event="$answer")
+    await house.desk.says(BEN, "// a note", event="$note")
+    await house.desk.says(BEN, "!tag secret-tag")
+    await card_is_posted(house)
+
+
+async def card_is_posted(house: RightsHouse) -> None:
+    """What its delivery leaves behind."""
+    [id] = await house.desk.conversations()
+    async with house.engine.begin() as connection:
+        group = await connection.scalar(sa.select(conversation.c.group_id).where(conversation.c.id == id))
+        card = {"conversation_id": id, "number": 1, "group_id": group, "room_id": ROOM, "card": CARD}
+        await connection.execute(place.insert().values(card))
+        posted = conversation.update().where(conversation.c.id == id)
+        await connection.execute(posted.values(card_room=ROOM, card_event=CARD))
+
+
+async def test_nothing_in_the_database_names_an_erased_person(house: RightsHouse) -> None:
+    await a_life(house)
+    assert {"channel_identity"} <= set(await house.rows_with(CUSTOMER))
+    [id] = await house.desk.conversations()
+    done = await house.erase(CUSTOMER)
+    assert done.step == "certify"
+    assert await house.rows_with(CUSTOMER, CHAT, "$first", "$answer", "$note") == []
+    assert "channel_identity" in await house.rows_with(OTHER)
+    assert set(house.rooms.redacted) >= {"$first", "$answer", "$note", CARD}
+    assert house.rooms.left == [CHAT] and set(house.rooms.forgotten) == {CHAT, CUSTOMER}
+    async with house.engine.begin() as connection:
+        assert await connection.scalar(sa.select(sa.func.count()).select_from(message)) == 0
+        row = (await connection.execute(sa.select(conversation).where(conversation.c.id == id))).one()
+    assert (row.state, row.resolution, row.blocked, row.enc_tags) == ("resolved", "erased", "erased", None)
+    async with house.desk.units() as unit:
+        log = await unit.conversations.history(id)
+    folded = fold(log)
+    assert folded is not None and folded.resolution == "erased"
+
+
+async def test_the_certificate_says_what_is_done_and_what_is_impossible_and_every_change_of_it_shows(
+    house: RightsHouse, tmp_path: Path
+) -> None:
+    await a_life(house)
+    house.rooms.powerless = frozenset({CHAT})
+    house.rooms.stands[CHAT] = Found(events=["$theirs"], media=["mxc://y/file"], foreign_servers=2)
+    done = await house.erase(CUSTOMER)
+    state = await house.rights.state(done.id)
+    assert state.certificate is not None
+    places = {place["place"]: place for place in state.certificate["places"]}
+    assert places["group_room_messages"]["outcome"] == "done"
+    assert (
+        places["customer_room_messages"]["outcome"] == "impossible" and places["customer_room_messages"]["count"] >= 2
+    )
+    assert (places["foreign_servers"]["outcome"], places["foreign_servers"]["count"]) == ("requested", 2)
+    assert places["customer_room_files"]["count"] == 1
+    assert "until" in places["main_database_backups"]
+    public, file = signing_key(house.settings).public, tmp_path / "certificate.json"
+    file.write_text(json.dumps(state.certificate))
+    assert certificate_fault(file, public) == ""
+    assert "another key" in certificate_fault(file, "00" * 32)
+    for name in state.certificate:
+        if name != "public_key":
+            file.write_text(json.dumps({**state.certificate, name: "0" * 128}))
+            assert "changed" in certificate_fault(file, public), name
+
+
+async def test_what_is_on_its_way_ends_before_anything_is_removed(house: RightsHouse) -> None:
+    await a_life(house)
+    await house.desk.claim_everything()
+    async with house.engine.begin() as connection:
+        await connection.execute(sa.text("UPDATE outbox SET claimed_until = now() + interval '1 hour'"))
+    id = await house.rights.erase(CUSTOMER, "dora")
+    hands = erasure_hands(house.storage, house.settings, house.settings.desk(), rooms=house.rooms)
+    await ErasureWorker(erasures.SqlErasureQueue(house.engine), hands).take(await erasures.get(house.engine, id))
+    assert (await erasures.get(house.engine, id)).step == "block"
+    async with house.engine.begin() as connection:
+        await connection.execute(sa.text("UPDATE outbox SET claimed_until = now()"))
+    await house.work_off()
+    assert (await house.rights.state(id)).done_at is not None
+
+
+async def test_a_homeserver_that_is_away_delays_and_loses_nothing(house: RightsHouse) -> None:
+    await a_life(house)
+    house.rooms.away = 3
+    await house.erase(CUSTOMER)
+    assert len(house.rooms.redacted) == len(set(house.rooms.redacted)) >= 4
+
+
+async def test_who_writes_in_an_erased_thread_hears_so_in_every_language(house: RightsHouse) -> None:
+    await a_life(house)
+    await house.erase(CUSTOMER)
+    assert [each.text for each in await house.desk.notices()] == ["rights.erased"]
+    await house.desk.says(BEN, "Are you there?")
+    answers = [each for each in await house.desk.effects() if isinstance(each, AnswerInRoom)]
+    assert [each.text for each in answers] == ["rights.erased"]
+    words = {
+        language: notice(texts(language), "rights.erased", clock=Clock(), ref="K-1").plain for language in LANGUAGES
+    }
+    assert len(set(words.values())) == len(LANGUAGES)
+    assert ("Erased" in words["en"], "Gelöscht" in words["de"], "已删除" in words["zh"]) == (True, True, True)
+
+
+async def test_whoever_comes_back_after_an_erasure_is_somebody_new(house: RightsHouse) -> None:
+    await a_life(house)
+    await house.erase(CUSTOMER)
+    await house.desk.put(ready(), customer_says("$again", "Hello again"))
+    await house.desk.work(1)
+    async with house.desk.units() as unit:
+        chat = await unit.chats.find("@desk:x", CHAT)
+    assert chat is not None and chat.name == "Anna"
+    assert len(await house.desk.conversations()) == 2
+    await house.erase(CUSTOMER)
+    assert await house.rows_with(CUSTOMER) == []
+
+
+async def test_a_restored_database_is_cleaned_before_it_serves(tmp_path: Path, test_databases: TestDatabases) -> None:
+    name = await test_databases.fresh()
+    settings = settings_for(tmp_path, test_databases.server.uri(name))
+    async with open_rights_house(settings) as house:
+        await a_life(house)
+    backup = f"{name}_backup"
+    await test_databases.server.create_database(backup, template=name)
+    async with open_rights_house(settings) as house:
+        await house.erase(CUSTOMER)
+        assert await reapply_erasures(house.storage, settings) == 0
+    restored = settings_for(tmp_path, test_databases.server.uri(backup), keys_url=settings.key_database.address())
+    async with open_rights_house(restored) as house:
+        assert "channel_identity" in await house.rows_with(CUSTOMER)
+        assert await reapply_erasures(house.storage, restored) == 1
+        left = set(await house.rows_with(CUSTOMER, CHAT))
+        assert left <= {"erasure_target"}  # what the desk still has to do at the homeserver
+        await house.work_off()
+        assert await house.rows_with(CUSTOMER, CHAT) == []
+        assert "channel_identity" in await house.rows_with(OTHER)
+        assert await reapply_erasures(house.storage, restored) == 0
+    for each in (name, backup):
+        await test_databases.server.drop_database(each)
+
+
+async def test_nothing_is_served_on_a_ledger_that_was_cut_or_changed(house: RightsHouse) -> None:
+    await a_life(house)
+    await house.erase(CUSTOMER)
+    file = house.settings.erasure_ledger_file()
+    whole = file.read_text()
+    file.write_text(whole.replace('"person"', '"nobody"'))
+    with pytest.raises(LedgerDamaged):
+        await reapply_erasures(house.storage, house.settings)
+    file.write_text("")
+    with pytest.raises(LedgerIsShort):
+        await reapply_erasures(house.storage, house.settings)
+    file.write_text(whole)
+    assert await reapply_erasures(house.storage, house.settings) == 0
+
+
+async def test_under_restriction_nobody_works_with_it_and_nothing_is_lost(house: RightsHouse) -> None:
+    await house.desk.set_up([BEN])
+    [id] = await house.desk.conversations()
+    await house.rights.restrict(CUSTOMER, "objection", "dora")
+    async with house.desk.units() as unit:
+        groups = [group.id for group in await unit.people.groups()]
+        assert await unit.lists.waiting(groups, 10) == ([], 0)
+        assert await unit.lists.longest_waiting(groups) is None
+        assert await unit.contacts.named_first_in("Anna") is None
+    await house.desk.says(BEN, "!claim")
+    answers = [each for each in await house.desk.effects() if isinstance(each, AnswerInRoom)]
+    assert [(each.text, each.room, each.thread) for each in answers] == [("rights.restricted", ROOM, CARD)]
+    before = len([each for each in await house.desk.effects() if isinstance(each, RelayToThread)])
+    await house.desk.put(customer_says("$more", "And another thing"))
+    await house.desk.work(1)
+    assert len([each for each in await house.desk.effects() if isinstance(each, RelayToThread)]) == before
+    async with house.engine.begin() as connection:
+        states = await connection.scalars(sa.select(inbox.c.state).where(inbox.c.kind == "InboundMessage"))
+        assert sorted(states) == ["done", "new"]
+    await house.rights.unrestrict(CUSTOMER, "settled", "dora")
+    await house.desk.work(1)
+    assert len([each for each in await house.desk.effects() if isinstance(each, RelayToThread)]) == before + 1
+    async with house.desk.units() as unit:
+        assert [each.id for each in (await unit.lists.waiting(groups, 10))[0]] == [id]
+
+
+async def test_what_was_about_to_leave_waits_under_restriction(house: RightsHouse) -> None:
+    await a_life(house)
+    await house.rights.restrict(CUSTOMER, "objection", "dora")
+    due = "SELECT count(*) FROM outbox WHERE state = 'new' AND next_at <= now() AND kind = 'SendToCustomer'"
+    async with house.engine.begin() as connection:
+        assert await connection.scalar(sa.text(due)) == 0
+    await house.rights.unrestrict(CUSTOMER, "settled", "dora")
+    async with house.engine.begin() as connection:
+        assert await connection.scalar(sa.text(due)) == 1
+    assert any(isinstance(each, SendToCustomer) for each in await house.desk.effects())
+
+
+async def test_a_legal_hold_makes_an_erasure_a_restriction(house: RightsHouse) -> None:
+    await a_life(house)
+    await house.rights.hold(CUSTOMER, "court-2026", "dora")
+    with pytest.raises(NotPossible, match="legal hold"):
+        await house.rights.erase(CUSTOMER, "dora")
+    assert "channel_identity" in await house.rows_with(CUSTOMER)
+    [id] = await house.desk.conversations()
+    async with house.engine.begin() as connection:
+        blocked = await connection.scalar(sa.select(conversation.c.blocked).where(conversation.c.id == id))
+    assert blocked == "restricted"
+    await house.rights.release(CUSTOMER, "judgement", "dora")
+    await house.erase(CUSTOMER)
+    assert await house.rows_with(CUSTOMER) == []
+
+
+async def test_with_four_eyes_two_people_erase(tmp_path: Path, database_url: str) -> None:
+    async with open_rights_house(settings_for(tmp_path, database_url, four_eyes=True)) as house:
+        await a_life(house)
+        with pytest.raises(NeedsApproval):
+            await house.rights.erase(CUSTOMER, "dora")
+        [request] = await house.rights.requests()
+        with pytest.raises(NotPossible, match="somebody else"):
+            await house.rights.approve(request.id, "dora")
+        with pytest.raises(NeedsApproval, match=request.id):
+            await house.rights.erase(CUSTOMER, "dora")
+        await house.rights.approve(request.id, "emil")
+        with pytest.raises(NotPossible, match="already"):
+            await house.rights.approve(request.id, "fritz")
+        with pytest.raises(NeedsApproval):
+            await house.rights.erase(CUSTOMER, "emil")
+        done = await house.erase(CUSTOMER)
+        assert (done.ordered_by, done.approved_by) == ("dora", "emil")
+
+
+async def test_a_request_that_nobody_approved_in_time_is_none(tmp_path: Path, database_url: str) -> None:
+    async with open_rights_house(settings_for(tmp_path, database_url, four_eyes=True)) as house:
+        await a_life(house)
+        with pytest.raises(NeedsApproval):
+            await house.rights.erase(CUSTOMER, "dora")
+        [request] = await house.rights.requests()
+        async with house.engine.begin() as connection:
+            await connection.execute(sa.text("UPDATE rights_request SET expires_at = now() - interval '1 s'"))
+        with pytest.raises(NotPossible, match="expired"):
+            await house.rights.approve(request.id, "emil")
+        assert await house.rights.requests() == []
