@@ -29,7 +29,7 @@ from messenger.app.records import NewItem, Place, Said
 from messenger.channels.messages import Content
 from messenger.storage.codec import load_effect
 from messenger.storage.database import connect
-from messenger.storage.migration import upgrade
+from messenger.storage.migration import KEYS, upgrade
 from messenger.storage.models.people import skill_group
 from messenger.storage.models.queues import outbox
 from messenger.storage.outbox import outbox_place
@@ -128,6 +128,7 @@ async def measure(arguments: argparse.Namespace) -> report.Figures:
         url = await postgres.create_database("lists")
         town = Town(url)
         await upgrade(town.engine)
+        await upgrade(town.engine, schema=KEYS)
         await full_desk.fill(town.engine, **sizes)
         for name, text in (("queue", "!queue"), ("mine", "!mine"), ("next", "!next")):
             figures |= _named(name, await _command(town, text, arguments))

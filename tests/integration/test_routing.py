@@ -159,10 +159,12 @@ async def test_loads_of_the_database_are_those_of_the_rule(house: RoutingHouse) 
     assert DEFAULT_WEIGHING.of(2, 1) == pytest.approx(2.2)
 
 
-async def test_claims_and_the_router_race_for_one_owner(house: RoutingHouse) -> None:
+@pytest.mark.parametrize("conversations", [5, pytest.param(50, marks=pytest.mark.long)], ids=["100", "1,000"])
+async def test_claims_and_the_router_race_for_one_owner(house: RoutingHouse, conversations: int) -> None:
+    """Twenty people claim each of them, all at once, while the router begins to give them out."""
     agents = [f"@agent{number}:x" for number in range(20)]
     await house.group("tax", agents, assignment="manual")
-    ids = [await house.customer("tax", number) for number in range(5)]
+    ids = [await house.customer("tax", number) for number in range(conversations)]
     for number in range(len(ids)):
         for agent in agents:
             await house.writes(agent, number, "!claim")
