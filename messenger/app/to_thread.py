@@ -89,6 +89,9 @@ async def edit_former_card(hands: Hands, effect: fx.EditFormerCard, txn: str) ->
     text = render.former_card(texts(group.language), kind, ref=case.conversation.number, group=there.name, link=link)
     said = Said(plain=text.plain, html=text.html)
     await hands.desk.edit(former.place, former.card, said, txn=txn, policy=group.device_policy)
+    pointer = places.get(former.number - 1) if former.is_room else None
+    if pointer is not None:  # in the group's room nobody else sees what the room's own card says
+        await hands.desk.edit(pointer.place, pointer.card, said, txn=f"{txn}p", policy=group.device_policy)
     return NOTHING
 
 

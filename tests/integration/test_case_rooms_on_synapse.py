@@ -24,7 +24,10 @@ async def house(
     tmp_path_factory: pytest.TempPathFactory, synapse: Synapse, test_databases: TestDatabases
 ) -> AsyncIterator[House]:
     folder: Path = tmp_path_factory.mktemp("case")
-    async with open_house(folder, synapse, test_databases, staff=("ben", "cleo", "lea"), hold_seconds=0) as opened:
+    groups = {"Therapy": {"keywords": ("therapy",), "desk_layout": "rooms"}, "Prescriptions": {}}
+    async with open_house(
+        folder, synapse, test_databases, staff=("ben", "cleo", "lea"), more_groups=groups, hold_seconds=0
+    ) as opened:
         yield opened
 
 
@@ -100,3 +103,55 @@ async def test_who_is_removed_reads_nothing_more_and_who_is_invited_reads_it_fro
     await house.ben.say(room, "!invite @lea")
     await eventually(lambda: room in house.lea.rooms, what="Lea is in the room")
     await house.lea.wait_for(room, lambda seen: "can read this room now" in seen.body)
+
+
+async def test_in_a_group_with_rooms_each_conversation_has_one_from_the_start(house: House) -> None:
+    """The group's room shows that there is something to do and nothing that was said."""
+    groups_room = await house.product.group_room("Therapy")
+    customer = await house.people.person("emma")
+    chat = await customer.start_direct_chat(house.product.desk)
+    before = set(house.ben.rooms)
+    await customer.say(chat, "I need therapy and tell nobody")
+    pointer = await house.ben.wait_for(groups_room, lambda seen: "you are let into the room" in seen.body)
+    await house.ben.react(groups_room, pointer.event_id, "👀")
+    room = await own_room(house, house.ben, before)
+    await house.ben.wait_for(room, lambda seen: "I need therapy and tell nobody" in seen.body and not seen.thread)
+    answer = await house.ben.say(room, "We keep it between us")
+    await customer.wait_for(chat, lambda seen: "Ben: We keep it between us" in seen.body)
+    await eventually(lambda: marks(house, room, answer) == [MARKERS[Fate.DELIVERED]], what="the answer's marker")
+    await customer.say(chat, "thank you for that")
+    await house.ben.wait_for(room, lambda seen: "thank you for that" in seen.body)
+    await house.ben.say(room, "!resolve")
+    await house.lea.wait_for(groups_room, lambda seen: seen.replaces == pointer.event_id and "Resolved" in seen.body)
+    assert room not in house.lea.rooms and room not in house.cleo.rooms
+    for said in ("I need therapy", "between us", "thank you"):
+        assert not [each for each in house.lea.events(groups_room) if said in each.body]
+
+
+async def test_out_of_its_own_room_a_conversation_goes_to_another_groups_thread(house: House) -> None:
+    """Its new people have what was said; the room stays as it is and says nothing more."""
+    thread = await house.conversation("I have a question about my pills", owner=house.ben, name="fred")
+    room = await moved(house, thread, house.ben)
+    await thread.customer.say(thread.chat, "the small white ones")
+    await house.ben.wait_for(room, lambda seen: "the small white ones" in seen.body)
+    await house.ben.say(room, "!transfer Prescriptions needs a pharmacist")
+    there = await house.product.group_room("Prescriptions")
+    card = await house.cleo.wait_for(there, lambda seen: seen.thread is None and "about my pills" in seen.body)
+    pack = await house.cleo.wait_for(
+        there, lambda seen: seen.thread == card.event_id and "comes from Ben Li" in seen.body
+    )
+    assert "needs a pharmacist" in pack.body and "the small white ones" in pack.body
+    await house.ben.wait_for(room, lambda seen: 'to Prescriptions ("needs a pharmacist").' in seen.body)
+    await thread.changed(house.lea, thread.card, "Transferred to Prescriptions")
+    await house.cleo.react(there, card.event_id, "👀")
+    await house.cleo.wait_for(there, lambda seen: seen.thread == card.event_id and "You have K-" in seen.body)
+    late = await house.ben.say(room, "one more thing")
+    await house.ben.wait_for(room, lambda seen: "goes on here" in seen.body)
+    await eventually(lambda: marks(house, room, late) == [MARKERS[Fate.KEPT]], what="the note's marker")
+    await house.cleo.say(there, "One in the evening", thread=card.event_id)
+    await thread.received("Cleo: One in the evening")
+    await thread.customer.say(thread.chat, "and with food?")
+    await house.cleo.wait_for(there, lambda seen: seen.thread == card.event_id and "and with food?" in seen.body)
+    assert not [each for each in house.ben.events(room) if "and with food?" in each.body]
+    assert "one more thing" not in await thread.everything_the_customer_has()
+    assert await eventually(house.nothing_is_left, what="nothing is left behind")
