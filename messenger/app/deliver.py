@@ -15,6 +15,7 @@ from messenger.app import (
     to_person,
     to_rooms,
     to_thread,
+    to_trust,
 )
 from messenger.app import effects as fx
 from messenger.app.effects import Effect
@@ -98,6 +99,12 @@ class Deliverer:
                 await to_person.show_mine(self.hands, effect, txn)
             case fx.TellPerson():
                 await to_person.tell_person(self.hands, effect, txn)
+            case fx.SayOfTrust():
+                await to_trust.say_of_trust(self.hands, effect, txn)
+            case fx.TrustPerson():
+                await self.hands.desk.trust(effect.person)
+            case fx.AskVerification():
+                await to_trust.ask_verification(self.hands, effect)
             case fx.TellGroup():
                 await to_rooms.tell_group(self.hands, effect, txn)
             case fx.EditBoard():

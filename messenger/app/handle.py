@@ -5,7 +5,17 @@ Nothing outside is awaited here. A process that dies in between leaves the row a
 from datetime import timedelta
 from typing import assert_never
 
-from messenger.app import customer_side, direct, outcomes, reactions, routing, staff_changes, staff_side, timers
+from messenger.app import (
+    customer_side,
+    direct,
+    outcomes,
+    reactions,
+    routing,
+    staff_changes,
+    staff_side,
+    timers,
+    verifying,
+)
 from messenger.app.blocked import STAFFS, blocked_answer
 from messenger.app.items import (
     ChatInvited,
@@ -22,6 +32,7 @@ from messenger.app.items import (
     StaffSaid,
     TimerDue,
     Unreadable,
+    VerificationNews,
 )
 from messenger.app.ports import BodyErased, StorageAway, UnitOfWork, Units
 from messenger.app.records import InboxRow
@@ -123,6 +134,8 @@ async def handle(turn: Turn, item: Item) -> None:
             await routing.give_out(turn, item)
         case DeviceLeftOut():
             await staff_side.device_left_out(turn, item)
+        case VerificationNews():
+            await verifying.verification_news(turn, item)
         case KeyStillMissing():
             await _key_still_missing(turn, item)
         case MessageDeleted():

@@ -160,6 +160,24 @@ class DeviceLeftOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VerificationNews:
+    """Of a verification between the desk and somebody's app: what both shall compare, or how it ended. `code` is empty
+    when the other side has proved its keys; `master` is then the identity that it proved. `room` is where it takes
+    place, if in a room."""
+
+    account: str
+    id: str
+    user: str
+    room: str | None = None
+    emoji: Sequence[int] = ()
+    decimals: Sequence[int] = ()
+    is_over: bool = False
+    code: str = ""
+    by_us: bool = False
+    master: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SendEnded:
     """An outbox row of a message reached its end. `code` is empty when it was accepted."""
 
@@ -187,5 +205,6 @@ Item = (
     | TimerDue
     | RoutingWanted
     | DeviceLeftOut
+    | VerificationNews
     | SendEnded
 )

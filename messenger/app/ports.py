@@ -10,7 +10,7 @@ from uuid import UUID
 
 from messenger.app.audit import AuditPort
 from messenger.app.effects import Effect, SetTimer
-from messenger.app.items import ChatReady, ChatRefused, Unreadable
+from messenger.app.items import ChatReady, ChatRefused, Unreadable, VerificationNews
 from messenger.app.records import (
     BoardNow,
     BoardRow,
@@ -317,6 +317,16 @@ class ListPort(Protocol):
         ...
 
 
+class TrustPort(Protocol):
+    """Whose keys the desk has, as far as people decide about it."""
+
+    async def note_verification(self, news: VerificationNews) -> None: ...
+
+    async def chat_with(self, account: str, address: str, *, room: str | None) -> tuple[str, str] | None:
+        """Room and language of this customer's chat: the one in `room`, or the newest."""
+        ...
+
+
 class BoardPort(Protocol):
     """Each group's pinned board."""
 
@@ -430,6 +440,8 @@ class UnitOfWork(Protocol):
     def boards(self) -> BoardPort: ...
     @property
     def audit(self) -> AuditPort: ...
+    @property
+    def trust(self) -> TrustPort: ...
 
     def new_id(self, *parts: str) -> UUID:
         """A UUID that is the same for the same parts, in every retry and every restore of this installation."""
@@ -510,6 +522,15 @@ class Desk(Protocol):
         ...
 
     async def unseat(self, room: str, address: str) -> None: ...
+
+    async def trust(self, person: str) -> None:
+        """The identity that this person's account shows now counts as verified."""
+        ...
+
+    async def ask_verification(self, person: str, room: str | None, body: str) -> None:
+        """Asks the person's app to verify the desk; how it goes on comes as `VerificationNews`. `body` is what an app
+        shows that cannot do it."""
+        ...
 
 
 class ChatDoor(Protocol):

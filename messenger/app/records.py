@@ -295,3 +295,4 @@ class Said:
     profile: tuple[str, str] | None = None  # (stable id, display name): MSC4144
     file: File | None = None
     reply_to: str | None = None
+    is_about_trust: bool = False  # said also in a room where everything else waits for a decision

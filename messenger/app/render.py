@@ -14,6 +14,7 @@ from typing import Literal
 from babel.dates import format_datetime
 from babel.numbers import format_decimal
 
+from messenger.app import sas_emoji
 from messenger.domain.attachment import MAX_BYTES
 from messenger.domain.text import clean_filename, clean_message, clean_name, to_html
 from messenger.i18n import LANGUAGES, Field, Texts
@@ -441,6 +442,8 @@ def _shown_field(texts: Texts, name: str, value: Field | datetime, clock: Clock)
             return say_time(texts, datetime.fromisoformat(value), clock)
         case "label", str():
             return shown_name(texts, value)
+        case "pictures", str():
+            return sas_emoji.shown(texts, value)
         case "file", str():
             return clean_filename(value)
         case _, str():

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from messenger.app.boards import renew_boards
 from messenger.app.deliver import Deliverer
 from messenger.app.hands import Hands, Organisation
-from messenger.app.items import DeviceLeftOut
+from messenger.app.items import DeviceLeftOut, VerificationNews
 from messenger.app.ports import StorageAway
 from messenger.app.records import NewItem
 from messenger.bootstrap.audit import Witness, poster
@@ -37,6 +37,9 @@ from messenger.matrix.room_book import RoomBook
 from messenger.matrix.sender import Encryptor, LeftOut, Sender
 from messenger.matrix.sent_lookup import SentLookup
 from messenger.matrix.sync import InvitePolicy, SyncLoop
+from messenger.matrix.verification.sas import Side
+from messenger.matrix.verification.verifier import News, Verifier
+from messenger.matrix.verification.voice import MatrixVoice
 from messenger.storage import leases
 from messenger.storage.desk_store import SqlDeskStore
 from messenger.storage.desks import desk_key
@@ -160,13 +163,14 @@ class DeskProcess:
     def _wire(self, device_id: str) -> None:
         engine, keys, account = self._storage.engine, self._storage.keys, self._desk.user_id
         inbox_wake, outbox_wake = Wake(), Wake()
-        self._outbox_wake = outbox_wake
+        self._inbox_wake, self._outbox_wake = inbox_wake, outbox_wake
         book = RoomBook(self._http, self._store)
         self._encryptor, media = Encryptor(self._engine), MatrixMedia(self._http)
         self._left_out: asyncio.Queue[LeftOut] = asyncio.Queue()
         sender = Sender(self._http, book, self._encryptor, on_left_out=self._left_out.put_nowait)
         lookup = SentLookup(self._http, self._engine, self._store)
         organisation = Organisation(name=self._settings.server.organisation, languages=_languages(self._settings))
+        self._verifier = self._make_verifier(sender, device_id)
         channel = MatrixChannel(self._http, sender, media, lookup, account=account, organisation=organisation.name)
         self._units = units = SqlUnits(engine, keys, namespace=self._storage.namespace, desk=account)
         self._outbox_queue = SqlOutboxQueue(
@@ -174,7 +178,7 @@ class DeskProcess:
         )
         self._hands = hands = Hands(
             units=units,
-            desk=MatrixDesk(self._http, sender, media, book, self._engine, lookup),
+            desk=MatrixDesk(self._http, sender, media, book, self._engine, lookup, verify=self._verifier.ask),
             channel=channel,
             door=channel,
             files=media,
@@ -193,7 +197,13 @@ class DeskProcess:
             not_ours=frozenset(filter(None, [self._settings.audit.room])),
         )
         self._sync = SyncLoop(
-            self._http, self._engine, self._store, invites=invites, on_rooms=book.forget, on_batch=inbox_wake.hint
+            self._http,
+            self._engine,
+            self._store,
+            invites=invites,
+            on_rooms=book.forget,
+            on_batch=inbox_wake.hint,
+            on_verification=self._verifier.hear,
         )
         self._backup = KeyBackup(self._http, self._engine, self._identity)
         self._witness = Witness(self._storage, self._settings, post=poster(self._http, self._settings.audit.room))
@@ -211,6 +221,34 @@ class DeskProcess:
             admin=self._admin if self._admin.token else None,
         )
 
+    def _make_verifier(self, sender: Sender, device_id: str) -> Verifier:
+        """It proves the desk's device and its identity."""
+        master, name = self._identity.master_key, f"ed25519:{device_id}"
+        keys = {name: self._engine.device_keys()["keys"][name], f"ed25519:{master}": master}
+        ours = Side(user_id=self._desk.user_id, device_id=device_id)
+        voice = MatrixVoice(self._http, sender)
+        return Verifier(ours, keys, voice=voice, book=self._engine, tell=self._tell_verification)
+
+    async def _tell_verification(self, news: News) -> None:
+        shown = news.short_string
+        item = VerificationNews(
+            account=self._desk.user_id,
+            id=news.id,
+            user=news.user_id,
+            room=news.room,
+            emoji=shown.emoji if shown else (),
+            decimals=shown.decimals if shown else (),
+            is_over=news.is_over,
+            code=news.code,
+            by_us=news.by_us,
+            master=news.master,
+        )
+        source_id = f"{news.user_id}|{news.id}|{'over' if news.is_over else 'compare'}"
+        new = NewItem(source="verification", source_id=source_id, lane=f"verification:{news.user_id}", item=item)
+        async with self._units() as unit:
+            await unit.inbox.add([new])
+        self._inbox_wake.hint()
+
     async def work(self) -> None:
         """Every worker for ever. Returns never; raises LeaseLost."""
         async with asyncio.TaskGroup() as group:
@@ -227,6 +265,7 @@ class DeskProcess:
                 "audit": self._witness.step,
                 "keys": self._keep_keys,
                 "erasures": self.erasures.step,
+                "verification": self._verifier.step,
             }
             for name, step in steps.items():
                 group.create_task(for_ever(name, step), name=name)

@@ -2,7 +2,7 @@
 port."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from messenger.app.ports import SkillGroup
@@ -38,9 +38,11 @@ class MatrixDesk:
         book: RoomBook,
         engine: CryptoEngine,
         lookup: SentLookup,
+        *,
+        verify: Callable[[str, str | None, str], None] = lambda person, room, body: None,
     ) -> None:
         self._http, self._sender, self._media, self._book, self._engine = http, sender, media, book, engine
-        self._lookup, self.account = lookup, engine.user_id
+        self._lookup, self.account, self._verify = lookup, engine.user_id, verify
         self._relations = Relations(http, sender, own=engine.user_id)
 
     async def find(self, room: str, txn: str) -> str | None:
@@ -133,6 +135,12 @@ class MatrixDesk:
             except (MatrixError, Unreachable) as error:
                 raise as_channel_error(error) from error
         self._book.forget([room])
+
+    async def trust(self, person: str) -> None:
+        await self._engine.approve_identity(person, verified=True)
+
+    async def ask_verification(self, person: str, room: str | None, body: str) -> None:
+        self._verify(person, room, body)
 
     async def _is_there(self, room: str, address: str) -> bool:
         try:

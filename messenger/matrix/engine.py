@@ -11,9 +11,12 @@ Three rules hold for every implementation:
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from messenger.app.desk_ports import DeskUnit
+
+if TYPE_CHECKING:
+    from messenger.matrix.verification.heard import Heard
 
 DevicePolicy = Literal["any", "cross-signed-tofu", "verified"]
 DecryptState = Literal["new", "waiting_key", "quarantine", "undecryptable"]
@@ -111,6 +114,10 @@ class CryptoEngine(Protocol):
         before, or were withheld."""
         ...
 
+    def heard(self) -> Sequence["Heard"]:
+        """Messages of verifications among the to-device events of the last `receive`."""
+        ...
+
     def decrypt(self, room_id: str, event: Mapping[str, Any]) -> Decrypted:
         """No I/O. Never raises for anything in the event. Binds sender, device and Megolm session for EVERY device."""
         ...
@@ -138,6 +145,10 @@ class CryptoEngine(Protocol):
     async def encrypt(self, requests: Sequence[SendRequest]) -> Sequence["Sealed | BaseException"]:
         """Shares room keys where needed (network), then encrypts all requests under ONE flush, saved before it returns.
         The caller keeps order per room. One failing request does not fail the others."""
+        ...
+
+    async def approve_identity(self, user_id: str, *, verified: bool = False) -> None:
+        """A person looked: the user's present master key is theirs."""
         ...
 
     async def share_history(self, room_id: str, user_id: str) -> HistoryShared:

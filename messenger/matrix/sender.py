@@ -97,7 +97,17 @@ class Sender:
 
     async def send(self, room_id: str, type: str, content: Mapping[str, Any], *, txn: str, policy: DevicePolicy) -> str:
         """Returns the event id. A repeat with the same `txn` returns the first event's. Raises ChannelError."""
-        with_id = {**content, OID: txn}
+        return await self._send(room_id, type, {**content, OID: txn}, txn=txn, policy=policy)
+
+    async def send_unmarked(self, room_id: str, type: str, content: Mapping[str, Any], *, txn: str) -> str:
+        """For verifications: the other side computes over exactly what it reads, so our mark must not be in it. They go
+        to all devices of the room's people, for they are how a device becomes trusted; a message key that others have
+        seen is not used for anything else (another policy makes a new one)."""
+        return await self._send(room_id, type, content, txn=txn, policy=DevicePolicy.ANY)
+
+    async def _send(
+        self, room_id: str, type: str, content: Mapping[str, Any], *, txn: str, policy: DevicePolicy
+    ) -> str:
         try:
             room = await self._book.encrypted(room_id)
             if room.strangers:
@@ -110,7 +120,7 @@ class Sender:
                     room_id=room_id,
                     recipients=room.recipients,
                     type=type,
-                    content=with_id,
+                    content=content,
                     policy=policy.value,
                     rotation_messages=room.state.rotation_messages or 100,
                     rotation_ms=room.state.rotation_ms or 604_800_000,

@@ -19,6 +19,8 @@ from messenger.matrix import convert, room_state
 from messenger.matrix.batch import RoomBatch, SyncBatch, as_dict, as_list, events, parse, server_of, state_events
 from messenger.matrix.engine import CryptoEngine, Decrypted, SyncCrypto
 from messenger.matrix.http import CLIENT, AnswerTooLarge, HomeserverClient, MatrixError, path
+from messenger.matrix.verification import heard
+from messenger.matrix.verification.heard import Heard
 from messenger.observability.failpoints import fp
 from messenger.observability.time import utc_now
 
@@ -64,7 +66,8 @@ class InvitePolicy:
 
 
 class SyncLoop:
-    """`on_rooms` hears which rooms changed their state, so that caches of it can be dropped."""
+    """`on_rooms` hears which rooms changed their state, so that caches of it can be dropped; `on_verification` what
+    belongs to verifications, after it was committed."""
 
     def __init__(
         self,
@@ -75,9 +78,11 @@ class SyncLoop:
         invites: InvitePolicy,
         on_rooms: Callable[[Sequence[str]], None],
         on_batch: Callable[[], None],
+        on_verification: Callable[[Sequence[Heard]], None] = lambda messages: None,
     ) -> None:
         self._http, self._engine, self._store, self._invites = http, engine, store, invites
-        self._on_rooms, self._on_batch = on_rooms, on_batch
+        self._on_rooms, self._on_batch, self._on_verification = on_rooms, on_batch, on_verification
+        self._heard: list[Heard] = []
         self._account, self._most_events = store.account, MOST_EVENTS
         self._since: str | None = None
         self._asked_at, self._spacing_s, self._has_started = 0.0, SPACING_S, False
@@ -133,6 +138,7 @@ class SyncLoop:
 
     async def _commit(self, batch: SyncBatch, since: str | None) -> None:
         crypto = _crypto(batch)
+        self._heard = []
         await self._engine.prepare(crypto)
         try:
             async with self._engine.exclusive(), self._store.unit() as unit:
@@ -147,6 +153,7 @@ class SyncLoop:
         fp("ingest_committed")
         self._on_rooms(changed)
         self._on_batch()
+        self._on_verification([*self._heard, *self._engine.heard()])
 
     async def _take(self, unit: IngestUnit, batch: SyncBatch, since: str | None) -> Sequence[str]:
         known = await unit.rooms([room.room_id for room in batch.rooms])
@@ -176,7 +183,11 @@ class SyncLoop:
         arrivals = []
         for event in timeline:
             try:
-                arrival = convert.arrival(self._account, room, event, self._opened(room.room_id, event))
+                opened = self._opened(room.room_id, event)
+                if heard.is_verification(event, opened):
+                    self._hear(room.room_id, event, opened)
+                    continue
+                arrival = convert.arrival(self._account, room, event, opened)
             except (
                 Exception
             ) as error:  # one poisonous event must not stop the others; it is kept for a person to look at
@@ -189,6 +200,11 @@ class SyncLoop:
                 arrivals.append(arrival)
         fp("decrypted")
         return arrivals
+
+    def _hear(self, room_id: str, event: Mapping[str, Any], opened: Decrypted | None) -> None:
+        message = heard.in_room(room_id, event, opened, own=self._account)
+        if message is not None:
+            self._heard.append(message)
 
     def _opened(self, room_id: str, event: Mapping[str, Any]) -> Decrypted | None:
         return self._engine.decrypt(room_id, event) if event["type"] == "m.room.encrypted" else None

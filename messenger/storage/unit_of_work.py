@@ -25,6 +25,7 @@ from messenger.storage.people import SqlPeople
 from messenger.storage.reactions import SqlReactions
 from messenger.storage.routing import SqlRouting
 from messenger.storage.timers import SqlTimers
+from messenger.storage.trust import SqlTrust
 
 
 class SqlUnit:
@@ -46,6 +47,7 @@ class SqlUnit:
         self.lists = SqlLists(connection)
         self.boards = SqlBoards(connection)
         self.audit = SqlAudit(connection, keys, now)
+        self.trust = SqlTrust(connection, now=now)
 
     def new_id(self, *parts: str) -> UUID:
         return uuid5(self._namespace, "|".join(parts))

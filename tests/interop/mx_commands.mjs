@@ -4,7 +4,7 @@ import { PollResponseEvent } from 'matrix-js-sdk/lib/extensible_events_v1/PollRe
 import { downloadFile, sendFile } from './mx_files.mjs';
 import { describe } from './mx_reports.mjs';
 import { client, isolate } from './mx_session.mjs';
-import { acceptAll, verify } from './mx_verification.mjs';
+import { acceptAll, answer, verify } from './mx_verification.mjs';
 
 export const commands = {
   // the device
@@ -15,6 +15,8 @@ export const commands = {
   shield,
   auto_verify: ({ on = true }) => acceptAll(on),
   verify_user: verifyUser,
+  verify_device: verifyDevice,
+  when_compared: ({ say }) => answer(say),
   logout: () => client().logout(true),
 
   // rooms
@@ -160,6 +162,11 @@ async function exportKeys() {
 
 async function verifyUser({ user, room }) {
   await verify(await client().getCrypto().requestVerificationDM(user, room), { first: true });
+}
+
+async function verifyDevice({ user, device }) {
+  await client().getCrypto().getUserDeviceInfo([user], true);
+  await verify(await client().getCrypto().requestDeviceVerification(user, device), { first: true });
 }
 
 async function until(condition, timeoutMs = 15_000) {

@@ -1,4 +1,5 @@
-// Verification by emoji (SAS): this device accepts and confirms everything, it stands for two people who compared.
+// Verification by emoji (SAS): this device accepts everything, and confirms what it shows or says that it differs. It
+// stands for a person who compared.
 import {
   CryptoEvent,
   VerificationPhase,
@@ -8,8 +9,10 @@ import {
 import { write } from './mx_reports.mjs';
 
 let acceptsAll = false;
+let says = 'match';
 
 export const acceptAll = (on) => { acceptsAll = on; };
+export const answer = (word) => { says = word; };
 
 export function attachVerification(client) {
   client.on(CryptoEvent.VerificationRequestReceived, (request) => {
@@ -24,8 +27,10 @@ export async function verify(request, { first = false } = {}) {
     await reached(request, () => request.phase >= VerificationPhase.Ready);
     const verifier = first ? await request.startVerification('m.sas.v1') : await startedByOther(request);
     verifier.on(VerifierEvent.ShowSas, (sas) => {
-      write({ ev: 'sas', emoji: sas.sas.emoji?.map(([, name]) => name) });
-      sas.confirm();
+      write({ ev: 'sas', emoji: sas.sas.emoji?.map(([, name]) => name), pictures: sas.sas.emoji?.map(([each]) => each),
+        decimal: sas.sas.decimal });
+      if (says === 'match') sas.confirm();
+      if (says === 'mismatch') sas.mismatch();
     });
     await verifier.verify();
     await reached(request, () => request.phase === VerificationPhase.Done);

@@ -102,6 +102,8 @@ FIELDS: dict[str, str | int | datetime] = {
     "group": "Claims",
     "org": "Example Insurance",
     "file": "Rezept <1>.pdf",
+    "pictures": "0 17 63 5 21 40 33",
+    "numbers": "1234 5678 9012",
     "word": "cliam",
     "guess": "claim",
     "usage": "!note TEXT",

@@ -23,6 +23,8 @@ from messenger.matrix.crypto.store import without_olm_account
 from messenger.matrix.crypto.todevice import ToDevice
 from messenger.matrix.engine import Decrypted, HistoryShared, RoomKey, Sealed, SendRequest, SyncCrypto
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError, Unreachable
+from messenger.matrix.verification.heard import Heard
+from messenger.matrix.verification.sas import PublicKeys
 from messenger.observability.failpoints import fp
 
 log = logging.getLogger(__name__)
@@ -164,6 +166,9 @@ class NioEngine:
             if self._state.user(user_id).tracked:
                 self._state.untrack(user_id)
 
+    def heard(self) -> Sequence[Heard]:
+        return tuple(self._receiver.heard)
+
     def decrypt(self, room_id: str, event: Mapping[str, Any]) -> Decrypted:
         decrypted = decryption.decrypt(self._state, room_id, event)
         if decrypted.reason == "unknown_device":
@@ -214,6 +219,21 @@ class NioEngine:
         return await self._history.share(room_id, user_id)
 
     # -- people -------------------------------------------------------------------------------------------------------
+
+    async def keys_of(self, user_id: str, device_id: str) -> PublicKeys | None:
+        """What is published now; whoever asks wants to find out whether it is theirs."""
+        await self._lists.refresh([user_id])
+        if device_id not in self._state.user(user_id).devices:
+            await self._lists.refresh([user_id], force=True)
+        entry = self._state.user(user_id)
+        device, identity = entry.devices.get(device_id), entry.identity
+        if device is None or device.deleted:
+            return None
+        return PublicKeys(device=device.ed25519, master=(identity.changed_to or identity.pinned) if identity else None)
+
+    async def devices_of(self, user_id: str) -> Sequence[str]:
+        await self._lists.refresh([user_id])
+        return sorted(device.device_id for device in self._state.user(user_id).active())
 
     def foreign_devices(self) -> list[str]:
         """Devices of the bot's own account that are not this one: an alarm. They never get a key."""

@@ -17,6 +17,7 @@ from messenger.matrix.crypto.machine import MEGOLM, OlmPayload
 from messenger.matrix.crypto.records import InboundSession, RoomSession
 from messenger.matrix.crypto.state import CryptoState
 from messenger.matrix.engine import SyncCrypto
+from messenger.matrix.verification.heard import PREFIX, Heard, to_device
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +39,13 @@ class Receiver:
     def __init__(self, state: CryptoState) -> None:
         self._state = state
         self.dropped: Counter[str] = Counter()
+        self.heard: list[Heard] = []  # of verifications, in the last batch
 
     async def take(self, rows: CryptoRows, events: Sequence[Any]) -> set[RoomSession]:
         """Inside `exclusive` and the caller's transaction. Returns the sessions that are known now, or withheld."""
         keys: list[InboundSession] = []
         withheld: list[Withheld] = []
+        self.heard = []
         for event in events:
             self._take_one(event, keys, withheld)
         await self._state.load_inbound(rows, [key.pair for key in keys] + [notice.pair for notice in withheld])
@@ -55,6 +58,8 @@ class Receiver:
                 keys += self._room_keys(event)
             elif event["type"] == "m.room_key.withheld":
                 withheld += self._withheld(event)
+            elif event["type"].startswith(PREFIX):
+                self._hear(event)
         except BaseException as error:  # a panic of the Rust code is no Exception
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
@@ -67,8 +72,17 @@ class Receiver:
             self._drop("not_opened")
         elif payload.type == "m.room_key":
             yield self._room_key(payload)
+        elif payload.type.startswith(PREFIX):
+            self._hear({"type": payload.type, "sender": payload.sender, "content": payload.content})
         elif payload.type != "m.dummy":
             self._drop("unwanted_type")
+
+    def _hear(self, event: Mapping[str, Any]) -> None:
+        heard = to_device(event, own=self._state.user_id)
+        if heard is None:
+            self._drop("malformed_verification")
+        else:
+            self.heard.append(heard)
 
     def _welcome(self, sender_key: str) -> None:
         """A device that we could not reach opened a session itself: rooms that go without it look again."""

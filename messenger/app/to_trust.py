@@ -1,0 +1,20 @@
+"""What the desk says and asks about verification and trust."""
+
+from messenger.app import effects as fx
+from messenger.app import render
+from messenger.app.hands import Hands
+from messenger.app.notices import worded
+from messenger.app.records import Place, Said
+from messenger.domain.people import DevicePolicy
+from messenger.i18n import texts
+
+
+async def say_of_trust(hands: Hands, effect: fx.SayOfTrust, txn: str) -> None:
+    text = worded(texts(effect.language), effect.text, render.Clock(), effect.fields)
+    said = Said(plain=text.plain, html=text.html, is_notice=True, is_about_trust=True)
+    await hands.desk.post(Place(room=effect.room), said, txn=txn, policy=DevicePolicy.ANY)
+
+
+async def ask_verification(hands: Hands, effect: fx.AskVerification) -> None:
+    body = texts(effect.language).plain("verify.request", org=hands.organisation.name)
+    await hands.desk.ask_verification(effect.person, effect.room, body)
