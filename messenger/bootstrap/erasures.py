@@ -63,7 +63,7 @@ async def reapply_erasures(storage: Storage, settings: Settings) -> int:
 async def _erase_again(storage: Storage, settings: Settings, missing: dict[str, Entry]) -> None:
     key, hands = signing_key(settings), erasure_hands(storage, settings, settings.desk(), rooms=None)
     found: dict[str, UUID] = {}
-    async for person in Rights(storage.engine).everybody():
+    async for person in Rights(storage.engine, storage.keys).everybody():
         if (subject := key.pseudonym(str(person))) in missing:
             found[subject] = person
     for subject, entry in missing.items():

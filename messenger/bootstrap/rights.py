@@ -18,6 +18,7 @@ from messenger.app.certificates import KIND, signed_part
 from messenger.app.erasure import needs_homeserver
 from messenger.bootstrap.database import Storage, open_storage
 from messenger.bootstrap.erasures import at_home, erasure_hands, signing_key
+from messenger.bootstrap.export import Exported, export_person
 from messenger.bootstrap.service import DeskProcess
 from messenger.config import Settings
 from messenger.matrix.http import MatrixError, Unreachable
@@ -50,27 +51,27 @@ class ErasureState:
 class PersonsRights:
     def __init__(self, storage: Storage, settings: Settings) -> None:
         self._storage, self._settings = storage, settings
-        self._rights = Rights(storage.engine)
+        self._rights = Rights(storage.engine, storage.keys)
 
     async def hold(self, address: str, reason: str, by: str) -> None:
         person = await self._rights.person(address)
-        await self._rights.hold(person.id, reason, at=utc_now())
+        await self._rights.hold(person.id, reason, by)
 
     async def release(self, address: str, reason: str, by: str) -> None:
         person = await self._rights.person(address)
         if person.held_at is None:
             raise NotPossible(f"there is no legal hold on {address}")
-        await self._rights.hold(person.id, None, at=None)
+        await self._rights.release(person.id, reason, by)
 
     async def restrict(self, address: str, reason: str, by: str) -> None:
         person = await self._rights.person(address)
-        await self._rights.restrict(person.id, reason, at=utc_now())
+        await self._rights.restrict(person.id, reason, by)
 
     async def unrestrict(self, address: str, reason: str, by: str) -> None:
         person = await self._rights.person(address)
         if person.restricted_at is None:
             raise NotPossible(f"the processing of {address} is not restricted")
-        await self._rights.unrestrict(person.id)
+        await self._rights.unrestrict(person.id, reason, by)
 
     async def requests(self) -> Sequence[Request]:
         return await self._rights.requests(now=utc_now())
@@ -81,8 +82,9 @@ class PersonsRights:
     async def erase(self, address: str, by: str) -> UUID:
         """Orders it. Raises NotPossible and NeedsApproval."""
         person = await self._rights.person(address)
-        await self._refuse_under_hold(person)
+        await self._refuse_under_hold(person, by)
         request = await self.permitted("erase", person, by)
+        await self._rights.note(by, "contact.erase", person.id, request.id if request else "")
         return await erasures.order(
             self._storage.engine,
             scope="person",
@@ -91,6 +93,23 @@ class PersonsRights:
             subject=signing_key(self._settings).pseudonym(str(person.id)),
             contact=person.id,
         )
+
+    async def export(self, address: str, by: str, target: Path) -> Exported:
+        """Raises NotPossible, NeedsApproval and FileIsThere. An approval is spent when the archive is whole."""
+        person = await self._rights.person(address)
+        approval = await self._approved("export", person, by)
+        made = await export_person(self._storage, self._settings, person.id, target)
+        if approval is not None:
+            await self._rights.use("export", person.id, by, now=utc_now())
+        await self._rights.note(by, "contact.export", person.id, approval.id if approval else "")
+        return made
+
+    async def _approved(self, kind: RequestKind, person: Person, by: str) -> Request | None:
+        """As `permitted`, without spending it."""
+        if not self._settings.privacy.four_eyes:
+            return None
+        request = await self._rights.approved(kind, person.id, by, now=utc_now())
+        return request if request is not None else await self.permitted(kind, person, by)
 
     async def permitted(self, kind: RequestKind, person: Person, by: str) -> Request | None:
         """None: this installation asks for no second person. Raises NeedsApproval."""
@@ -147,12 +166,12 @@ class PersonsRights:
             if after.failures > erasure.failures:
                 await asyncio.sleep(POLL_S)
 
-    async def _refuse_under_hold(self, person: Person) -> None:
+    async def _refuse_under_hold(self, person: Person, by: str) -> None:
         """What must be kept by law is kept, and not used (GDPR, article 17 (3) and 18)."""
         if person.held_at is None:
             return
         if person.restricted_at is None:
-            await self._rights.restrict(person.id, HELD_AND_ASKED, at=utc_now())
+            await self._rights.restrict(person.id, HELD_AND_ASKED, by)
         raise NotPossible(
             f"not erased: a legal hold stands since {person.held_at:%Y-%m-%d} ({person.held_reason}). "
             "The processing of this person's data is restricted instead. After `contact release` it can be erased"

@@ -207,8 +207,24 @@ def write_once(file: Path, data: bytes) -> None:
         os.fsync(out.fileno())
 
 
+def export(
+    ctx: typer.Context,
+    address: StaffId,
+    file: Annotated[Path, typer.Option("--output", "-o", help="The archive; a file that is not there yet.")],
+    by: By = None,
+) -> None:
+    """Everything that is stored about a person, as one archive: for machines, for people, with all files."""
+    made = with_rights(ctx, lambda rights: rights.export(address, operator(by), file))
+    output.say(
+        f"{file}: {made.conversations} conversations, {made.messages} messages, {made.files} files, "
+        f"{made.bytes / 1e6:.1f} MB. Nobody else on this machine can read it; hand it over and delete it."
+    )
+    if made.missing:
+        output.warn(f"{made.missing} files are named but not in it; data.json says why")
+
+
 def add_to(app: typer.Typer) -> None:
-    for verb in (hold, release, restrict, unrestrict, approve, requests, erase, erasure):
+    for verb in (hold, release, restrict, unrestrict, approve, requests, export, erase, erasure):
         app.command(verb.__name__)(verb)
     app.command("verify-certificate")(verify_certificate)
     app.command("signing-key")(signing_key)

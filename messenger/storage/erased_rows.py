@@ -29,6 +29,7 @@ from messenger.storage.models.conversations import (
 )
 from messenger.storage.models.queues import dead_letter, megolm_seen
 from messenger.storage.models.rooms import mx_member, mx_room
+from messenger.storage.models.trust import trust_alert, verification
 from messenger.storage.new_ids import ERASED
 
 REASON = "erased"
@@ -131,9 +132,10 @@ async def remove_conversation(connection: AsyncConnection, keys: DataKeys, id: U
 async def sweep(connection: AsyncConnection, rooms: Sequence[str], people: Sequence[str]) -> None:
     """What the last sync batches have brought before we left."""
     await _remove_queues(connection, [], rooms=list(rooms), chats=[])
-    for table in (mx_member, mx_room, megolm_seen):
+    for table in (mx_member, mx_room, megolm_seen, trust_alert, verification):
         await connection.execute(table.delete().where(table.c.room_id.in_(rooms)))
-    await connection.execute(mx_member.delete().where(mx_member.c.user_id.in_(people)))
+    for table in (mx_member, trust_alert, verification):
+        await connection.execute(table.delete().where(table.c.user_id.in_(people)))
 
 
 async def _remove_queues(

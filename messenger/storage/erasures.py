@@ -10,10 +10,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from messenger.app.audit import AuditEntry
 from messenger.app.effects import PostNotice
 from messenger.app.erasure_ports import Counted, Ended, Erasure, NotNow, Scope, Target, TargetKind
 from messenger.observability.time import utc_now
 from messenger.storage import erased_rows
+from messenger.storage.audit import append
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.database import transaction
 from messenger.storage.erasure_plan import planned
@@ -216,10 +218,23 @@ class SqlErasureRows:
             await connection.execute(erasure_target.delete().where(erasure_target.c.erasure_id == which.id))
             done = erasure.update().where(erasure.c.id == which.id)
             await connection.execute(done.values(done_at=utc_now(), certificate=certificate, code=None))
+            await append(connection, self._keys, [_audited(which)], at=utc_now())
 
     async def _note(self, which: Erasure, **values: Any) -> None:
         async with transaction(self._engine) as connection:
             await connection.execute(erasure.update().where(erasure.c.id == which.id).values(**values))
+
+
+def _audited(which: Erasure) -> AuditEntry:
+    """The person by pseudonym, as in the ledger; a conversation by its id."""
+    about = f"conversation:{which.conversation}" if which.conversation else f"erased:{which.subject}"
+    return AuditEntry(
+        actor="system",
+        action=f"erasure.{which.scope}",
+        object=about,
+        purpose="rights" if which.scope == "person" else "retention",
+        details={"erasure": str(which.id), "ledger": str(which.ledger_position or "")},
+    )
 
 
 async def _add(connection: AsyncConnection, which: Erasure, targets: Sequence[Target]) -> None:

@@ -10,7 +10,11 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from messenger.app.audit import AuditEntry
+from messenger.observability.time import utc_now
 from messenger.storage.administration import NotPossible
+from messenger.storage.audit import append
+from messenger.storage.data_keys import DataKeys
 from messenger.storage.database import transaction
 from messenger.storage.models.conversations import channel_identity, chat, contact, conversation
 from messenger.storage.models.queues import inbox, outbox
@@ -62,8 +66,8 @@ _REQUESTS = (
 
 
 class Rights:
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, engine: AsyncEngine, keys: DataKeys) -> None:
+        self._engine, self._keys = engine, keys
 
     async def person(self, address: str) -> Person:
         """Raises NotPossible."""
@@ -74,12 +78,19 @@ class Rights:
             raise NotPossible(f"nobody has the address {address}, or they were erased")
         return Person(**row._mapping)
 
-    async def hold(self, person: UUID, reason: str | None, *, at: datetime | None) -> None:
-        """`at` None ends it."""
-        await self._change(person, held_at=at, held_reason=reason)
+    async def hold(self, person: UUID, reason: str, by: str) -> None:
+        async with transaction(self._engine) as connection:
+            await _set(connection, person, held_at=sa.func.coalesce(contact.c.held_at, utc_now()), held_reason=reason)
+            await self._note(connection, by, "contact.hold", person, reason)
 
-    async def restrict(self, person: UUID, reason: str, *, at: datetime) -> None:
+    async def release(self, person: UUID, reason: str, by: str) -> None:
+        async with transaction(self._engine) as connection:
+            await _set(connection, person, held_at=None, held_reason=None)
+            await self._note(connection, by, "contact.release", person, reason)
+
+    async def restrict(self, person: UUID, reason: str, by: str) -> None:
         """Conversations go out of sight and stand still, with all that was about to be sent."""
+        at = sa.func.coalesce(contact.c.restricted_at, utc_now())
         async with transaction(self._engine) as connection:
             await _set(connection, person, restricted_at=at, restricted_reason=reason)
             await _lock(connection, person)
@@ -87,8 +98,9 @@ class Rights:
             await connection.execute(mine.values(blocked="restricted"))
             waits = outbox.update().where(_of(person), outbox.c.state == "new")
             await connection.execute(waits.values(next_at=sa.func.now() + _FAR, code="restricted"))
+            await self._note(connection, by, "contact.restrict", person, reason)
 
-    async def unrestrict(self, person: UUID) -> None:
+    async def unrestrict(self, person: UUID, reason: str, by: str) -> None:
         """What has waited is due at once."""
         async with transaction(self._engine) as connection:
             await _set(connection, person, restricted_at=None, restricted_reason=None)
@@ -101,6 +113,7 @@ class Rights:
             await connection.execute(left.values(next_at=sa.func.now(), code=None))
             due = inbox.update().where(inbox.c.state == "new", inbox.c.next_at > sa.func.now())
             await connection.execute(due.values(next_at=sa.func.now()))
+            await self._note(connection, by, "contact.unrestrict", person, reason)
 
     async def ask(self, kind: RequestKind, person: UUID, by: str, *, now: datetime, lasting: timedelta) -> str:
         """The number of the request. One that still can be approved is not made anew."""
@@ -116,6 +129,7 @@ class Rights:
                     id=id, kind=kind, contact_id=person, asked_by=by, asked_at=now, expires_at=now + lasting
                 )
             )
+            await self._note(connection, by, f"contact.{kind}.asked", person, id)
         return id
 
     async def approve(self, id: str, by: str, *, now: datetime, lasting: timedelta) -> Request:
@@ -134,6 +148,7 @@ class Rights:
                 raise NotPossible("somebody else must approve what you have asked for (four eyes)")
             approved = rights_request.update().where(rights_request.c.id == id)
             await connection.execute(approved.values(approved_by=by, approved_at=now, expires_at=now + lasting))
+            await self._note(connection, by, f"contact.{row.kind}.approved", row.contact_id, id)
             return _request((await connection.execute(_REQUESTS.where(rights_request.c.id == id))).first())
 
     async def use(self, kind: RequestKind, person: UUID, by: str, *, now: datetime) -> Request | None:
@@ -148,6 +163,16 @@ class Rights:
             await connection.execute(used.values(used_at=now))
             return _request((await connection.execute(_REQUESTS.where(rights_request.c.id == id))).first())
 
+    async def approved(self, kind: RequestKind, person: UUID, by: str, *, now: datetime) -> Request | None:
+        query = _REQUESTS.where(
+            *_still_good(kind, person, now),
+            rights_request.c.approved_at.is_not(None),
+            rights_request.c.asked_by == by,
+        )
+        async with transaction(self._engine) as connection:
+            row = (await connection.execute(query.limit(1))).first()
+        return _request(row) if row else None
+
     async def requests(self, *, now: datetime) -> Sequence[Request]:
         """Those that can still be approved or used."""
         query = _REQUESTS.where(rights_request.c.used_at.is_(None), rights_request.c.expires_at > now)
@@ -161,9 +186,17 @@ class Rights:
             async for id in await connection.stream_scalars(query):
                 yield id
 
-    async def _change(self, person: UUID, **values: Any) -> None:
+    async def note(self, by: str, action: str, person: UUID, reason: str) -> None:
+        """A row of the audit log by itself."""
         async with transaction(self._engine) as connection:
-            await _set(connection, person, **values)
+            await self._note(connection, by, action, person, reason)
+
+    async def _note(self, connection: AsyncConnection, by: str, action: str, person: UUID, reason: str) -> None:
+        """Last in its transaction."""
+        entry = AuditEntry(
+            actor=f"shell:{by}", action=action, object=f"contact:{person}", purpose="rights", reason=reason
+        )
+        await append(connection, self._keys, [entry], at=utc_now())
 
 
 async def _set(connection: AsyncConnection, person: UUID, **values: Any) -> None:

@@ -1,6 +1,8 @@
 """The rights of a person on a real database: erasure and its ledger, restriction, hold, four eyes."""
 
 import json
+import stat
+import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,14 +13,18 @@ from messenger.app.effects import AnswerInRoom, RelayToThread, SendToCustomer
 from messenger.app.erasure_ports import Found
 from messenger.app.render import Clock, notice
 from messenger.bootstrap.erasures import LedgerIsShort, erasure_hands, reapply_erasures, signing_key
+from messenger.bootstrap.export import FileIsThere, Places
 from messenger.bootstrap.rights import NeedsApproval, certificate_fault
+from messenger.channels.messages import MediaRef
 from messenger.domain.conversation import fold
 from messenger.i18n import LANGUAGES, texts
 from messenger.storage import erasures
 from messenger.storage.administration import NotPossible
 from messenger.storage.erasure_ledger import LedgerDamaged
+from messenger.storage.models import whole_schema
 from messenger.storage.models.conversations import conversation, message, place
 from messenger.storage.models.queues import inbox
+from messenger.storage.personal_data import PERSONAL_DATA
 from messenger.workers.erasure import ErasureWorker
 from tests.integration.rights_house import BEN, RightsHouse, open_rights_house, settings_for
 from tests.integration.staff_desk import CARD, CHAT, CUSTOMER, ROOM, customer_says, ready, staff_reacts
@@ -274,3 +280,114 @@ async def test_a_request_that_nobody_approved_in_time_is_none(tmp_path: Path, da
         with pytest.raises(NotPossible, match="expired"):
             await house.rights.approve(request.id, "emil")
         assert await house.rights.requests() == []
+
+
+async def test_an_export_shows_everything_and_its_page_speaks_the_persons_language(
+    house: RightsHouse, tmp_path: Path
+) -> None:
+    await a_life(house)
+    await house.desk.put(customer_says("$de", "Guten Tag, ich brauche noch ein <b>Rezept</b> von Ihnen"))
+    await house.desk.work(1)
+    async with house.engine.begin() as connection:
+        await connection.execute(sa.text("UPDATE chat SET language = 'de'"))
+    made = await house.rights.export(CUSTOMER, "dora", tmp_path / "anna.zip")
+    assert (made.conversations, made.messages) == (1, 4)
+    with zipfile.ZipFile(tmp_path / "anna.zip") as archive:
+        assert archive.testzip() is None
+        document = json.loads(archive.read("data.json"))
+        text = archive.read("index.html").decode()
+        assert "$defs" in json.loads(archive.read("schema.json"))
+    assert document["name"] == "Anna" and [each["value"] for each in document["addresses"]] == [CUSTOMER]
+    [only] = document["conversations"]
+    assert [each["text"] for each in only["messages"]][:3] == ["Hello", "We look into it", "// a note"]
+    assert [each["author"] for each in only["messages"]] == ["person", "staff-1", "staff-1", "person"]
+    assert only["tags"] == ["secret-tag"] and "ConversationClaimed" in [each["what"] for each in only["history"]]
+    assert BEN not in json.dumps(document), "who the staff are is their own data"
+    assert "Ihre Daten: Anna" in text and "&lt;b&gt;Rezept" in text and "interne Notiz" in text
+    assert stat.S_IMODE((tmp_path / "anna.zip").stat().st_mode) == 0o600
+
+
+async def test_who_read_and_decided_what_is_in_the_export(house: RightsHouse, tmp_path: Path) -> None:
+    await a_life(house)
+    await house.rights.restrict(CUSTOMER, "objection", "dora")
+    await house.rights.export(CUSTOMER, "dora", tmp_path / "one.zip")
+    await house.rights.export(CUSTOMER, "dora", tmp_path / "two.zip")
+    with zipfile.ZipFile(tmp_path / "two.zip") as archive:
+        accesses = json.loads(archive.read("data.json"))["accesses"]
+    found = [(each["action"], each["reason"]) for each in accesses if each["action"].startswith("contact.")]
+    assert found == [("contact.restrict", "objection"), ("contact.export", "")]
+    assert "dora" not in json.dumps(accesses)
+
+
+async def test_an_export_never_goes_over_a_file_and_leaves_nothing_half_done(
+    house: RightsHouse, tmp_path: Path
+) -> None:
+    await a_life(house)
+    target = tmp_path / "there.zip"
+    target.write_text("mine")
+    with pytest.raises(FileIsThere):
+        await house.rights.export(CUSTOMER, "dora", target)
+    assert target.read_text() == "mine"
+    link = tmp_path / "link.zip"
+    link.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FileIsThere):
+        await house.rights.export(CUSTOMER, "dora", link)
+    assert sorted(file.name for file in tmp_path.glob("*zip*")) == ["link.zip", "there.zip"]
+    assert not (tmp_path / "elsewhere").exists()
+
+
+async def test_with_four_eyes_an_approval_gives_one_export(tmp_path: Path, database_url: str) -> None:
+    async with open_rights_house(settings_for(tmp_path, database_url, four_eyes=True)) as house:
+        await a_life(house)
+        with pytest.raises(NeedsApproval):
+            await house.rights.export(CUSTOMER, "dora", tmp_path / "one.zip")
+        [request] = await house.rights.requests()
+        await house.rights.approve(request.id, "emil")
+        with pytest.raises(NeedsApproval):  # what was approved is an export, not an erasure
+            await house.rights.erase(CUSTOMER, "dora")
+        await house.rights.export(CUSTOMER, "dora", tmp_path / "one.zip")
+        with pytest.raises(NeedsApproval):
+            await house.rights.export(CUSTOMER, "dora", tmp_path / "two.zip")
+        assert not (tmp_path / "two.zip").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("Röntgen Bild.JPG", "Rontgen_Bild.JPG"),
+        ("处方.pdf", "pdf"),
+        ("CON", "_CON"),
+        ("a" * 300 + ".pdf", "a" * 80 + ".pdf"),
+        ("\u202efdp.exe", "fdp.exe"),
+    ],
+)
+def test_names_in_the_archive_are_tame(name: str, plain: str) -> None:
+    file = Places()("m", MediaRef(id="{}", filename=name))
+    assert file.path == f"files/00001-{plain}"
+
+
+async def test_tables_that_an_erasure_is_said_to_empty_are_empty(house: RightsHouse) -> None:
+    """With one person in the whole house."""
+    await house.desk.set_up([BEN])
+    await house.desk.put(staff_reacts(BEN, "👀"))
+    await house.desk.work(1)
+    await house.desk.says(BEN, "We look into it", event="$answer")
+    await house.erase(CUSTOMER)
+    emptied = [
+        name for name, columns in PERSONAL_DATA.items() if {rule.erase for rule in columns.values()} == {"removed"}
+    ]
+    tables = whole_schema().tables
+    async with house.engine.begin() as connection:
+        left = {
+            name: await connection.scalar(sa.select(sa.func.count()).select_from(tables[name]))
+            for name in emptied
+            if name not in ("inbox", "outbox", "remote_message")  # of others, and of the erasure's own last words
+        }
+        assert {name: count for name, count in left.items() if count} == {}
+        for table, columns in PERSONAL_DATA.items():
+            if table in ("contact", "conversation"):
+                values = (await connection.execute(sa.select(tables[table]))).one()._mapping
+                assert not [
+                    name for name, rule in columns.items() if rule.erase == "emptied" and values[name] is not None
+                ]

@@ -1,0 +1,2 @@
+"""What a person gets who asks for their data: a document for machines (`document`) and the same as a page for people
+(`page`)."""
