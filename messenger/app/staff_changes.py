@@ -1,8 +1,9 @@
 """Staff changes its mind: a message is edited or taken back, a claim is withdrawn."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from messenger.app import asking
 from messenger.app.items import StaffRedacted, StaffSaid
 from messenger.app.places import conversation_and_seat
 from messenger.app.reactions import reaction_removed
@@ -12,11 +13,10 @@ from messenger.app.starting import text_after_contact
 from messenger.app.turn import NotYet, Turn
 from messenger.app.waits import moment_asked
 from messenger.channels.messages import Content
-from messenger.domain.commands import DeleteStaffMessage, EditStaffMessage, ReleaseConversation
+from messenger.domain.commands import ReleaseConversation
 from messenger.domain.conversation import Conversation, State
-from messenger.domain.events import ChangeKeptBack, NoteKept, ReplyHeld, ReplyScheduled
-from messenger.domain.ids import MessageId
-from messenger.domain.people import DevicePolicy, Role, SkillGroup
+from messenger.domain.events import ChangeKeptBack
+from messenger.domain.people import Role
 from messenger.domain.replies import Fate, Said, is_command
 from messenger.domain.staff_commands import COMMANDS, Asked, parse
 from messenger.i18n import texts
@@ -36,9 +36,12 @@ async def staff_edited(turn: Turn, item: StaffSaid) -> None:
     if own is None:
         return
     conversation, seat, message = own
-    new = await _new_words(turn, item, conversation, message)
-    command = await _edit(turn, conversation, seat, message, new.said)
-    command = replace(command, at=new.at, stood_at=new.stood_at, place=await _former_place(turn, conversation, trace))
+    stored = await standing(turn, conversation, message, is_waiting=await _is_waiting(turn, message))
+    new = await _new_words(turn, item, conversation, stored)
+    # Who has no seat there any more (it was handed to another group) can only note.
+    role = seat.role if seat else Role.CLERK
+    command = asking.edit(stored, new.said, role=role, at=new.at, stood_at=new.stood_at)
+    command = replace(command, place=await _former_place(turn, conversation, trace))
     events = await turn.change_fate(conversation.id, conversation, command, actor=f"agent:{message.author}")
     if any(isinstance(event, ChangeKeptBack) for event in events):
         return
@@ -81,16 +84,8 @@ async def _former_place(turn: Turn, conversation: Conversation, trace: Trace) ->
 async def _take_back(
     turn: Turn, item: StaffRedacted, conversation: Conversation, message: StoredMessage, *, place: int | None
 ) -> None:
-    assert message.author is not None
-    group = await turn.group(group_of(conversation))
-    command = DeleteStaffMessage(
-        message=message.id,
-        author=message.author,
-        was=message.fate.value if message.fate else "",
-        is_waiting=await _is_waiting(turn, message),
-        may_follow=_may_follow(turn, group, message),
-        place=place,
-    )
+    stored = await standing(turn, conversation, message, is_waiting=await _is_waiting(turn, message))
+    command = replace(asking.deletion(stored), place=place)
     events = await turn.change_fate(conversation.id, conversation, command, actor=f"agent:{message.author}")
     if not any(isinstance(event, ChangeKeptBack) for event in events):
         await turn.unit.messages.mark_deleted(message.id, at=item.at)
@@ -131,7 +126,7 @@ class _New:
     trouble: str = ""
 
 
-async def _new_words(turn: Turn, item: StaffSaid, conversation: Conversation, message: StoredMessage) -> _New:
+async def _new_words(turn: Turn, item: StaffSaid, conversation: Conversation, stored: asking.Standing) -> _New:
     """An edited `!r`, `!later` or `!start` is still one; any other command is no answer."""
     said = Said(
         type=item.type,
@@ -141,9 +136,8 @@ async def _new_words(turn: Turn, item: StaffSaid, conversation: Conversation, me
     )
     asked = parse(said.text) if is_command(said) else None
     text, at, trouble = None, None, ""
-    stood_at = (
-        await time_of(turn, conversation, message.id) if await _has_not_left(turn, conversation, message) else None
-    )
+    shall_leave = stored.message.id in conversation.scheduled or stored.message.fate is Fate.HELD or stored.is_draft
+    stood_at = stored.time if shall_leave else None
     if isinstance(asked, Asked) and asked.command.name == "start":
         text = await text_after_contact(turn, asked.text) or None
     if isinstance(asked, Asked) and asked.command.name == "r":
@@ -157,62 +151,20 @@ async def _new_words(turn: Turn, item: StaffSaid, conversation: Conversation, me
     return _New(said=replace(said, text=text, is_explicit=True), content=content, at=at, stood_at=stood_at)
 
 
-async def _has_not_left(turn: Turn, conversation: Conversation, message: StoredMessage) -> bool:
-    is_waiting = message.id in conversation.scheduled or message.fate is Fate.HELD
-    return is_waiting or await is_draft(turn, conversation, message)
-
-
-async def time_of(turn: Turn, conversation: Conversation, message: MessageId) -> datetime | None:
-    """When an answer shall leave that is scheduled, or would be if somebody let it go: an edit may have moved it, and
-    the timer of the first time does nothing."""
-    times = [
-        entry.event.at if isinstance(entry.event, ReplyScheduled) else entry.event.later
-        for entry in await turn.unit.conversations.history(conversation.id)
-        if isinstance(entry.event, ReplyScheduled | ReplyHeld | NoteKept) and entry.event.message == message
-    ]
-    return times[-1] if times else None
-
-
-async def _edit(
-    turn: Turn, conversation: Conversation, seat: Seat | None, message: StoredMessage, said: Said
-) -> EditStaffMessage:
-    """Who has no seat there any more (it was handed to another group) can only note."""
+async def standing(
+    turn: Turn, conversation: Conversation, message: StoredMessage, *, is_waiting: bool = False
+) -> asking.Standing:
     assert message.author is not None
-    group = await turn.group(group_of(conversation))
-    # Where drafts are the rule, what has been sent was approved: its author may still correct it, except where that
-    # takes four eyes. An order instead of words is never an answer.
-    is_sent = message.fate in (Fate.QUEUED, Fate.SENT, Fate.DELIVERED) and not is_command(said)
-    is_trusted = said.is_from_trusted_device or group.device_policy is DevicePolicy.ANY
-    return EditStaffMessage(
-        message=message.id,
+    return asking.Standing(
+        message=message,
         author=message.author,
-        role=seat.role if seat else Role.CLERK,
-        said=replace(said, is_from_trusted_device=is_trusted, is_explicit=said.is_explicit or is_sent),
-        mode=group.reply_mode,
-        was=message.fate.value if message.fate else "",
-        is_draft=await is_draft(turn, conversation, message),
-        is_waiting=await _is_waiting(turn, message),
-        may_follow=_may_follow(turn, group, message),
-        four_eyes=group.four_eyes,
+        log=await turn.unit.conversations.history(conversation.id),
+        group=await turn.group(group_of(conversation)),
+        now=turn.unit.now,
+        is_waiting=is_waiting,
         is_customer_room_safe=await turn.unit.chats.is_safe(conversation.chat),
     )
 
 
-async def is_draft(turn: Turn, conversation: Conversation, message: StoredMessage) -> bool:
-    """Kept only because the group sends nothing unasked. A note is no draft, whatever the group's mode is."""
-    if message.fate is not Fate.KEPT or message.is_deleted:
-        return False
-    verdicts = [
-        entry.event
-        for entry in await turn.unit.conversations.history(conversation.id)
-        if isinstance(entry.event, NoteKept) and entry.event.message == message.id
-    ]
-    return bool(verdicts) and verdicts[-1].reason == "draft"
-
-
 async def _is_waiting(turn: Turn, message: StoredMessage) -> bool:
     return message.fate is Fate.QUEUED and await turn.unit.outbox.keep_back(message.id)
-
-
-def _may_follow(turn: Turn, group: SkillGroup, message: StoredMessage) -> bool:
-    return turn.unit.now - message.at <= timedelta(minutes=group.edit_window_minutes)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from messenger.app import asking
 from messenger.app.effects import AnswerInRoom, PostNotice, RemoveReaction, TellGroup, TellPerson
 from messenger.app.items import DeviceLeftOut, StaffReacted, StaffSaid, Unreadable
 from messenger.app.order import called
@@ -11,7 +12,7 @@ from messenger.app.outside import said_outside
 from messenger.app.places import Spot, conversation_and_seat, may_speak_here, spot_of
 from messenger.app.reactions import NOTED_SOON, staff_reacted_to_customer
 from messenger.app.records import Seat, Trace
-from messenger.app.staff_changes import is_draft, staff_edited, time_of
+from messenger.app.staff_changes import staff_edited, standing
 from messenger.app.staff_messages import (
     Refusal,
     actor_of,
@@ -26,7 +27,7 @@ from messenger.app.staff_messages import (
 )
 from messenger.app.turn import NotYet, Turn
 from messenger.app.waits import default_pause
-from messenger.domain.commands import ApproveMessage, Command, PauseConversation, ResolveConversation
+from messenger.domain.commands import Command, PauseConversation, ResolveConversation
 from messenger.domain.conversation import Conversation
 from messenger.domain.errors import AlreadyYours, DomainError
 from messenger.domain.ids import ConversationId, MessageId
@@ -209,23 +210,14 @@ async def _approve_by_reaction(
     turn: Turn, item: StaffReacted, conversation: Conversation, seat: Seat, id: MessageId
 ) -> None:
     message = await turn.unit.messages.get(id)
-    if message.author is None or not (message.fate is Fate.HELD or await is_draft(turn, conversation, message)):
+    if message.author is None:
         return
-    group = await turn.group(group_of(conversation))
-    later = await time_of(turn, conversation, id)
-    command = ApproveMessage(
-        message=id,
-        author=message.author,
-        by=seat.agent.id,
-        role=seat.role,
-        mode=group.reply_mode,
-        is_held=True,
-        four_eyes=group.four_eyes,
-        is_customer_room_safe=await turn.unit.chats.is_safe(conversation.chat),
-        at=later if later and later > turn.unit.now else None,
-    )
+    stored = await standing(turn, conversation, message)
+    command = asking.approval(stored, seat.agent.id, seat.role)
+    if command is None:
+        return
     try:
-        if group.four_eyes and message.edited_at and item.at - message.edited_at < READ_AGAIN:
+        if stored.group.four_eyes and message.edited_at and item.at - message.edited_at < READ_AGAIN:
             raise Refusal("S9.changed")
         await turn.change_fate(conversation.id, conversation, command, actor=actor_of(seat))
     except DomainError as error:

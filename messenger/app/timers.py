@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from messenger.app import asking
 from messenger.app.effects import RouteGroup, SetTimer
 from messenger.app.items import TimerDue
 from messenger.app.menus import nothing_chosen
 from messenger.app.react import silence_timer
 from messenger.app.sight import is_out_of_sight
-from messenger.app.staff_changes import is_draft, time_of
+from messenger.app.staff_changes import standing
 from messenger.app.turn import Turn
-from messenger.domain.commands import Command, MindSilence, SendScheduled, WakeConversation
+from messenger.domain.commands import Command, WakeConversation
 from messenger.domain.conversation import Conversation, State
 from messenger.domain.events import NoteKept
 from messenger.domain.ids import ConversationId, MessageId
@@ -68,9 +69,8 @@ async def _silence(turn: Turn, conversation: Conversation) -> Command | None:
     if conversation.group is None:
         return None
     group = await turn.group(conversation.group)
-    after, warn_before = timedelta(days=group.auto_resolve_days), timedelta(days=group.auto_resolve_warn_days)
     is_held = await turn.unit.messages.has_held(conversation.id) or await _has_draft(turn, conversation, group)
-    return MindSilence(now=turn.unit.now, after=after, warn_before=warn_before, is_answer_held=is_held)
+    return asking.silence(group, turn.unit.now, is_answer_held=is_held)
 
 
 async def _has_draft(turn: Turn, conversation: Conversation, group: SkillGroup) -> bool:
@@ -81,13 +81,13 @@ async def _has_draft(turn: Turn, conversation: Conversation, group: SkillGroup) 
     history = await turn.unit.conversations.history(conversation.id)
     since = [entry.event for entry in history if entry.at > conversation.answered_at]
     drafts = {event.message for event in since if isinstance(event, NoteKept) and event.reason == "draft"}
-    return any([await is_draft(turn, conversation, await turn.unit.messages.get(id)) for id in drafts])
+    messages = [await turn.unit.messages.get(id) for id in drafts]
+    return any([(await standing(turn, conversation, message)).is_draft for message in messages])
 
 
 async def _scheduled(turn: Turn, conversation: Conversation, item: TimerDue) -> Command | None:
     assert item.subject is not None, "the timer of an answer names it"
     message = await turn.unit.messages.get(MessageId(item.subject))
-    if message.author is None or await time_of(turn, conversation, message.id) != item.due:
+    if message.author is None:
         return None
-    is_safe = await turn.unit.chats.is_safe(conversation.chat)
-    return SendScheduled(message=message.id, author=message.author, is_customer_room_safe=is_safe)
+    return asking.due_answer(await standing(turn, conversation, message), item.due)

@@ -1,17 +1,22 @@
-"""Random lives of one conversation: the rules and what follows from them, with a small stand-in for everything around
-(stored messages, the outbox of the customer's chat, timers, a clock). Each step is one thing that somebody does."""
+"""Random lives of one conversation: the rules, what is asked of them and what follows from them are the product's own,
+with a small stand-in for everything around (stored messages, the outbox of the customer's chat, the rooms of its own,
+timers, a clock). Each step is one thing that somebody does."""
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from messenger.app import asking
 from messenger.app import effects as fx
+from messenger.app.case_members import keep_members
 from messenger.app.react import fate_after, react
+from messenger.app.records import StoredMessage
 from messenger.app.timers import look_again
+from messenger.channels.messages import Content
 from messenger.domain import commands as c
 from messenger.domain import events as e
 from messenger.domain.conversation import Conversation, evolve
@@ -20,7 +25,7 @@ from messenger.domain.errors import DomainError
 from messenger.domain.ids import AgentId, ChatId, ContactId, ConversationId, GroupId, MessageId
 from messenger.domain.pauses import Cause
 from messenger.domain.people import ReplyMode, Role, SkillGroup
-from messenger.domain.replies import NOTE_PREFIXES, Fate, Said, is_command
+from messenger.domain.replies import NOTE_PREFIXES, Fate, Said
 
 ID, CHAT = ConversationId(UUID(int=1)), ChatId(UUID(int=2))
 START = datetime(2026, 11, 24, tzinfo=UTC)
@@ -76,7 +81,6 @@ class Written:
     text: str
     kind: str
     at: datetime
-    reason: str = ""
     is_deleted: bool = False
     approved: str | None = None  # the words that a person has let go
     sealed: str | None = None  # as above, where only other words of somebody else's approval may leave
@@ -89,6 +93,32 @@ class Row:
     what: str
     message: MessageId
     state: str = "new"
+
+
+class Members:
+    """Who may read the conversation's own room, as `case_members` of a unit of work."""
+
+    def __init__(self) -> None:
+        self.there: set[AgentId] = set()
+        self.case_members = self
+
+    async def add(self, conversation: ConversationId, agents: Sequence[AgentId]) -> None:
+        self.there |= set(agents)
+
+    async def remove(self, conversation: ConversationId, agent: AgentId) -> None:
+        self.there.discard(agent)
+
+    async def clear(self, conversation: ConversationId) -> None:
+        self.there.clear()
+
+
+def finished(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Of something that waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return
+    raise AssertionError("it waits")
 
 
 @dataclass(slots=True)
@@ -111,6 +141,8 @@ class World:
     timers: list[fx.SetTimer] = field(default_factory=list)
     kept_back: set[MessageId] = field(default_factory=set)
     leaks: list[str] = field(default_factory=list)
+    members: "Members" = field(default_factory=lambda: Members())
+    seated: set[AgentId] = field(default_factory=set)  # who reads the newest room of its own
     _next: int = 100
 
     # What happens
@@ -128,18 +160,20 @@ class World:
             self.conversation = evolve(before, entry)
             self.log.append(entry)
             steps.append((event, before, self.conversation))
+        finished(keep_members(self.members, steps))  # type: ignore[arg-type]
         for event, before, after in steps:
             self._note_fate(event)
             for effect in react(event, before, after, replace(self.group, id=after.group or GROUPS[0])):
                 self._take(effect)
         return events
 
+    def ask_if(self, command: c.Command | None) -> Sequence[e.Event]:
+        return self.ask(command) if command is not None else []
+
     def _note_fate(self, event: e.Event) -> None:
         fate, message = fate_after(event), getattr(event, "message", None)
         if fate is not None and message is not None:
             self.fates[message] = fate
-        if isinstance(event, e.NoteKept) and message in self.written:
-            self.written[message].reason = event.reason
         if isinstance(event, e.ReplyCancelled):
             for row in self.lane:
                 if row.message == message and row.state == "new" and row.what == "send":
@@ -157,12 +191,58 @@ class World:
                 self.relayed[effect.message] += 1
                 if not self.cards:
                     self.leaks.append("a customer's message is shown before there is a card")
+                self._is_said_in_room()
+            case fx.PostPack() | fx.EditInThread():
+                self._is_said_in_room()
+            case fx.ProvideCaseRoom() | fx.SeatCase() | fx.SeatInCase() | fx.UnseatFromCase():
+                self._seat(effect)
             case fx.PostCard():
                 self.cards += 1
             case fx.SetTimer():
                 self.timers.append(effect)
             case _:
                 pass
+
+    def _seat(self, effect: fx.Effect) -> None:
+        """As `to_case_rooms`."""
+        assert self.conversation is not None
+        match effect:
+            case fx.ProvideCaseRoom():
+                self.seated = set()
+            case fx.SeatCase():
+                self.seated |= self.members.there
+            case fx.SeatInCase() if effect.agent in self.members.there and self.conversation.is_in_room:
+                self.seated.add(AgentId(effect.agent))
+            case fx.UnseatFromCase() if effect.agent not in self.members.there:
+                self.seated.discard(AgentId(effect.agent))
+            case _:
+                pass
+
+    def _is_said_in_room(self) -> None:
+        if self.conversation is not None and self.conversation.is_in_room and self.seated - self.need_to_know():
+            self.leaks.append("somebody reads a room who need not know")
+
+    def need_to_know(self) -> set[AgentId]:
+        """Its owner when it moved, whoever was named or invited and not removed since, and every later owner."""
+        known, owner = set[AgentId](), None
+        for event in (entry.event for entry in self.log):
+            match event:
+                case e.ConversationClaimed() | e.ConversationAssigned():
+                    owner = event.agent
+                    known.add(owner)
+                case e.ConversationReopened():
+                    owner = event.owner
+                case e.ConversationReleased() | e.ConversationTransferred() | e.ConversationQueued():
+                    owner = None
+                case e.MovedToRoom():
+                    known = {*event.members} | ({owner} if owner else set())
+                case e.MemberInvited():
+                    known.add(event.agent)
+                case e.MemberRemoved():
+                    known.discard(event.agent)
+                case _:
+                    pass
+        return known
 
     def deliver(self) -> None:
         """The head of the customer's lane leaves, as the message is now."""
@@ -329,12 +409,10 @@ class World:
                 self.ask(c.ChooseGroup(group=GROUPS[0], because="no_choice"))
             case "later":
                 assert timer.subject is not None
-                message = MessageId(timer.subject)
-                author = self.written[message].author
-                self.ask(c.SendScheduled(message=message, author=author, is_customer_room_safe=self.is_safe))
+                self.ask_if(asking.due_answer(self.stored(MessageId(timer.subject)), timer.at))
             case _:
-                days, warn = (timedelta(days=n) for n in (self.group.auto_resolve_days, 1))
-                if not self.ask(c.MindSilence(now=self.now, after=days, warn_before=warn)):
+                held = Fate.HELD in self.fates.values()
+                if not self.ask(asking.silence(self.group, self.now, is_answer_held=held)):
                     self.timers += look_again(self.conversation, self.group, self.now)
 
     # What is said
@@ -375,67 +453,62 @@ class World:
         """Is the answer in its hold window?"""
         return any(row.message == id and row.what == "send" and row.state == "new" for row in self.lane)
 
-    def _is_draft(self, id: MessageId) -> bool:
-        return self.fates.get(id) is Fate.KEPT and self.written[id].reason == "draft"
+    def stored(self, id: MessageId) -> asking.Standing:
+        written = self.written[id]
+        fate = self.fates.get(id)
+        message = StoredMessage(
+            id=id,
+            conversation=ID,
+            author=written.author,
+            fate=fate,
+            content=Content(text=written.text),
+            at=written.at,
+            type=written.kind,
+            is_deleted=written.is_deleted,
+        )
+        return asking.Standing(
+            message=message,
+            author=written.author,
+            log=self.log,
+            group=self.group,
+            now=self.now,
+            is_waiting=fate is Fate.QUEUED and self.is_waiting(id),
+            is_customer_room_safe=self.is_safe,
+        )
 
     def _edit(self, step: Step) -> None:
-        """As `staff_changes`."""
         id = self._one(step)
         if id is None:
             return
-        message, was = self.written[id], self.fates.get(id)
+        message, stored = self.written[id], self.stored(id)
         said = self._said(replace(step, kind=message.kind), is_explicit=step.also)
-        is_sent = was in (Fate.QUEUED, Fate.SENT, Fate.DELIVERED) and not is_command(said)
-        events = self.ask(
-            c.EditStaffMessage(
-                message=id,
-                said=replace(said, is_explicit=said.is_explicit or is_sent),
-                was=was.value if was else "",
-                is_draft=self._is_draft(id),
-                is_waiting=was is Fate.QUEUED and self.is_waiting(id),
-                may_follow=self.now - message.at < timedelta(minutes=5),
-                **self._standing(message.author),
-            )
-        )
+        at = self.now + timedelta(minutes=step.number) if stored.time and step.yes else None
+        role = self.roles[message.author]
+        events = self.ask(asking.edit(stored, said, role=role, at=at, stood_at=stored.time))
         if not any(isinstance(event, e.ChangeKeptBack) for event in events):
             message.text = step.text
-            if not (self.group.four_eyes and self.group.reply_mode is ReplyMode.EXPLICIT):
+            if not self._takes_two():
                 message.sealed = None
+
+    def _takes_two(self) -> bool:
+        return self.group.four_eyes and self.group.reply_mode is ReplyMode.EXPLICIT
 
     def _delete(self, step: Step) -> None:
         id = self._one(step)
-        if id is None:
-            return
-        message, was = self.written[id], self.fates.get(id)
-        events = self.ask(
-            c.DeleteStaffMessage(
-                message=id,
-                author=message.author,
-                was=was.value if was else "",
-                is_waiting=was is Fate.QUEUED and self.is_waiting(id),
-                may_follow=self.now - message.at < timedelta(minutes=5),
-            )
-        )
-        message.is_deleted = not any(isinstance(event, e.ChangeKeptBack) for event in events)
+        if id is not None:
+            events = self.ask(asking.deletion(self.stored(id)))
+            self.written[id].is_deleted = not any(isinstance(event, e.ChangeKeptBack) for event in events)
 
     def _approve(self, step: Step) -> None:
         id = self._one(step)
         if id is None:
             return
         message = self.written[id]
-        standing = self._standing(step.agent)
-        command = c.ApproveMessage(
-            message=id,
-            author=message.author,
-            by=standing.pop("author"),
-            is_held=self.fates.get(id) is Fate.HELD or self._is_draft(id),
-            **standing,
-        )
-        if self.ask(command):
+        if self.ask_if(asking.approval(self.stored(id), step.agent, self.roles[step.agent])):
             if self.group.four_eyes and step.agent == message.author:
                 self.leaks.append("the author approved with two of four eyes")
             message.approved = message.text
-            if self.group.four_eyes and self.group.reply_mode is ReplyMode.EXPLICIT:
+            if self._takes_two():
                 message.sealed = message.text
 
     def _withdraw(self, step: Step) -> None:
