@@ -11,6 +11,7 @@ from messenger.bootstrap.database import (
     schema_status,
 )
 from messenger.bootstrap.desk import DeskIdentity, desk_findings, desk_identity, open_desk_client
+from messenger.bootstrap.keys import key_status, rotate_root_key
 from messenger.bootstrap.service import serve
 from messenger.storage.encryption import write_root_key
 
@@ -22,11 +23,13 @@ __all__ = [
     "desk_identity",
     "embedded_database",
     "key_migration_sql",
+    "key_status",
     "migrate",
     "migration_sql",
     "open_admin",
     "open_desk_client",
     "open_engine",
+    "rotate_root_key",
     "schema_status",
     "serve",
     "write_root_key",

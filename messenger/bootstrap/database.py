@@ -122,9 +122,9 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
         # A pool of its own: who asks for a key holds a connection already, and many of them would wait for each other.
         for_keys = connect(engines.main.url.render_as_string(hide_password=False), pool_size=KEY_CONNECTIONS)
         try:
-            namespace = await open_installation(engines.main, roots)
             subjects = SubjectKeys(engines.keys, roots)
             await subjects.check_root()
+            namespace = await open_installation(engines.main, roots)
             yield Storage(engine=engines.main, keys=DataKeys(for_keys, subjects), namespace=namespace)
         finally:
             await for_keys.dispose()

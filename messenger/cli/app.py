@@ -16,6 +16,7 @@ from messenger.cli import (
     desks,
     groups,
     initialise,
+    keys,
     migrations,
     output,
     serve,
@@ -70,6 +71,7 @@ app.add_typer(contacts.app, name="contact")
 app.add_typer(conversations.app, name="conversation")
 app.add_typer(desks.app, name="desk")
 app.add_typer(audit.app, name="audit")
+app.add_typer(keys.app, name="keys")
 app.add_typer(configuration.app, name="config")
 
 

@@ -74,7 +74,7 @@ class DataKeys:
     """A bounded cache of committed keys. Without the root key nothing here opens."""
 
     def __init__(self, engine: AsyncEngine, subjects: SubjectKeys, *, remembered: int = 20_000) -> None:
-        self._engine, self.subjects, self._remembered = engine, subjects, remembered
+        self.engine, self.subjects, self._remembered = engine, subjects, remembered
         self._by_scope: OrderedDict[str, _Held] = OrderedDict()
         self._by_kid: dict[int, _Held] = {}
 
@@ -153,7 +153,7 @@ class DataKeys:
 
     async def _made(self, scope: str, subject: UUID | None) -> Key:
         by_subject = await self.subjects.of(subject) if subject is not None else None
-        async with transaction(self._engine) as connection:
+        async with transaction(self.engine) as connection:
             wrapping = by_subject or await self._current_root(connection)
             wrapped = wrapping.seal(new_secret(), where=place(scope))
             row = {"scope": scope, "subject": subject, "wrapped": wrapped}
@@ -166,19 +166,19 @@ class DataKeys:
     async def _current_root(self, connection: AsyncConnection) -> Key:
         """Locked against a rotation until the transaction ends."""
         kid = await connection.scalar(_ROOT_KID)
-        return self.subjects.roots.first if kid is None else self.subjects.roots.named(kid)
+        return self.subjects.roots.first if kid is None else self.subjects.roots.current(kid)
 
     async def _retire(self, scope: str) -> None:
         """Its name is free again; what it sealed stays unreadable under its old number. Only the dead one: somebody
         else may have made the next already."""
-        async with transaction(self._engine) as connection:
+        async with transaction(self.engine) as connection:
             row = (await connection.execute(sa.select(*_COLUMNS).where(data_key.c.scope == scope))).first()
             if row is not None and self.subjects.is_destroyed(kid_of(row.wrapped)):
                 dead = data_key.update().where(data_key.c.kid == row.kid)
                 await connection.execute(dead.values(scope=f"{scope}|{row.kid}"))
 
     async def _load(self, which: sa.ColumnElement[bool]) -> _Held | None:
-        async with transaction(self._engine) as connection:
+        async with transaction(self.engine) as connection:
             row = (await connection.execute(sa.select(*_COLUMNS).where(which))).first()
         if row is None:
             return None

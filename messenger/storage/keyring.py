@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from messenger.storage.data_keys import DataKeys
+from messenger.storage.key_upgrade import erase_keys
 
 
 class Keyring:
@@ -13,5 +14,5 @@ class Keyring:
 
     async def destroy(self, contact: UUID) -> None:
         """Also out of the files of the key database; a key that was destroyed before is written over once more."""
-        await self._keys.subjects.destroy(contact)
+        await erase_keys(self._keys.engine, self._keys, contact)
         await self._keys.subjects.shred()

@@ -6,7 +6,13 @@ looks there again, so that a running service learns of a rotation without a rest
 from collections.abc import Iterable
 from pathlib import Path
 
+from messenger.app.ports import StorageAway
 from messenger.storage.encryption import Key, KeyMissing, kid_of, read_root_key
+
+
+class RootKeyAway(StorageAway):
+    """The root key that is current by now is not here: a rotation is on its way, and the new key's file has not been
+    brought to this machine yet. Whoever needs it waits."""
 
 
 def next_file(file: Path) -> Path:
@@ -41,6 +47,12 @@ class RootKeys:
         except KeyMissing:
             return False
         return True
+
+    def current(self, kid: int) -> Key:
+        """The one that the database calls its current one. Raises RootKeyAway."""
+        if not self.holds(kid):
+            raise RootKeyAway(f"root key {kid:08x} is not here")
+        return self._by_kid[kid]
 
     def open(self, record: bytes, *, where: str) -> bytes:
         """Raises CannotOpen."""

@@ -3,6 +3,8 @@ is sealed under it, wherever copies of the main database lie.
 
 A key is committed before anything is wrapped by it, and an orphan is taken away later: never the other way round."""
 
+import asyncio
+import contextlib
 import math
 import time
 from collections import OrderedDict
@@ -17,9 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.observability.failpoints import fp
 from messenger.storage.database import transaction
-from messenger.storage.encryption import BadRootKey, Key, KeyDestroyed, KeyMissing, new_secret
+from messenger.storage.encryption import BadRootKey, CannotOpen, Key, KeyDestroyed, KeyMissing, kid_of, new_secret
 from messenger.storage.models.subject_keys import root_key, subject_key
-from messenger.storage.root_keys import RootKeys
+from messenger.storage.root_keys import RootKeyAway, RootKeys
 
 # Another process may destroy a key that this one remembers: so old may what it believes be.
 NOTICED_EVERY_S = 5.0
@@ -38,6 +40,13 @@ _CURRENT_ROOT = sa.select(root_key.c.kid).where(root_key.c.state == "current").w
 _DESTROYED = sa.text(f"""
 SELECT now() AS at, kid, subject FROM (SELECT coalesce(CAST(:since AS timestamptz), now()) AS moment) AS last
 LEFT JOIN subject_key ON destroyed_at > moment - interval '{_OVERLAP}'""")  # noqa: S608 - fixed texts of ours
+
+
+# Transactions in this database that began before now: each sees what was there then.
+_ONLOOKERS = sa.text("""
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND coalesce(backend_xmin, backend_xid) IS NOT NULL""")
+MOST_LOOKS, LOOK_EVERY_S = 50, 0.1
 
 
 def place(subject: UUID) -> str:
@@ -72,8 +81,10 @@ class SubjectKeys:
                 self._keys.move_to_end(subject)
                 return known[0]
         async with transaction(self.engine) as connection:
-            row = (await connection.execute(_USE, {"of": subject})).first() or await self._make(connection, subject)
-        fp("sk_created")
+            found = (await connection.execute(_USE, {"of": subject})).first()
+            row = found or await self._make(connection, subject)
+        if found is None:
+            fp("sk_created")
         return self._remember(row)
 
     async def find(self, subject: UUID, kid: int) -> Key:
@@ -111,6 +122,10 @@ class SubjectKeys:
         asks for a key waits so long. The write-ahead log and copies of the database keep it as long as they live."""
         async with self.engine.connect() as connection:
             alone = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            for _ in range(MOST_LOOKS):  # what somebody can still see is copied along
+                if not await alone.scalar(_ONLOOKERS):
+                    break
+                await asyncio.sleep(LOOK_EVERY_S)
             await alone.exec_driver_sql("VACUUM (FULL) subject_key")
 
     async def notice_destroyed(self) -> None:
@@ -134,7 +149,8 @@ class SubjectKeys:
         """At the start. Raises BadRootKey for a root key with which this database's keys cannot be opened."""
         open_ones = sa.select(root_key.c.kid).where(root_key.c.state != "retired")
         async with transaction(self.engine) as connection:
-            await current_root(connection, self.roots)
+            with contextlib.suppress(RootKeyAway):  # told below, with the words for an operator
+                await current_root(connection, self.roots)
             kids = (await connection.scalars(open_ones)).all()
         if missing := [kid for kid in kids if not self.roots.holds(kid)]:
             raise BadRootKey(
@@ -144,13 +160,17 @@ class SubjectKeys:
 
     async def _make(self, connection: AsyncConnection, subject: UUID) -> Any:
         """Under the root key that is current at the commit: a rotation waits for us, or we wait for it."""
-        root = self.roots.named(await current_root(connection, self.roots))
+        root = await current_root(connection, self.roots)
         sealed = root.seal(new_secret(), where=place(subject))
         new = insert(subject_key).values(subject=subject, wrapped=sealed, root_kid=root.kid).on_conflict_do_nothing()
         await connection.execute(new)
         return (await connection.execute(_USE, {"of": subject})).one()
 
     def _unwrapped(self, row: Any) -> Key:
+        if kid_of(row.wrapped) != row.root_kid:
+            raise CannotOpen("the key of this person was changed")
+        if not self.roots.holds(row.root_kid):
+            raise RootKeyAway(f"root key {row.root_kid:08x} is not here")
         return Key(row.kid, self.roots.open(row.wrapped, where=place(row.subject)))
 
     def _remember(self, row: Any) -> Key:
@@ -168,12 +188,12 @@ class SubjectKeys:
             del self._keys[subject]
 
 
-async def current_root(connection: AsyncConnection, roots: RootKeys) -> int:
+async def current_root(connection: AsyncConnection, roots: RootKeys) -> Key:
     """The root key that wraps what is new; locked against a rotation until the transaction ends. The first one of a new
-    key database is ours."""
+    key database is ours. Raises RootKeyAway."""
     kid: int | None = await connection.scalar(_CURRENT_ROOT)
     if kid is None:
         first = insert(root_key).values(kid=roots.first.kid, state="current").on_conflict_do_nothing()
         await connection.execute(first)
         kid = (await connection.scalars(_CURRENT_ROOT)).one()
-    return kid
+    return roots.current(kid)

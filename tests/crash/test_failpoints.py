@@ -55,6 +55,7 @@ POINTS = (
     Point("keys_ready", 1, _newcomer, OBSERVED), Point("keys_put", 1), Point("megolm_encrypted", 2),
     Point("http_inflight", 4), Point("http_answered", 3), Point("sent_marked", 2), Point("send_committed", 3),
     Point("relayed", 2, None, OBSERVED), Point("downloaded", 2), Point("uploaded", 2),
+    Point("sk_created", 1, _newcomer), Point("dek_wrapped", 2, _newcomer),
     Point("otk_saved", 1, _keys_run_out), Point("otk_uploaded", 1, _keys_run_out),
 )  # fmt: skip
 

@@ -241,3 +241,25 @@ async def _cut_the_audit_log() -> None:
         await connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
         await connection.exec_driver_sql("DELETE FROM audit WHERE seq = 2")
     await engine.dispose()
+
+
+def test_the_root_key_is_rotated_and_its_state_is_told(stellwerk: Run) -> None:
+    stellwerk("migrate", "up")
+    stellwerk("contact", "consent", "@kim:example.org", "--source", "form")
+    first = found(stellwerk("keys", "status", "--json"))
+    assert not first["is_rotating"] and first["older"] == 0
+    old_file = Path("root.key").read_text()
+    done = stellwerk("keys", "rotate")
+    assert done.exit_code == 0, done.output
+    after = found(stellwerk("keys", "status", "--json"))
+    assert after["root_key"] != first["root_key"] and not after["is_rotating"]
+    assert {row["id"]: row["state"] for row in after["roots"]} == {
+        first["root_key"]: "retired",
+        after["root_key"]: "current",
+    }
+    kept = Path(f"root.key.{first['root_key']}.old")
+    assert kept.read_text() == old_file and kept.stat().st_mode & 0o077 == 0
+    assert "persons' keys" in stellwerk("keys", "status").output
+    kept.replace("root.key")
+    refused = stellwerk("group", "list")
+    assert refused.exit_code == 1 and after["root_key"] in refused.output
