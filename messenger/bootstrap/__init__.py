@@ -1,6 +1,7 @@
 """The composition root: the one place that sees everything and puts it together."""
 
 from messenger.bootstrap.admin import Admin, open_admin
+from messenger.bootstrap.backup import LastBackup, back_up, back_up_keys, last_backup, restore, verify
 from messenger.bootstrap.database import (
     SchemaStatus,
     embedded_database,
@@ -12,25 +13,36 @@ from messenger.bootstrap.database import (
 )
 from messenger.bootstrap.desk import DeskIdentity, desk_findings, desk_identity, open_desk_client
 from messenger.bootstrap.keys import key_status, rotate_root_key
+from messenger.bootstrap.recovery import Recovered, recover_desk
 from messenger.bootstrap.service import serve
+from messenger.storage.backup_set import Manifest
 from messenger.storage.encryption import write_root_key
 
 __all__ = [
     "Admin",
     "DeskIdentity",
+    "LastBackup",
+    "Manifest",
+    "Recovered",
     "SchemaStatus",
+    "back_up",
+    "back_up_keys",
     "desk_findings",
     "desk_identity",
     "embedded_database",
     "key_migration_sql",
     "key_status",
+    "last_backup",
     "migrate",
     "migration_sql",
     "open_admin",
     "open_desk_client",
     "open_engine",
+    "recover_desk",
+    "restore",
     "rotate_root_key",
     "schema_status",
     "serve",
+    "verify",
     "write_root_key",
 ]

@@ -15,6 +15,7 @@ from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError
 from messenger.matrix.identity.ensure import ensure_identity
 from messenger.matrix.identity.health import Finding, check_identity
 from messenger.matrix.identity.values import Identity
+from messenger.storage.desk_life import is_alive
 from messenger.storage.desk_store import SqlDeskStore
 from messenger.storage.desks import DeskLogin, desk_key, load_login, save_identity, save_login
 from messenger.storage.leases import Lease
@@ -32,17 +33,26 @@ class DeskIdentity:
     fingerprint: str
 
 
+class DeskRestored(Exception):
+    """The desk's database is not the one that the desk last worked with; the text says what to do."""
+
+
 async def log_in(storage: Storage, settings: Settings, desk: Desk) -> DeskLogin:
     """The stored login, or a new one with a device of its own. A login that the homeserver has ended is replaced; the
-    identity stays, and signs the new device."""
+    identity stays, and signs the new device. Raises DeskRestored."""
     known = await load_login(storage.engine, storage.keys, desk.user_id)
+    if known is not None and not await is_alive(storage.engine, desk.user_id):
+        raise DeskRestored(
+            f"the database of {desk.user_id} comes from a backup, and its device must not be used again: "
+            "run `stellwerk recover-desk`, which makes a new one; then start the service"
+        )
     if known is not None and await _is_valid(settings, known):
         return known
     if known is not None:
         log.warning("the homeserver has ended this login; logging in anew", extra={"account": desk.user_id})
-    login = await _log_in_with_password(settings, desk)
+    login = await log_in_with_password(settings, desk)
     login = replace(login, identity=known.identity if known else None)
-    await save_login(storage.engine, storage.keys, login)
+    await save_login(storage.engine, storage.keys, login, is_first=known is None)
     return login
 
 
@@ -56,7 +66,7 @@ async def be_quiet(http: HomeserverClient) -> None:
 
 
 async def _is_valid(settings: Settings, login: DeskLogin) -> bool:
-    async with _client(settings, login.token) as http:
+    async with client(settings, login.token) as http:
         try:
             await http.call("GET", f"{CLIENT}/account/whoami")
         except MatrixError as error:
@@ -66,7 +76,7 @@ async def _is_valid(settings: Settings, login: DeskLogin) -> bool:
     return True
 
 
-async def _log_in_with_password(settings: Settings, desk: Desk) -> DeskLogin:
+async def log_in_with_password(settings: Settings, desk: Desk) -> DeskLogin:
     body = {
         "type": "m.login.password",
         "identifier": {"type": "m.id.user", "user": desk.user_id},
@@ -74,13 +84,13 @@ async def _log_in_with_password(settings: Settings, desk: Desk) -> DeskLogin:
         "device_id": secrets.token_hex(5).upper(),
         "initial_device_display_name": DEVICE_NAME,
     }
-    async with _client(settings) as http:
+    async with client(settings) as http:
         answer = await http.call("POST", f"{CLIENT}/login", body)
     return DeskLogin(account=desk.user_id, device_id=answer["device_id"], token=answer["access_token"])
 
 
 @asynccontextmanager
-async def _client(settings: Settings, token: str = "") -> AsyncIterator[HomeserverClient]:
+async def client(settings: Settings, token: str = "") -> AsyncIterator[HomeserverClient]:
     http = HomeserverClient(settings.matrix.homeserver, token=token)
     try:
         yield http
@@ -135,7 +145,7 @@ async def open_desk_client(settings: Settings, desk: Desk) -> AsyncIterator[Home
         login = await load_login(storage.engine, storage.keys, desk.user_id)
     if login is None:
         raise LookupError(f"{desk.user_id} has never been started: stellwerk serve")
-    async with _client(settings, login.token) as http:
+    async with client(settings, login.token) as http:
         yield http
 
 

@@ -1,6 +1,7 @@
 """`stellwerk serve`: everything that runs, started in order, ended in order."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -22,6 +23,7 @@ from messenger.bootstrap.audit import Witness, poster
 from messenger.bootstrap.database import Storage, open_storage
 from messenger.bootstrap.desk import be_quiet, identify, log_in
 from messenger.bootstrap.erasures import erasure_hands, reapply_erasures
+from messenger.bootstrap.marks import DeskMarks
 from messenger.bootstrap.versions import check_versions
 from messenger.config import Desk, Settings
 from messenger.matrix.chat_channel import MatrixChannel
@@ -30,17 +32,18 @@ from messenger.matrix.desk import MatrixDesk
 from messenger.matrix.erasure import MatrixErasure
 from messenger.matrix.http import HomeserverClient, MatrixError, Unreachable
 from messenger.matrix.identity.health import check_identity
-from messenger.matrix.identity.key_backup import KeyBackup
+from messenger.matrix.identity.key_backup import BackupChanged, KeyBackup
 from messenger.matrix.identity.values import Identity
 from messenger.matrix.media import MatrixMedia
 from messenger.matrix.room_book import RoomBook
-from messenger.matrix.sender import Encryptor, LeftOut, Sender
+from messenger.matrix.sender import Encryptor, LeftOut, Sender, SentBefore
 from messenger.matrix.sent_lookup import SentLookup
 from messenger.matrix.sync import InvitePolicy, SyncLoop
 from messenger.matrix.verification.sas import Side
 from messenger.matrix.verification.verifier import News, Verifier
 from messenger.matrix.verification.voice import MatrixVoice
 from messenger.storage import leases
+from messenger.storage.desk_life import load_sent
 from messenger.storage.desk_store import SqlDeskStore
 from messenger.storage.desks import desk_key
 from messenger.storage.erasures import SqlErasureQueue
@@ -63,6 +66,7 @@ DRAIN_S = 20.0
 LAST_CHECKPOINT_S = 3.0
 BACKUP_EVERY_S = 5.0
 IDENTITY_CHECK_EVERY_S = 300.0
+MARK_EVERY_S = 60.0
 TIMERS_EVERY_S, TIMERS_AT_ONCE = 1.0, 200
 BOARDS_EVERY_S = 5.0
 KEYS_EVERY_S = 5.0
@@ -147,6 +151,8 @@ class DeskProcess:
         await check_versions(self._http)
         login = await log_in(self._storage, self._settings, self._desk)
         self._http.token = login.token
+        self._marks = DeskMarks(self._http, self._storage.engine, self._lease, self._desk.user_id)
+        await self._marks.check()
         key = await desk_key(self._storage.keys, self._desk.user_id)
         self._store = SqlDeskStore(
             self._storage.engine, self._storage.keys, account=self._desk.user_id, key=key, lease=self._lease
@@ -158,17 +164,19 @@ class DeskProcess:
         )
         await be_quiet(self._http)
         await take_back_claims(self._storage.engine, desk=self._desk.user_id)
-        self._wire(login.device_id)
+        self._wire(login.device_id, await load_sent(self._storage.engine, self._desk.user_id))
 
-    def _wire(self, device_id: str) -> None:
+    def _wire(self, device_id: str, sent_before: SentBefore) -> None:
         engine, keys, account = self._storage.engine, self._storage.keys, self._desk.user_id
         inbox_wake, outbox_wake = Wake(), Wake()
         self._inbox_wake, self._outbox_wake = inbox_wake, outbox_wake
         book = RoomBook(self._http, self._store)
         self._encryptor, media = Encryptor(self._engine), MatrixMedia(self._http)
         self._left_out: asyncio.Queue[LeftOut] = asyncio.Queue()
-        sender = Sender(self._http, book, self._encryptor, on_left_out=self._left_out.put_nowait)
-        lookup = SentLookup(self._http, self._engine, self._store)
+        sender = Sender(
+            self._http, book, self._encryptor, on_left_out=self._left_out.put_nowait, sent_before=sent_before
+        )
+        lookup = SentLookup(self._http, self._engine, self._store, sent_before=sent_before)
         organisation = Organisation(name=self._settings.server.organisation, languages=_languages(self._settings))
         self._verifier = self._make_verifier(sender, device_id)
         channel = MatrixChannel(self._http, sender, media, lookup, account=account, organisation=organisation.name)
@@ -266,6 +274,7 @@ class DeskProcess:
                 "keys": self._keep_keys,
                 "erasures": self.erasures.step,
                 "verification": self._verifier.step,
+                "mark": self._mark,
             }
             for name, step in steps.items():
                 group.create_task(for_ever(name, step), name=name)
@@ -321,8 +330,17 @@ class DeskProcess:
             raise
         await self._outbox_queue.hear()
         if self._is_cut_off:
+            await self._marks.step()  # it may be another homeserver than the one that went away
             await self._outbox_queue.hurry()
             self._is_cut_off = False
+        if self._engine.takes_note_of_new_keys():
+            await self._save_new_keys()
+
+    async def _save_new_keys(self) -> None:
+        """Before the next /sync makes the homeserver forget what it has just handed over: whoever loses the database
+        must find each room key in one of the two places. What fails here the backup's own worker repeats, and tells."""
+        with contextlib.suppress(MatrixError, Unreachable, BackupChanged):
+            await self._backup.upload_pending()
 
     async def _back_up(self) -> None:
         """A device that has just been signed anew first takes back what earlier ones have left."""
@@ -364,6 +382,10 @@ class DeskProcess:
         new = NewItem(source="left out", source_id=f"{room}|{user}|{device}|{code}", lane=f"left out:{room}", item=item)
         async with self._units() as unit:
             await unit.inbox.add([new])
+
+    async def _mark(self) -> None:
+        await asyncio.sleep(MARK_EVERY_S)
+        await self._marks.step()
 
     async def _check_identity(self) -> None:
         for finding in await check_identity(self._http, self._engine, self._identity):

@@ -9,6 +9,7 @@ import typer
 from messenger.cli import (
     agents,
     audit,
+    backup,
     configuration,
     contacts,
     conversations,
@@ -19,6 +20,7 @@ from messenger.cli import (
     keys,
     migrations,
     output,
+    recover,
     serve,
 )
 from messenger.cli.doctor import verb as doctor
@@ -64,6 +66,9 @@ app.command("init")(initialise.init)
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
+app.command("restore")(backup.restore)
+app.command("recover-desk")(recover.recover_desk)
+app.add_typer(backup.app, name="backup")
 app.add_typer(migrations.app, name="migrate")
 app.add_typer(groups.app, name="group")
 app.add_typer(agents.app, name="agent")

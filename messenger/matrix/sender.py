@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 
 from messenger.channels.errors import BadCredentials, ChannelError, Quota, Rejected, Temporary
@@ -79,10 +80,14 @@ def _answer(waiting: _Waiting, result: Sealed | BaseException) -> None:
 
 
 LeftOut = tuple[str, str, str, str]  # room, user, device, code
+SentBefore = Mapping[str, tuple[str, str]]
+NOTHING_BEFORE: SentBefore = MappingProxyType({})
 
 
 class Sender:
-    """`on_left_out` hears of each device that gets no keys, once in this process."""
+    """`on_left_out` hears of each device that gets no keys, once in this process. `sent_before` (transaction id → room,
+    event) is what an earlier device of the desk has sent: the homeserver would not recognise a repeat from another one,
+    so that we do."""
 
     def __init__(
         self,
@@ -91,12 +96,17 @@ class Sender:
         encryptor: Encryptor,
         *,
         on_left_out: Callable[[LeftOut], None],
+        sent_before: SentBefore = NOTHING_BEFORE,
     ) -> None:
         self._http, self._book, self._encryptor, self._on_left_out = http, book, encryptor, on_left_out
+        self._sent_before = sent_before
         self._told: set[LeftOut] = set()
 
     async def send(self, room_id: str, type: str, content: Mapping[str, Any], *, txn: str, policy: DevicePolicy) -> str:
         """Returns the event id. A repeat with the same `txn` returns the first event's. Raises ChannelError."""
+        before_room, before_event = self._sent_before.get(txn, ("", ""))
+        if before_room == room_id and not _is_edit(content):  # an edit shows a state, and ours may be a newer one
+            return before_event
         return await self._send(room_id, type, {**content, OID: txn}, txn=txn, policy=policy)
 
     async def send_unmarked(self, room_id: str, type: str, content: Mapping[str, Any], *, txn: str) -> str:
@@ -129,8 +139,12 @@ class Sender:
             )
             self._tell_left_out(room_id, sealed)
             fp("http_inflight")
+            # In clear too: the homeserver sees the id in the address anyway, and after a lost device we find what we
+            # sent without the keys.
             answer = await self._http.call(
-                "PUT", f"{CLIENT}/rooms/{path(room_id, 'send', 'm.room.encrypted', txn)}", sealed.content
+                "PUT",
+                f"{CLIENT}/rooms/{path(room_id, 'send', 'm.room.encrypted', txn)}",
+                {**sealed.content, **({OID: txn} if OID in content else {})},
             )
             fp("http_answered")
         except (MatrixError, Unreachable) as error:
@@ -162,6 +176,11 @@ class Sender:
             await self._http.call("PUT", f"{CLIENT}/rooms/{path(room_id, 'redact', event_id, txn)}", {})
         except (MatrixError, Unreachable) as error:
             raise as_channel_error(error) from error
+
+
+def _is_edit(content: Mapping[str, Any]) -> bool:
+    relation = content.get("m.relates_to")
+    return isinstance(relation, Mapping) and relation.get("rel_type") == "m.replace"
 
 
 def as_channel_error(error: MatrixError | Unreachable) -> ChannelError:

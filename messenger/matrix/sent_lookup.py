@@ -1,5 +1,6 @@
 """Has it been sent? The homeserver forgets transaction ids after a day, and keeps them per device: a repeat that is
-older, or from another device, would be a second message. Then our own id inside the ciphertext tells."""
+older, or from another device, would be a second message. Then our own id tells, inside the ciphertext and beside
+it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,19 +9,31 @@ from messenger.app.desk_ports import IngestStore
 from messenger.matrix.batch import as_dict, as_text, events
 from messenger.matrix.engine import CryptoEngine
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError, Unreachable, path
-from messenger.matrix.sender import OID, as_channel_error
+from messenger.matrix.sender import NOTHING_BEFORE, OID, SentBefore, as_channel_error
 
 PAGE = 100
 PAGES = 50
 
 
 class SentLookup:
-    def __init__(self, http: HomeserverClient, engine: CryptoEngine, store: IngestStore) -> None:
-        self._http, self._engine, self._store = http, engine, store
+    """`sent_before` is what was found when the desk was recovered: transaction id → (room, event)."""
+
+    def __init__(
+        self,
+        http: HomeserverClient,
+        engine: CryptoEngine,
+        store: IngestStore,
+        *,
+        sent_before: SentBefore = NOTHING_BEFORE,
+    ) -> None:
+        self._http, self._engine, self._store, self._sent_before = http, engine, store, sent_before
 
     async def find(self, room_id: str, txn: str) -> str | None:
         """The id of our event that carries this transaction id, among the last 5,000 of the room. Raises
         ChannelError."""
+        room, event = self._sent_before.get(txn, ("", ""))
+        if room == room_id:
+            return event
         start = ""
         for _ in range(PAGES):
             page = await self._page(room_id, start)
@@ -45,6 +58,6 @@ class SentLookup:
         async with self._store.unit() as unit:
             await self._engine.load_sessions(unit, sorted(wanted), {self._store.account})
         for event in ours:
-            if self._engine.decrypt(room_id, event).content_field(OID) == txn:
+            if txn in (event["content"].get(OID), self._engine.decrypt(room_id, event).content_field(OID)):
                 return str(event["event_id"])
         return None

@@ -101,6 +101,28 @@ class SyncLoop:
         self._spacing_s = min(max(SPACING_S, count * SPACING_OF_AN_EVENT_S), LONGEST_SPACING_S)
         return count
 
+    async def begin_anew(self, *, not_before: datetime) -> None:
+        """For a homeserver that was restored to an older state and does not know our token: one batch with everything
+        that was said since then in rooms that we are in. What we know already is not taken twice."""
+        answer = parse(await self._http.call("GET", f"{CLIENT}/sync", query=_query(1, 0, None)))
+        if answer is None:
+            raise ValueError("a sync answer without a token")
+        batch = replace(answer, rooms=[await self._read_back(room, not_before) for room in answer.rooms])
+        await self._commit(batch, None)
+
+    async def _read_back(self, room: RoomBatch, not_before: datetime) -> RoomBatch:
+        start, limit_ms, older = room.prev_batch, int(not_before.timestamp() * 1000), []
+        for _ in range(GAP_PAGES):
+            if not start:
+                break
+            chunk, start = await self._page_if_allowed(room.room_id, start, None)
+            recent = [event for event in chunk if _moment_ms(event) >= limit_ms]
+            older += recent
+            if not recent:
+                break
+        timeline = [event for event in room.timeline if _moment_ms(event) >= limit_ms]
+        return replace(room, timeline=[*reversed(older), *timeline])
+
     async def _keep_distance(self) -> None:
         """A /sync answers at the first news; under load, one for each event would cost the homeserver a quarter of its
         time. So the next one leaves a moment after the last, a longer one while much comes. When it is quiet, that
@@ -316,6 +338,11 @@ def _crypto(batch: SyncBatch) -> SyncCrypto:
         unused_fallback_keys=batch.unused_fallback_keys,
         events=encrypted,
     )
+
+
+def _moment_ms(event: Mapping[str, Any]) -> int:
+    at = event.get("origin_server_ts")
+    return at if isinstance(at, int) else 0
 
 
 def _query(most_events: int, timeout_ms: int, since: str | None) -> dict[str, str]:

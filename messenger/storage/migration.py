@@ -8,6 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -60,3 +61,11 @@ def as_sql(schema: Schema = MAIN) -> str:
     settings.output_buffer = out
     command.upgrade(settings, "head", sql=True)
     return out.getvalue()
+
+
+def knows(revision: str, schema: Schema = MAIN) -> bool:
+    """Can a database of this version be brought to ours?"""
+    try:
+        return ScriptDirectory.from_config(config(schema=schema)).get_revision(revision) is not None
+    except CommandError:
+        return False

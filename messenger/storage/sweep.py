@@ -4,6 +4,7 @@ nothing hangs on. In small batches, resumable at any point: what is left over is
 inbox         a row loses its body when it is handled (`inbox.settle`); it goes after `KEPT_ROWS`
 outbox        a row keeps its body for `KEPT_BODIES`, longer than anything is tried again; it goes after `KEPT_ROWS`
 megolm_seen   a ciphertext is remembered as long as its room key is there: without it nothing can be replayed
+sent_before   what was found sent when the desk was recovered goes after `KEPT_ROWS`
 queue keys    one a day; destroyed when nothing waits under it, so that old copies of the queues open no more
 subject keys  one that wraps nothing (a crash came between it and what it was made for) goes after `ORPHAN_AFTER`
 """
@@ -45,6 +46,9 @@ _STATEMENTS = {
         DELETE FROM megolm_seen WHERE ctid = ANY(ARRAY(SELECT seen.ctid FROM megolm_seen AS seen
           WHERE NOT EXISTS (SELECT FROM mx_megolm AS held WHERE held.account = seen.account
             AND held.room_id = seen.room_id AND held.session_id = seen.session_id) LIMIT :most))""",
+    "sent_before": """
+        DELETE FROM sent_before WHERE ctid = ANY(ARRAY(SELECT ctid FROM sent_before
+          WHERE made_at < now() - CAST(:kept_rows AS interval) LIMIT :most))""",
 }
 # The number of the key stands in bytes 2 to 5 of each record.
 _USED_KIDS = sa.text("""
@@ -67,6 +71,7 @@ class Swept:
     outbox: int
     inbox: int
     seen: int
+    sent_before: int
     queue_keys: int
     orphans: int
 

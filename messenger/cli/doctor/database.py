@@ -1,9 +1,15 @@
-"""Checks of the database: does it answer, and has it the schema of this program."""
+"""Checks of the database: does it answer, has it the schema of this program, is there a backup of it."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from messenger.cli.doctor.finding import Finding, fail, ok, warn
+from messenger.cli.output import cell
 from messenger.config import Settings
+from messenger.observability.time import utc_now
+
+# Once a day, and two hours for a backup that takes its time.
+BACKUP_IS_OLD = timedelta(hours=26)
 
 
 async def database(settings: Settings) -> Sequence[Finding]:
@@ -26,3 +32,15 @@ def _key_database(settings: Settings) -> Finding:
         return ok("key database", "answers. Its backups must be its own, and none older than 30 days")
     words = "is embedded beside the main database and shares its files and backups: what is erased stays in old copies"
     return warn("key database", f"{words}. Fine to try things out; else set key_database.url")
+
+
+async def backup(settings: Settings) -> Sequence[Finding]:
+    from messenger.bootstrap import last_backup
+
+    last = await last_backup(settings)
+    if last is None:
+        return [warn("backup", "there has never been one. Daily: stellwerk backup DIR")]
+    age, when = utc_now() - last.made_at, f"the last one is of {cell(last.made_at)}"
+    if age > BACKUP_IS_OLD:
+        return [warn("backup", f"{when}, {age / timedelta(hours=1):.0f} hours ago. Make one now: stellwerk backup DIR")]
+    return [ok("backup", when)]

@@ -56,6 +56,7 @@ def _checks_here(settings: Settings) -> dict[str, Check]:
         "disk": partial(local.disk, settings),
         "recovery key": partial(local.recovery_keys, settings),
         "database": partial(database.database, settings),
+        "backup": partial(database.backup, settings),
     }
 
 

@@ -293,6 +293,11 @@ class NioEngine:
     def sign(self, value: Mapping[str, Any]) -> str:
         return self._state.machine.sign(value)
 
+    def takes_note_of_new_keys(self) -> bool:
+        """Have others given us room keys since the last call?"""
+        has_new, self._state.has_new_keys = self._state.has_new_keys, False
+        return has_new
+
     async def keys_to_back_up(self, limit: int) -> Sequence[RoomKey]:
         return await self._backup.to_back_up(limit)
 

@@ -109,6 +109,7 @@ class CryptoState:
         self.no_session: set[str] = set()  # Curve25519 keys of devices that had no one-time key for us
         self.in_flight = 0  # sends that hold sessions across network calls
         self.signed_device_keys: Mapping[str, Any] | None = None
+        self.has_new_keys = False  # room keys of others came and are not in the key backup
         self.machine: SafeOlm
         self.forget()
 
@@ -319,6 +320,7 @@ class CryptoState:
     def save_inbound(self, session: InboundSession) -> None:
         pickle_key = self.changes.pickle_key.raw
         self.inbound.setdefault(session.pair, {})[session.sender_key] = session
+        self.has_new_keys |= not session.backed_up and session.user_id not in (None, self.user_id)
         self.changes.mark("mx_megolm", *session.pair, session.sender_key, row=lambda: inbound_row(session, pickle_key))
 
     def replace_inbound(self, session: InboundSession) -> None:

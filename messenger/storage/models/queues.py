@@ -146,4 +146,5 @@ desk = Table(
     Column("enc_identity", LargeBinary),
     Column("key_id", ForeignKey("data_key.kid"), nullable=False),
     Column("made_at", Moment, nullable=False, server_default=func.now()),
+    Column("mark", BigInteger, nullable=False, server_default=text("0")),  # also kept at the homeserver; only grows
 )

@@ -1,0 +1,178 @@
+"""`stellwerk backup` and `stellwerk restore`: from settings to a set and back.
+
+Two kinds of set: the main database (with queues, crypto store and audit log), and the key database, whose sets are kept
+for a shorter time, so that an erasure reaches them too. A key set that is younger than a main set opens all of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from messenger.bootstrap.database import Engines, open_engines, open_storage
+from messenger.config import Settings
+from messenger.storage import migration
+from messenger.storage.backup_set import (
+    BadSet,
+    Manifest,
+    check_files,
+    described,
+    new_folder,
+    read_manifest,
+    write_manifest,
+)
+from messenger.storage.dump import Moment, assert_empty, counts, dump, is_untouched, load, one_moment, server_version
+from messenger.storage.erasures import ledger_positions
+from messenger.storage.models.disaster import backup_set
+from messenger.storage.postgres_tools import Tools, tools_for
+from messenger.storage.root_keys import RootKeys
+
+MAIN, KEYS = "main", "keys"
+_SCHEMAS = {MAIN: migration.MAIN, KEYS: migration.KEYS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastBackup:
+    kind: str
+    made_at: datetime
+
+
+async def back_up(settings: Settings, folder: Path) -> Manifest:
+    """The main database. The service may be running. Raises BadSet, NoTool, ToolFailed, BadRootKey, SchemaIsOld."""
+    return await _back_up(settings, folder, MAIN)
+
+
+async def back_up_keys(settings: Settings, folder: Path) -> Manifest:
+    """The key database; call it after `back_up`, so that no key is missing that the main set needs."""
+    return await _back_up(settings, folder, KEYS)
+
+
+def verify(settings: Settings, folder: Path) -> Manifest:
+    """Reads the whole set. Raises BadSet and BadRootKey."""
+    manifest = read_manifest(folder, RootKeys.read(settings.security.root_key_file))
+    check_files(folder, manifest)
+    return manifest
+
+
+async def restore(
+    settings: Settings, folder: Path, *, keys: Path | None = None, replace_empty: bool = False
+) -> Manifest:
+    """Into empty databases. `keys` is a set of the key database, if that is lost too. The desks in the result are not
+    alive: `recover_desk` gives each a new device. Raises BadSet and DatabaseInUse before anything is touched."""
+    manifest = _of_kind(settings, folder, MAIN)
+    key_manifest = _of_kind(settings, keys, KEYS) if keys is not None else None
+    async with open_engines(settings) as engines:
+        await assert_empty(engines.main, replace_empty=replace_empty)
+        if key_manifest is not None:
+            await assert_empty(engines.keys, replace_empty=replace_empty)
+        elif manifest.counts.get("data_key") and await is_untouched(engines.keys):
+            raise BadSet(
+                "the key database is empty too, so that nothing of this set would open: name its set, --keys DIR"
+            )
+        if keys is not None and key_manifest is not None:
+            await _load(settings, engines.keys, keys, key_manifest, replace_empty=replace_empty)
+        await _load(settings, engines.main, folder, manifest, replace_empty=replace_empty)
+    return manifest
+
+
+async def last_backup(settings: Settings) -> LastBackup | None:
+    """The newest of the main database that it knows of. None also for one whose schema is older than backups."""
+    async with open_engines(settings) as engines, engines.main.connect() as connection:
+        if not await connection.scalar(sa.text("SELECT to_regclass('backup_set') IS NOT NULL")):
+            return None
+        query = sa.select(backup_set).where(backup_set.c.kind != KEYS).order_by(backup_set.c.made_at.desc()).limit(1)
+        row = (await connection.execute(query)).first()
+    return LastBackup(kind=row.kind, made_at=row.made_at) if row else None
+
+
+async def _back_up(settings: Settings, folder: Path, kind: str) -> Manifest:
+    roots = RootKeys.read(settings.security.root_key_file)
+    async with open_storage(settings), open_engines(settings) as engines:
+        new_folder(folder)
+        engine, file = _engine(engines, kind), folder / f"{kind}.dump"
+        tools = await _tools(settings, engine, kind)
+        async with one_moment(engine, has_desks=kind == MAIN) as moment:
+            await dump(tools, file, snapshot=moment.snapshot)
+        facts = {"desks": moment.desks, "erasures": await _erasures(engine)} if kind == MAIN else {}
+        manifest = _manifest(kind, moment, tools, roots, file, facts)
+        write_manifest(folder, manifest, roots.first)
+        await _remember(engines.main, manifest)
+    return manifest
+
+
+async def _erasures(engine: AsyncEngine) -> int:
+    """How far this database has applied the erasure ledger."""
+    return max((await ledger_positions(engine)).values(), default=0)
+
+
+def _manifest(
+    kind: str, moment: Moment, tools: Tools, roots: RootKeys, file: Path, details: Mapping[str, Any]
+) -> Manifest:
+    return Manifest(
+        id=uuid4(),
+        kind=kind,
+        made_at=moment.at,
+        program=_program(),
+        schema=migration.head(_SCHEMAS[kind]),
+        postgres=tools.version,
+        root_kid=roots.first.kid,
+        counts=moment.counts,
+        files=[described(file)],
+        details=details,
+    )
+
+
+def _of_kind(settings: Settings, folder: Path, kind: str) -> Manifest:
+    manifest = verify(settings, folder)
+    if manifest.kind != kind:
+        raise BadSet(f"{folder} is a set of kind {manifest.kind}, needed is {kind}")
+    if not migration.knows(manifest.schema, _SCHEMAS[kind]):
+        raise BadSet(
+            f"{folder} was made by a newer program ({manifest.program}, schema {manifest.schema}): install that one"
+        )
+    return manifest
+
+
+async def _load(
+    settings: Settings, engine: AsyncEngine, folder: Path, manifest: Manifest, *, replace_empty: bool
+) -> None:
+    await assert_empty(engine, replace_empty=replace_empty, drop=True)
+    tools = await _tools(settings, engine, manifest.kind)
+    await load(tools, folder / manifest.files[0].name, str(make_url(_url(engine)).database))
+    found = await counts(engine)
+    wanted = {name: count for name, count in manifest.counts.items() if name != "living_desk"}
+    if wrong := sorted(name for name, count in wanted.items() if found.get(name) != count):
+        raise BadSet(f"the restored tables {', '.join(wrong)} do not have the rows that the manifest counts")
+    await migration.upgrade(engine, schema=_SCHEMAS[manifest.kind])
+
+
+async def _remember(engine: AsyncEngine, manifest: Manifest) -> None:
+    values = {"id": manifest.id, "kind": manifest.kind, "made_at": manifest.made_at, "bytes": manifest.bytes}
+    async with engine.begin() as connection:
+        await connection.execute(backup_set.insert().values(**values))
+
+
+async def _tools(settings: Settings, engine: AsyncEngine, kind: str) -> Tools:
+    section = settings.database if kind == MAIN else settings.key_database
+    return tools_for(_url(engine), await server_version(engine), is_embedded=not section.address())
+
+
+def _engine(engines: Engines, kind: str) -> AsyncEngine:
+    return engines.main if kind == MAIN else engines.keys
+
+
+def _url(engine: AsyncEngine) -> str:
+    return engine.url.render_as_string(hide_password=False)
+
+
+def _program() -> str:
+    try:
+        return version("stellwerk")
+    except PackageNotFoundError:
+        return "unknown"
