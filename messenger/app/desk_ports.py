@@ -116,6 +116,11 @@ class Parked:
 class IngestUnit(DeskUnit, Protocol):
     """The transaction of one sync batch: rows, ratchets and token together, the token last."""
 
+    @property
+    def has_news(self) -> bool:
+        """Is there something for the inbox's workers?"""
+        ...
+
     async def rooms(self, ids: Sequence[str]) -> Mapping[str, RoomState]: ...
 
     async def save_rooms(self, rooms: Sequence[RoomState]) -> None: ...
@@ -136,7 +141,9 @@ class IngestUnit(DeskUnit, Protocol):
 
     async def bury(self, source_id: str, reason: str, raw: Mapping[str, Any]) -> None: ...
 
-    async def set_cursor(self, token: str) -> None: ...
+    async def set_cursor(self, token: str) -> None:
+        """Raises LeaseLost."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +158,10 @@ class IngestStore(Protocol):
     account: str
 
     def unit(self) -> AbstractAsyncContextManager[IngestUnit]: ...
+
+    def batch(self) -> AbstractAsyncContextManager[IngestUnit]:
+        """A unit that ends with `set_cursor`, which is its fence."""
+        ...
 
     async def cursor(self) -> str | None: ...
 

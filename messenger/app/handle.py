@@ -2,6 +2,7 @@
 
 Nothing outside is awaited here. A process that dies in between leaves the row as it was."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import assert_never
 
@@ -66,7 +67,7 @@ async def handle_next(units: Units) -> InboxRow | None:
             if row is None:
                 return None
             fp("inbox_claimed")
-            await _take_turn(unit, row)
+            row = await _take_turn(unit, row)
     except StorageAway:
         raise
     except BodyErased:
@@ -88,21 +89,25 @@ async def _let_go(units: Units, row: InboxRow) -> None:
         await unit.inbox.settle(row)
 
 
-async def _take_turn(unit: UnitOfWork, row: InboxRow) -> None:
+async def _take_turn(unit: UnitOfWork, row: InboxRow) -> InboxRow:
+    """Returns the row, which is not the last one if the turn itself has asked for another."""
     turn = Turn(unit, f"{row.source}|{row.source_id}")
     try:
         await handle(turn, row.item)
     except NotYet as wait:
         if wait.until is not None or row.attempts < wait.tries:
-            return await unit.inbox.defer(row, wait.until or unit.now + _pause(row))
+            await unit.inbox.defer(row, wait.until or unit.now + _pause(row))
+            return row
         if wait.is_vital:
             raise
     except Blocked as stop:
         if isinstance(stop, ProcessingRestricted) and not isinstance(row.item, STAFFS):
-            return await unit.inbox.defer(row, unit.now + RESTRICTED_PAUSE)
+            await unit.inbox.defer(row, unit.now + RESTRICTED_PAUSE)
+            return row
         turn = Turn(unit, turn.source, effects=list(blocked_answer(row.item, stop)))
-    await turn.finish()
+    wants_routing = await turn.finish()
     await unit.inbox.settle(row)
+    return replace(row, is_last=False) if wants_routing else row
 
 
 def _pause(row: InboxRow) -> timedelta:

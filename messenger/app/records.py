@@ -22,12 +22,15 @@ EXPECTED = "expected:"  # in place of a chat's remote id, until there is one
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboxRow:
+    """`is_last`: when it was claimed, nothing else was due. Whatever has come since announces itself by a hint."""
+
     id: int
     source: str
     source_id: str
     lane: str
     attempts: int
     item: Item
+    is_last: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,17 +93,19 @@ class Turn:
             self._groups[id] = await self.unit.people.group(id)
         return self._groups[id]
 
-    async def finish(self) -> None:
+    async def finish(self) -> bool:
+        """Returns whether there is something new in the inbox: a row for the router."""
         outward = [effect for effect in self.effects if not isinstance(effect, SetTimer | RouteGroup)]
         await self.unit.timers.set([effect for effect in self.effects if isinstance(effect, SetTimer)])
         if self._hands:
             await self.unit.routing.note_hands(self._hands, at=self.unit.now)
-        await self._want_routing()
+        wants_routing = await self._want_routing()
         if outward:
             await self.unit.outbox.put(self.source, outward)
             fp("outbox_inserted")
+        return wants_routing
 
-    async def _want_routing(self) -> None:
+    async def _want_routing(self) -> bool:
         """One row for each group that gives work out by itself: those where something changed, and those that share
         somebody who has more room now. Its lane is what makes the router's turns follow each other."""
         groups = dict.fromkeys(GroupId(effect.group) for effect in self.effects if isinstance(effect, RouteGroup))
@@ -111,6 +113,7 @@ class Turn:
         wanted = [id for id in groups if id not in shared and (await self.group(id)).assignment is Assignment.AUTOMATIC]
         if wanted or shared:
             await self.unit.inbox.add([self._routing(id) for id in (*wanted, *shared)])
+        return bool(wanted or shared)
 
     def _routing(self, group: GroupId) -> NewItem:
         id = str(self.unit.new_id("routing", self.source, str(group)))

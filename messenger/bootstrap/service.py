@@ -43,6 +43,7 @@ from messenger.matrix.verification.sas import Side
 from messenger.matrix.verification.verifier import News, Verifier
 from messenger.matrix.verification.voice import MatrixVoice
 from messenger.storage import leases
+from messenger.storage.courier import Courier
 from messenger.storage.desk_life import load_sent
 from messenger.storage.desk_store import SqlDeskStore
 from messenger.storage.desks import desk_key
@@ -61,7 +62,8 @@ from messenger.workers.supervise import Wake, for_ever
 
 log = logging.getLogger(__name__)
 
-INBOX_WORKERS = 3
+# What comes in this process is hinted at; they look by themselves for what other processes write.
+INBOX_WORKERS, INBOX_POLL_S = 3, 1.0
 DRAIN_S = 20.0
 LAST_CHECKPOINT_S = 3.0
 BACKUP_EVERY_S = 5.0
@@ -168,7 +170,7 @@ class DeskProcess:
 
     def _wire(self, device_id: str, sent_before: SentBefore) -> None:
         engine, keys, account = self._storage.engine, self._storage.keys, self._desk.user_id
-        inbox_wake, outbox_wake = Wake(), Wake()
+        inbox_wake, outbox_wake = Wake(INBOX_POLL_S), Wake()
         self._inbox_wake, self._outbox_wake = inbox_wake, outbox_wake
         book = RoomBook(self._http, self._store)
         self._encryptor, media = Encryptor(self._engine), MatrixMedia(self._http)
@@ -196,9 +198,8 @@ class DeskProcess:
         self._outbox = OutboxWorker(
             self._outbox_queue, Deliverer(hands), device=device_id, wake=outbox_wake, after=inbox_wake
         )
-        self._inbox = [
-            InboxWorker(units, SqlInboxQueue(engine), wake=inbox_wake, after=outbox_wake) for _ in range(INBOX_WORKERS)
-        ]
+        self._inbox = [InboxWorker(units, SqlInboxQueue(engine), wake=inbox_wake) for _ in range(INBOX_WORKERS)]
+        units.send_by(Courier(hand=self._outbox, lease=self._lease, device=device_id))
         invites = InvitePolicy(
             frozenset(self._settings.matrix.allowed_servers),
             per_minute=self._settings.matrix.invites_per_minute,
@@ -352,8 +353,11 @@ class DeskProcess:
 
     async def _fire_timers(self) -> None:
         """Many may be due at once: all that were paused until the morning."""
-        while await fire_due(self._storage.engine, self._storage.keys, most=TIMERS_AT_ONCE) == TIMERS_AT_ONCE:
-            pass
+        fired = TIMERS_AT_ONCE
+        while fired == TIMERS_AT_ONCE:
+            fired = await fire_due(self._storage.engine, self._storage.keys, most=TIMERS_AT_ONCE)
+            if fired:
+                self._inbox_wake.hint()
         await asyncio.sleep(TIMERS_EVERY_S)
 
     async def _renew_boards(self) -> None:

@@ -107,40 +107,34 @@ _ZH_WEEK = r"(?P<zh_week>下下个?|下个?|这个?|本)"
 _YEAR = r"(?P<year>[0-9]{4})"
 _MONTH = any_of(MONTHS)
 
-LEAD = re.compile(any_of(LEADS))
-CAUSE = re.compile(rf"(?P<cause>{any_of(CAUSES)})|{any_of(KEEP)}")
-OR = re.compile(rf"{any_of(['or', 'and', 'oder', 'und', '或者', '或', '和'])}|[+/&]")
+LEAD = any_of(LEADS)
+CAUSE = rf"(?P<cause>{any_of(CAUSES)})|{any_of(KEEP)}"
+OR = rf"{any_of(['or', 'and', 'oder', 'und', '或者', '或', '和'])}|[+/&]"
 
-ISO_MOMENT = re.compile(
+ISO_MOMENT = (
     r"(?P<moment>[0-9]{4}-[0-9]{2}-[0-9]{2}[ t][0-9]{2}:[0-9]{2}(?::[0-9]{2})?(?:z|[+-][0-9]{2}:[0-9]{2}))" + END
 )
 _NUMBER = rf"(?P<number>[0-9]{{1,9}}(?:[.,][0-9]{{1,2}})?|{any_of(NUMBERS)})"
-DURATION_LEAD = re.compile(any_of(["in", "for", "für", "fuer"]))
-HOURS_MINUTES = re.compile(rf"(?P<hours>[0-9]{{1,5}})h(?P<minutes>[0-5][0-9])(?:m|min)?{END}")
-AMOUNT = re.compile(rf"{_NUMBER}\s*(?:an?\s+)?(?P<unit>{any_of(UNITS)})")
-DURATION_TAIL = re.compile(any_of(["from now", "later", "später", "spaeter", "之后", "以后", "后", "後"]))
+DURATION_LEAD = any_of(["in", "for", "für", "fuer"])
+HOURS_MINUTES = rf"(?P<hours>[0-9]{{1,5}})h(?P<minutes>[0-5][0-9])(?:m|min)?{END}"
+AMOUNT = rf"{_NUMBER}\s*(?:an?\s+)?(?P<unit>{any_of(UNITS)})"
+DURATION_TAIL = any_of(["from now", "later", "später", "spaeter", "之后", "以后", "后", "後"])
 
-DAY = re.compile(
-    rf"(?P<day>{any_of(DAYS)}|to(?=night{END})|this(?=\s(?:morning|afternoon|evening){END})|[今明](?=[早晚]))"
-)
-WEEKDAY = re.compile(
+DAY = rf"(?P<day>{any_of(DAYS)}|to(?=night{END})|this(?=\s(?:morning|afternoon|evening){END})|[今明](?=[早晚]))"
+WEEKDAY = (
     rf"(?:(?:(?P<next>{_NEXT})|{_THIS})\s*)?(?:{_ZH_WEEK}\s*)?"
     rf"(?P<weekday>{_LONG_DAYS}|(?:{'|'.join(_SHORT)}){END}{_FOLLOWS})\.?"
 )
-WEEK_LATER = re.compile(any_of(["in einer woche", "in a week"]))
-WEEK = re.compile(any_of(["next week", "nächste woche", "nächster woche", "naechste woche", "nachste woche",
-                          "下周", "下星期", "下个星期", "下个周", "下礼拜"]))  # fmt: skip
+WEEK_LATER = any_of(["in einer woche", "in a week"])
+WEEK = any_of(["next week", "nächste woche", "nächster woche", "naechste woche", "nachste woche",
+               "下周", "下星期", "下个星期", "下个周", "下礼拜"])  # fmt: skip
 DATES = (
-    re.compile(rf"{_YEAR}(?P<sign>[-/.])(?P<month>[0-9]{{1,2}})(?P=sign)(?P<date>[0-9]{{1,2}})(?:t(?=[0-9])|{END})"),
-    re.compile(rf"(?:{_YEAR}年)?(?P<month>[0-9]{{1,2}})月(?P<date>[0-9]{{1,2}})[日号號]"),
-    re.compile(
-        r"(?P<date>[0-9]{1,2})\.\s?(?P<month>[0-9]{1,2})"
-        rf"(?:\.\s?{_YEAR}|\.(?P<short_year>[0-9]{{2}})|\.|(?=\s*(?:\Z|\s[0-9]|um\s|at\s)))(?![0-9:])"
-    ),
-    re.compile(rf"(?P<date>[0-9]{{1,2}})(?:st|nd|rd|th|\.)?\s*(?:of\s)?(?P<name>{_MONTH})\.?(?:,?\s{_YEAR}{END})?"),
-    re.compile(
-        rf"(?P<name>{_MONTH})\.?\s?(?P<date>[0-9]{{1,2}})(?:st|nd|rd|th)?(?![0-9:.]*[0-9:])(?:,?\s{_YEAR}{END})?"
-    ),
+    rf"{_YEAR}(?P<sign>[-/.])(?P<month>[0-9]{{1,2}})(?P=sign)(?P<date>[0-9]{{1,2}})(?:t(?=[0-9])|{END})",
+    rf"(?:{_YEAR}年)?(?P<month>[0-9]{{1,2}})月(?P<date>[0-9]{{1,2}})[日号號]",
+    r"(?P<date>[0-9]{1,2})\.\s?(?P<month>[0-9]{1,2})"
+    rf"(?:\.\s?{_YEAR}|\.(?P<short_year>[0-9]{{2}})|\.|(?=\s*(?:\Z|\s[0-9]|um\s|at\s)))(?![0-9:])",
+    rf"(?P<date>[0-9]{{1,2}})(?:st|nd|rd|th|\.)?\s*(?:of\s)?(?P<name>{_MONTH})\.?(?:,?\s{_YEAR}{END})?",
+    rf"(?P<name>{_MONTH})\.?\s?(?P<date>[0-9]{{1,2}})(?:st|nd|rd|th)?(?![0-9:.]*[0-9:])(?:,?\s{_YEAR}{END})?",
 )
 
 _NOON = any_of(word for word, (kind, _) in PERIODS.items() if kind == "noon")
@@ -149,23 +143,17 @@ _PERIOD = rf"(?:(?P<period>{any_of(PERIODS)})\s*(?:(?:at|um)\s+)?)?"
 _HALF = rf"(?:\s?(?P<half>{any_of(HALVES)}))"
 _HOUR = r"(?P<hour>[0-9]{1,2})"
 TIMES = (
-    re.compile(
-        rf"{_AT}{_PERIOD}{_HOUR}:(?P<minute>[0-9]{{2}})(?::(?P<second>[0-9]{{2}}))?(?:\s?(?:uhr|h){END})?{_HALF}?{END}"
-    ),
-    re.compile(rf"{_AT}{_PERIOD}{_HOUR}(?:\.(?P<minute>[0-9]{{2}}))?\s?uhr{END}(?:\s(?P<minute2>[0-5][0-9]){END})?{_HALF}?"),
-    re.compile(rf"{_AT}{_HOUR}{_HALF}"),
-    re.compile(
-        rf"{_PERIOD}(?P<hour>[0-9]{{1,2}}|{any_of(CHINESE)})\s?(?:点钟|点|點|时)"
-        rf"(?:(?P<thirty>半)|(?P<quarter>[一三])刻|(?P<minute>[0-9]{{1,2}}|{any_of(CHINESE)}(?=分|\W|\Z))分?)?"
-    ),
-    re.compile(rf"{_AT}(?P<shift>{any_of(SHIFTS)})\s(?P<hour>[0-9]{{1,2}}|{any_of(NUMBERS)}){END}"),
-    re.compile(rf"{_AT}(?P<period>{_NOON})(?!\s?[0-9])"),
+    rf"{_AT}{_PERIOD}{_HOUR}:(?P<minute>[0-9]{{2}})(?::(?P<second>[0-9]{{2}}))?(?:\s?(?:uhr|h){END})?{_HALF}?{END}",
+    rf"{_AT}{_PERIOD}{_HOUR}(?:\.(?P<minute>[0-9]{{2}}))?\s?uhr{END}(?:\s(?P<minute2>[0-5][0-9]){END})?{_HALF}?",
+    rf"{_AT}{_HOUR}{_HALF}",
+    rf"{_PERIOD}(?P<hour>[0-9]{{1,2}}|{any_of(CHINESE)})\s?(?:点钟|点|點|时)"
+    rf"(?:(?P<thirty>半)|(?P<quarter>[一三])刻|(?P<minute>[0-9]{{1,2}}|{any_of(CHINESE)}(?=分|\W|\Z))分?)?",
+    rf"{_AT}(?P<shift>{any_of(SHIFTS)})\s(?P<hour>[0-9]{{1,2}}|{any_of(NUMBERS)}){END}",
+    rf"{_AT}(?P<period>{_NOON})(?!\s?[0-9])",
 )  # fmt: skip
 # Only directly behind a day: a bare number, and a part of the day alone.
 TIMES_OF_A_DAY = (
     *TIMES,
-    re.compile(
-        rf"{_AT}{_PERIOD}{_HOUR}(?:\.(?P<minute>[0-9]{{2}}))?(?![0-9:]){END}(?!\s?{any_of(UNITS)})(?!\.[0-9]|\s?-\s?[0-9])"
-    ),
-    re.compile(rf"(?:in the\s|am\s)?(?P<period>{any_of(PERIODS)})"),
+    rf"{_AT}{_PERIOD}{_HOUR}(?:\.(?P<minute>[0-9]{{2}}))?(?![0-9:]){END}(?!\s?{any_of(UNITS)})(?!\.[0-9]|\s?-\s?[0-9])",
+    rf"(?:in the\s|am\s)?(?P<period>{any_of(PERIODS)})",
 )

@@ -163,7 +163,7 @@ class SyncLoop:
         self._heard = []
         await self._engine.prepare(crypto)
         try:
-            async with self._engine.exclusive(), self._store.unit() as unit:
+            async with self._engine.exclusive(), self._store.batch() as unit:
                 learned = await self._engine.receive(unit, crypto)
                 changed = await self._take(unit, batch, since)
                 await self._unpark(unit, list(learned))
@@ -174,7 +174,8 @@ class SyncLoop:
             raise
         fp("ingest_committed")
         self._on_rooms(changed)
-        self._on_batch()
+        if unit.has_news:
+            self._on_batch()
         self._on_verification([*self._heard, *self._engine.heard()])
 
     async def _take(self, unit: IngestUnit, batch: SyncBatch, since: str | None) -> Sequence[str]:

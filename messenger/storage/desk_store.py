@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.app.desk_ports import Arrival, Audience, CryptoRow, CryptoTable, Parked, RoomState
 from messenger.app.records import NewItem
+from messenger.channels.errors import LeaseLost
 from messenger.observability.failpoints import fp
 from messenger.storage import rooms
 from messenger.storage.crypto_rows import SqlCryptoRows
@@ -20,7 +21,7 @@ from messenger.storage.data_keys import DataKeys
 from messenger.storage.database import at_once, transaction
 from messenger.storage.encryption import Key
 from messenger.storage.inbox import add_rows, sealed_row
-from messenger.storage.leases import Lease, fence
+from messenger.storage.leases import HELD, Lease, fence
 from messenger.storage.models.queues import cursor, dead_letter, inbox, timer
 from messenger.storage.timers import KEY_TIMER
 
@@ -61,6 +62,11 @@ _PARKED = (
 )
 
 
+# Fenced: without the lease it writes no row.
+_SET_CURSOR = sa.text(f"""
+WITH {HELD}
+INSERT INTO cursor (source, token, epoch) SELECT CAST(:source AS text), CAST(:token AS text), :epoch FROM held
+ON CONFLICT (source) DO UPDATE SET token = excluded.token, epoch = excluded.epoch""")  # noqa: S608 - fixed texts of ours
 # Says under which id each ciphertext was taken first.
 _SEEN = sa.text("""
 INSERT INTO megolm_seen AS seen (account, room_id, sender_key, session_id, idx, event_id)
@@ -76,6 +82,7 @@ class SqlDeskUnit:
     def __init__(self, connection: AsyncConnection, keys: DataKeys, *, account: str, key: Key, lease: Lease) -> None:
         self._connection, self._keys, self._account, self._lease = connection, keys, account, lease
         self._crypto = SqlCryptoRows(connection, account=account, key=key)
+        self.has_news = False
 
     async def read(
         self, table: CryptoTable, where: Sequence[Mapping[str, Any]] | None = None, *, limit: int | None = None
@@ -100,6 +107,7 @@ class SqlDeskUnit:
         await add_rows(self._connection, [await self._row(arrival) for arrival in fresh])
         await self._watch([arrival for arrival in fresh if arrival.waits])
         if fresh:
+            self.has_news = True
             fp("inbox_inserted")
         return len(replayed)
 
@@ -126,6 +134,7 @@ class SqlDeskUnit:
             )
             return
         values = await self._row(arrival)
+        self.has_news = True
         await self._connection.execute(
             inbox.update()
             .where(inbox.c.id == row.id)
@@ -140,12 +149,10 @@ class SqlDeskUnit:
         await self._connection.execute(letter)
 
     async def set_cursor(self, token: str) -> None:
-        values = {"source": self._account, "token": token, "epoch": self._lease.epoch}
-        await self._connection.execute(
-            insert(cursor)
-            .values(**values)
-            .on_conflict_do_update(index_elements=[cursor.c.source], set_={"token": token, "epoch": self._lease.epoch})
-        )
+        values = {"source": self._account, "token": token}
+        lease = {"resource": self._lease.resource, "epoch": self._lease.epoch}
+        if not (await self._connection.execute(_SET_CURSOR, values | lease)).rowcount:
+            raise LeaseLost(self._lease.resource)
         fp("token_written")
 
     async def _row(self, arrival: Arrival) -> dict[str, Any]:
@@ -192,7 +199,7 @@ class SqlDeskUnit:
 
 
 class SqlDeskStore:
-    """Opens the desk's units. Every one begins with the fence: a process that lost the lease writes nothing.
+    """Opens the desk's units. Every one is fenced: a process that lost the lease writes nothing.
     `is_reading`: for a look beside the running desk, without a lease and without the right to write."""
 
     def __init__(
@@ -208,7 +215,15 @@ class SqlDeskStore:
                 await connection.exec_driver_sql("SET TRANSACTION READ ONLY")
             else:
                 await fence(connection, self._lease)
-            yield SqlDeskUnit(connection, self._keys, account=self.account, key=self._key, lease=self._lease)
+            yield self._unit(connection)
+
+    @asynccontextmanager
+    async def batch(self) -> AsyncIterator[SqlDeskUnit]:
+        async with transaction(self._engine) as connection:
+            yield self._unit(connection)
+
+    def _unit(self, connection: AsyncConnection) -> SqlDeskUnit:
+        return SqlDeskUnit(connection, self._keys, account=self.account, key=self._key, lease=self._lease)
 
     async def save_ratchets(self, rows: Sequence[CryptoRow]) -> None:
         async with at_once(self._engine) as connection:

@@ -24,8 +24,11 @@ _KEEPS_LANE = "state IN ('new', 'waiting_key') AND (state = 'new' OR next_at > n
 _LOOK_AT = 16
 _CLAIM = sa.text(
     f"""{walk("inbox", _KEEPS_LANE)}
-SELECT head.* FROM (
-  SELECT id FROM (
+SELECT head.*, oldest.is_alone AND NOT EXISTS (
+  SELECT FROM inbox AS next WHERE next.lane = head.lane AND next.id > head.id AND next.state IN ('new', 'waiting_key')
+) AS is_last
+FROM (
+  SELECT id, count(*) OVER () = 1 AS is_alone FROM (
     SELECT due.id FROM walk CROSS JOIN LATERAL (
       SELECT id FROM inbox WHERE inbox.id = walk.id AND state = 'new' AND next_at <= now()
     ) AS due LIMIT {_LOOK_AT}
@@ -99,6 +102,7 @@ class SqlInbox:
             lane=row.lane,
             attempts=row.attempts,
             item=load_item(row.kind, body),
+            is_last=row.is_last,
         )
 
     async def _bury(self, row: Any, reason: str) -> None:

@@ -133,11 +133,6 @@ def _trace(row: Any) -> Trace:
     )
 
 
-async def add_traces(connection: AsyncConnection, traces: Sequence[Trace]) -> None:
-    if traces:
-        await connection.execute(_ADD_TRACE, [trace_row(trace) for trace in traces])
-
-
 async def remove_traces(connection: AsyncConnection, traces: Sequence[Trace]) -> None:
     for trace in traces:
         await connection.execute(

@@ -4,10 +4,10 @@ A row is claimed with a lease (committed), sent without any open transaction, an
 claim."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -17,7 +17,9 @@ from messenger.app.effects import EditCard, Effect, OfConversation, SendToCustom
 from messenger.app.records import OutboxRow
 from messenger.channels.errors import LeaseLost
 from messenger.domain.ids import MessageId
+from messenger.observability.failpoints import fp
 from messenger.storage.codec import dump, load_effect
+from messenger.storage.courier import NOBODY, Courier
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.lanes import Round, walk
 from messenger.storage.leases import HELD, Lease
@@ -33,6 +35,28 @@ _WAITS = sa.text("state = 'new' AND merge_key IS NOT NULL")
 
 
 _INSERT = insert(outbox).on_conflict_do_nothing()
+# The type of each column of a new row.
+_NEW = {
+    "conversation_id": "uuid",
+    "message_id": "uuid",
+    "lane": "text",
+    "desk": "text",
+    "txn": "text",
+    "kind": "text",
+    "enc_body": "bytea",
+    "next_at": "timestamptz",
+}
+# A row that is claimed at once by this desk's worker, if nothing is before it in its lane.
+_CARRY = sa.text(f"""
+INSERT INTO outbox ({", ".join(_NEW)}, state, attempts, claim_token, claimed_until, first_try_at, device_id)
+SELECT {", ".join(f"CAST(:{name} AS {type})" for name, type in _NEW.items())},
+  CASE WHEN goes THEN 'claimed' ELSE 'new' END, CAST(goes AS int), CASE WHEN goes THEN CAST(:token AS uuid) END,
+  CASE WHEN goes THEN now() + interval '{CLAIM_FOR.total_seconds()} s' END, CASE WHEN goes THEN now() END,
+  CASE WHEN goes THEN CAST(:device AS text) END
+FROM (SELECT EXISTS (SELECT FROM lease WHERE resource = :resource AND epoch = :epoch)
+  AND NOT EXISTS (SELECT FROM outbox WHERE outbox.lane = CAST(:lane AS text) AND state IN {_OPEN}) AS goes) AS fence
+ON CONFLICT DO NOTHING
+RETURNING id, txn, made_at, claim_token""")  # noqa: S608 - fixed texts of ours
 _HAS_NOT_LEFT = "message_id = CAST(:message AS uuid) AND state = 'new' AND attempts = 0"
 _KEEP_BACK = sa.text(f"SELECT id FROM outbox WHERE {_HAS_NOT_LEFT} FOR UPDATE")  # noqa: S608 - fixed texts of ours
 _IS_SENDING = sa.text(
@@ -53,15 +77,40 @@ class SqlOutbox:
     """Puts effects into the queue, inside the unit of work that caused them."""
 
     def __init__(
-        self, connection: AsyncConnection, keys: DataKeys, *, desk: str, namespace: UUID, now: datetime
+        self,
+        connection: AsyncConnection,
+        keys: DataKeys,
+        *,
+        desk: str,
+        namespace: UUID,
+        now: datetime,
+        courier: Courier = NOBODY,
     ) -> None:
         self._connection, self._keys, self._desk, self._namespace, self._now = connection, keys, desk, namespace, now
+        self._courier = courier
+        self._carried: list[OutboxRow] = []
+        self._has_left_some = False
+
+    def committed(self) -> None:
+        """What was claimed while it was written goes to the worker."""
+        if self._carried:
+            fp("outbox_claimed")
+            self._courier.hand.take(self._carried)
+        if self._has_left_some:
+            self._courier.hand.look()
+
+    def in_doubt(self) -> None:
+        """Whether the unit was committed the database did not say any more."""
+        if self._carried:
+            self._courier.hand.let_go(self._carried)
 
     async def put(self, source: str, effects: Sequence[Effect]) -> None:
         key = await self._keys.of_queue()
         rows: list[dict[str, Any]] = []
+        by_txn: dict[str, Effect] = {}
         for n, effect in enumerate(effects):
             txn = "m" + uuid5(self._namespace, f"{source}|{effect.lane}|{n}").hex
+            by_txn[txn] = effect
             rows.append(
                 {
                     "conversation_id": effect.conversation if isinstance(effect, OfConversation) else None,
@@ -77,7 +126,7 @@ class SqlOutbox:
             )
         await self._hurry_fates(effects)
         await self._space_card_edits(effects, rows)
-        await self._insert([row for row in rows if row["merge_key"] is None])
+        await self._insert([row for row in rows if row["merge_key"] is None], by_txn)
         await self._merge([row for row in rows if row["merge_key"] is not None])
 
     async def keep_back(self, message: MessageId) -> bool:
@@ -86,19 +135,37 @@ class SqlOutbox:
 
     async def cancel(self, message: MessageId) -> None:
         await self._connection.execute(_CANCEL, {"message": message})
+        self._has_left_some = True  # what stood behind it may be due
 
     async def is_sending(self, lane: str) -> bool:
         return bool(await self._connection.scalar(_IS_SENDING, {"lane": lane}))
 
-    async def _insert(self, rows: Sequence[dict[str, Any]]) -> None:
-        if rows:
-            await self._connection.execute(_INSERT, list(rows))
+    async def _insert(self, rows: Sequence[dict[str, Any]], effects: Mapping[str, Effect]) -> None:
+        heads = {row["lane"]: row["txn"] for row in reversed(rows)}
+        going = [row for row in rows if row["txn"] in heads.values() and self._courier.may_carry(effects[row["txn"]])]
+        for row in going:
+            await self._carry(row, effects[row["txn"]])
+        rest = [row for row in rows if row not in going]
+        if rest:
+            self._has_left_some = True
+            await self._connection.execute(_INSERT, rest)
+
+    async def _carry(self, row: dict[str, Any], effect: Effect) -> None:
+        courier = self._courier
+        fence = {"resource": courier.lease.resource, "epoch": courier.lease.epoch}
+        values = {name: row[name] for name in _NEW} | {"token": uuid4(), "device": courier.device}
+        found = (await self._connection.execute(_CARRY, values | fence)).first()
+        if found is not None and found.claim_token is not None:
+            self._carried.append(_carried(found, effect, courier.device))
+        else:
+            self._has_left_some = True
 
     async def _merge(self, rows: Sequence[dict[str, Any]]) -> None:
         """A row that waits already will do, and so will the first of several that one command asks for. It is locked
         until we commit: who sends it must see our state, not the last."""
         first = {row["merge_key"]: row for row in reversed(rows)}
         if first:
+            self._has_left_some = True
             new = insert(outbox).values([*first.values()])
             await self._connection.execute(
                 new.on_conflict_do_update(
@@ -124,6 +191,19 @@ class SqlOutbox:
                 row["next_at"] = max(self._now, not_before[effect.conversation])
 
 
+def _carried(row: Any, effect: Effect, device: str) -> OutboxRow:
+    return OutboxRow(
+        id=row.id,
+        txn=row.txn,
+        token=row.claim_token,
+        attempts=1,
+        made_at=row.made_at,
+        first_try_at=row.made_at,
+        device_id=device,
+        effect=effect,
+    )
+
+
 # Fence and claim in one statement. A single row that is not `held` says that the lease is lost.
 _CLAIM = sa.text(
     f"""{walk("outbox", f"state IN {_OPEN}")}, {HELD}, due AS (
@@ -145,12 +225,6 @@ SELECT claimed.*, fence.is_held
 FROM (SELECT EXISTS (SELECT FROM held) AS is_held) AS fence LEFT JOIN claimed ON true
 WHERE claimed.id IS NOT NULL OR NOT fence.is_held"""  # noqa: S608 - fixed texts of ours
 )
-_SETTLE = sa.text("""
-UPDATE outbox SET state = ended.state, code = ended.code, claimed_until = NULL
-FROM unnest(CAST(:ids AS bigint[]), CAST(:tokens AS uuid[]), CAST(:states AS text[]), CAST(:codes AS text[]))
-  AS ended(id, token, state, code)
-WHERE outbox.id = ended.id AND claim_token = ended.token AND outbox.state = 'claimed'
-RETURNING outbox.id""")
 
 
 async def claim(
@@ -179,22 +253,6 @@ async def bury(connection: AsyncConnection, row: Any, reason: str) -> None:
     log.error("outbox row does not open", extra={"row_id": row.id, "kind": row.kind, "error": reason})
     await connection.execute(outbox.update().where(outbox.c.id == row.id).values(state="dead", code="unreadable"))
     await connection.execute(dead_letter.insert().values(queue="outbox", row_id=row.id, reason=reason))
-
-
-async def settle(connection: AsyncConnection, endings: Sequence[tuple[OutboxRow, str, str]]) -> frozenset[int]:
-    """Rows with their final states and codes. Returns the ids of those whose claim we still held; the others are
-    settled by whoever holds them now."""
-    rows, states, codes = zip(*endings, strict=True)
-    found = await connection.scalars(
-        _SETTLE,
-        {
-            "ids": [row.id for row in rows],
-            "tokens": [row.token for row in rows],
-            "states": list(states),
-            "codes": [code or None for code in codes],
-        },
-    )
-    return frozenset(found)
 
 
 async def opened(keys: DataKeys, row: Any, token: UUID) -> OutboxRow:

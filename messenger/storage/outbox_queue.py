@@ -5,9 +5,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -22,10 +21,10 @@ from messenger.storage import outbox as rows
 from messenger.storage.codec import UNREADABLE
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.database import at_once, transaction
-from messenger.storage.inbox import add_rows, sealed_row
+from messenger.storage.endings import Ending, settle
 from messenger.storage.lanes import Round
 from messenger.storage.leases import Lease, fence
-from messenger.storage.messages import add_traces, remove_traces
+from messenger.storage.messages import remove_traces
 from messenger.storage.models.conversations import chat, conversation, place
 from messenger.storage.models.people import skill_group
 from messenger.storage.models.queues import dead_letter, inbox, outbox
@@ -33,16 +32,6 @@ from messenger.storage.models.queues import dead_letter, inbox, outbox
 log = logging.getLogger(__name__)
 
 CARD_PAUSE = timedelta(seconds=10)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """How one row ends: `sent`, `failed` or `dead`, and what it leaves behind."""
-
-    row: OutboxRow
-    state: str
-    outcome: Outcome
-    code: str = ""
 
 
 class SqlOutboxQueue:
@@ -63,11 +52,14 @@ class SqlOutboxQueue:
         self._engine, self._keys, self._desk, self._device, self._lease = engine, keys, desk, device, lease
         self._holds_answers, self._heard_to = holds_answers, -1
         self._round = Round()
-        self._ended: asyncio.Queue[tuple[Ending, asyncio.Future[None]]] = asyncio.Queue()
+        self.in_doubt: list[UUID] = []
+        self._ended: asyncio.Queue[tuple[Ending, asyncio.Future[bool]]] = asyncio.Queue()
 
     async def claim(self, most: int) -> Sequence[OutboxRow]:
         """A row that does not open is put aside, so that it stops nobody else."""
+        await self._free_what_is_in_doubt()
         token, opened = uuid4(), []
+        self.in_doubt.append(token)
         if self._holds_answers and self._heard_to >= 0:
             self._holds_answers = await self._has_unheard()
         async with at_once(self._engine) as connection:
@@ -89,13 +81,25 @@ class SqlOutboxQueue:
             except UNREADABLE as error:
                 async with self._fenced() as connection:
                     await rows.bury(connection, row, type(error).__name__)
+        self.in_doubt.remove(token)
         return opened
 
-    async def end(self, row: OutboxRow, *, state: str, outcome: Outcome, code: str = "") -> None:
-        """Returns after COMMIT."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def _free_what_is_in_doubt(self) -> None:
+        """Claims that were committed, or not, while the database went away: nobody sends what they hold."""
+        if not self.in_doubt:
+            return
+        tokens = [*self.in_doubt]
+        held = outbox.c.state == "claimed", outbox.c.claim_token.in_(tokens)
+        async with self._fenced() as connection:
+            await connection.execute(outbox.update().where(*held).values(claimed_until=sa.func.now()))
+        self.in_doubt = [token for token in self.in_doubt if token not in tokens]
+
+    async def end(self, row: OutboxRow, *, state: str, outcome: Outcome, code: str = "") -> bool:
+        """Returns after COMMIT, and whether more waits in the row's lane. A claim that is not ours any more counts as
+        more: it is looked after."""
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._ended.put_nowait((Ending(row=row, state=state, outcome=outcome, code=code), done))
-        await done
+        return await done
 
     async def retry(self, row: OutboxRow, at: datetime, code: str) -> None:
         """The row waits. It may have got through, so a newer state is not merged into it: under its transaction id the
@@ -129,15 +133,15 @@ class SqlOutboxQueue:
         while not self._ended.empty():
             batch.append(self._ended.get_nowait())
         try:
-            await self._write([ending for ending, _ in batch])
+            has_more = await self._write([ending for ending, _ in batch])
         except Exception as error:
             for _, done in batch:
                 if not done.done():
                     done.set_exception(error)
             return
-        for _, done in batch:
+        for ending, done in batch:
             if not done.done():
-                done.set_result(None)
+                done.set_result(has_more.get(ending.row.id, True))
 
     @asynccontextmanager
     async def _fenced(self) -> AsyncIterator[AsyncConnection]:
@@ -145,27 +149,26 @@ class SqlOutboxQueue:
             await fence(connection, self._lease)
             yield connection
 
-    async def _write(self, endings: Sequence[Ending]) -> None:
-        async with self._fenced() as connection:
-            over = await rows.settle(connection, [(ending.row, ending.state, ending.code) for ending in endings])
-            held = [ending for ending in endings if ending.row.id in over]
-            await self._leave_behind(connection, [ending.outcome for ending in held])
-            buried = [
-                {"queue": "outbox", "row_id": ending.row.id, "reason": ending.code}
-                for ending in held
-                if ending.state == "dead"
-            ]
-            if buried:
-                await connection.execute(dead_letter.insert(), buried)
+    async def _write(self, endings: Sequence[Ending]) -> dict[int, bool]:
+        is_plain = all(ending.is_plain for ending in endings)
+        async with (at_once if is_plain else transaction)(self._engine) as connection:
+            over = await settle(connection, self._keys, endings, self._lease)
+            if not is_plain:
+                held = [ending for ending in endings if ending.row.id in over]
+                await self._leave_behind(connection, [ending.outcome for ending in held])
+                await self._bury(connection, [ending for ending in held if ending.state == "dead"])
             fp("sent_marked")
         fp("send_committed")
+        return over
+
+    async def _bury(self, connection: AsyncConnection, dead: Sequence[Ending]) -> None:
+        if dead:
+            rows = [{"queue": "outbox", "row_id": ending.row.id, "reason": ending.code} for ending in dead]
+            await connection.execute(dead_letter.insert(), rows)
 
     async def _leave_behind(self, connection: AsyncConnection, outcomes: Sequence[Outcome]) -> None:
+        """What `settle` does not write."""
         await remove_traces(connection, [trace for outcome in outcomes for trace in outcome.gone])
-        await add_traces(connection, [trace for outcome in outcomes for trace in outcome.traces])
-        await add_rows(
-            connection, [await sealed_row(self._keys, item) for outcome in outcomes for item in outcome.items]
-        )
         for outcome in outcomes:
             await _place_card(connection, outcome)
             if outcome.opened:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from messenger.app.desk_ports import RoomState
@@ -22,8 +22,13 @@ _USE = sa.case(
 ).label("use")
 
 
+_LOAD = sa.select(mx_room, _USE).where(
+    mx_room.c.account == sa.bindparam("of"), mx_room.c.room_id == sa.any_(sa.bindparam("ids", type_=ARRAY(sa.Text)))
+)
+
+
 async def load(connection: AsyncConnection, account: str, ids: Sequence[str]) -> Mapping[str, RoomState]:
-    query = sa.select(mx_room, _USE).where(mx_room.c.account == account, mx_room.c.room_id.in_(ids))
+    rows = await connection.execute(_LOAD, {"of": account, "ids": list(ids)})
     return {
         row.room_id: RoomState(
             room_id=row.room_id,
@@ -36,7 +41,7 @@ async def load(connection: AsyncConnection, account: str, ids: Sequence[str]) ->
             members_known=row.members_known,
             use=row.use,
         )
-        for row in await connection.execute(query)
+        for row in rows
     }
 
 

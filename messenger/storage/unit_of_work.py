@@ -7,6 +7,7 @@ from uuid import UUID, uuid5
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from messenger.app.ports import StorageAway
 from messenger.observability.time import utc_now
 from messenger.storage.audit import SqlAudit
 from messenger.storage.boards import SqlBoards
@@ -14,6 +15,7 @@ from messenger.storage.case_members import SqlCaseMembers
 from messenger.storage.chats import ChatRows
 from messenger.storage.contacts import ContactRows
 from messenger.storage.conversations import SqlConversations
+from messenger.storage.courier import NOBODY, Courier
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.database import at_once, transaction
 from messenger.storage.inbox import SqlInbox
@@ -30,11 +32,19 @@ from messenger.storage.trust import SqlTrust
 
 class SqlUnit:
     def __init__(
-        self, connection: AsyncConnection, keys: DataKeys, *, namespace: UUID, desk: str, now: datetime, round: Round
+        self,
+        connection: AsyncConnection,
+        keys: DataKeys,
+        *,
+        namespace: UUID,
+        desk: str,
+        now: datetime,
+        round: Round,
+        courier: Courier,
     ) -> None:
         self.now, self._namespace = now, namespace
         self.inbox = SqlInbox(connection, keys, round)
-        self.outbox = SqlOutbox(connection, keys, desk=desk, namespace=namespace, now=now)
+        self.outbox = SqlOutbox(connection, keys, desk=desk, namespace=namespace, now=now, courier=courier)
         self.timers = SqlTimers(connection)
         self.conversations = SqlConversations(connection, keys)
         self.messages = SqlMessages(connection, keys)
@@ -67,13 +77,25 @@ class SqlUnits:
     ) -> None:
         self._engine, self._keys, self._namespace, self._desk, self._clock = engine, keys, namespace, desk, clock
         self._round = Round()
+        self._courier = NOBODY
+
+    def send_by(self, courier: Courier) -> None:
+        """From now on what the units put into the outbox is sent by this process."""
+        self._courier = courier
 
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator[SqlUnit]:
-        async with transaction(self._engine) as connection:
-            unit = self._unit(connection)
-            yield unit
-            await unit.audit.flush()
+        unit = None
+        try:
+            async with transaction(self._engine) as connection:
+                unit = self._unit(connection)
+                yield unit
+                await unit.audit.flush()
+        except StorageAway:
+            if unit is not None:
+                unit.outbox.in_doubt()
+            raise
+        unit.outbox.committed()
 
     @asynccontextmanager
     async def look(self) -> AsyncIterator[SqlUnit]:
@@ -84,5 +106,11 @@ class SqlUnits:
 
     def _unit(self, connection: AsyncConnection) -> SqlUnit:
         return SqlUnit(
-            connection, self._keys, namespace=self._namespace, desk=self._desk, now=self._clock(), round=self._round
+            connection,
+            self._keys,
+            namespace=self._namespace,
+            desk=self._desk,
+            now=self._clock(),
+            round=self._round,
+            courier=self._courier,
         )

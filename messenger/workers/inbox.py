@@ -12,8 +12,8 @@ TRIES = 5
 
 
 class InboxWorker:
-    def __init__(self, units: Units, queue: InboxQueue, *, wake: Wake, after: Wake) -> None:
-        self._units, self._queue, self._wake, self._after = units, queue, wake, after
+    def __init__(self, units: Units, queue: InboxQueue, *, wake: Wake) -> None:
+        self._units, self._queue, self._wake = units, queue, wake
         self._is_busy = False
 
     async def step(self) -> None:
@@ -28,11 +28,10 @@ class InboxWorker:
             )
             await self._queue.give_back(failure.row, error, tries=TRIES)
             return
-        if row is None:
+        if row is None or row.is_last:
             self._is_busy = False
             await self._wake.wait()
             return
-        self._after.hint()
         if self._is_busy:  # the second row in a row: there is enough for another worker
             self._wake.hint()
         self._is_busy = True

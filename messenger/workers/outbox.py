@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
+from uuid import UUID
 
 from messenger.app.deliver import Deliverer
 from messenger.app.effects import AtCustomer, EditInThread, MirrorReactions, PostCard, RelayToThread
@@ -30,9 +31,13 @@ _PAUSES_S = (1, 5, 30, 300)
 
 
 class OutboxQueue(Protocol):
+    in_doubt: list[UUID]  # tokens of claims that may or may not be there: freed before the next claim
+
     async def claim(self, most: int) -> Sequence[OutboxRow]: ...
 
-    async def end(self, row: OutboxRow, *, state: str, outcome: Outcome, code: str = "") -> None: ...
+    async def end(self, row: OutboxRow, *, state: str, outcome: Outcome, code: str = "") -> bool:
+        """Returns whether more waits in the row's lane."""
+        ...
 
     async def retry(self, row: OutboxRow, at: datetime, code: str) -> None: ...
 
@@ -49,14 +54,34 @@ class OutboxWorker:
         """Claims as many rows as there are free hands and starts them; they end on their own."""
         if self._lost:
             raise self._lost
-        free = 0 if self._is_paused else AT_ONCE - len(self._running)
+        free = self._free
         rows = await self._queue.claim(free) if free else []
+        self.take(rows)
+        if len(rows) < free or not free:  # that was all; another claim would find nothing
+            await self._wake.wait()
+
+    @property
+    def _free(self) -> int:
+        return 0 if self._is_paused or self._lost else max(0, AT_ONCE - len(self._running))
+
+    @property
+    def is_idle(self) -> bool:
+        """While much is on its way, rows are better claimed, encrypted and settled many at a time."""
+        return self._free == AT_ONCE
+
+    def take(self, rows: Sequence[OutboxRow]) -> None:
+        """Starts rows that are claimed, by this worker or for it."""
         for row in rows:
             task = asyncio.create_task(self._carry_out(row), name=f"outbox {row.id}")
             self._running.add(task)
             task.add_done_callback(self._running.discard)
-        if len(rows) < free or not free:  # that was all; another claim would find nothing
-            await self._wake.wait()
+
+    def let_go(self, rows: Sequence[OutboxRow]) -> None:
+        """Rows that may have been claimed for this worker, or may not exist: the database went away meanwhile."""
+        self._queue.in_doubt.extend({row.token for row in rows})
+
+    def look(self) -> None:
+        self._wake.hint()
 
     def pause(self) -> None:
         """Nothing new is claimed any more."""
@@ -67,14 +92,16 @@ class OutboxWorker:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _carry_out(self, row: OutboxRow) -> None:
+        has_more = True
         try:
-            await self._settle(row)
+            has_more = await self._settle(row)
         except LeaseLost as lost:
             self._lost = lost
         except Exception as error:  # the database is away
             log.error("outbox row cannot be settled", extra={"row_id": row.id, "error": type(error).__name__})
             await self._give_back(row)
-        self._wake.hint()
+        if has_more or not self._free:
+            self._wake.hint()
 
     async def _give_back(self, row: OutboxRow) -> None:
         """As soon as the database is back the row is free again, under its old transaction id. Without us its claim
@@ -87,7 +114,8 @@ class OutboxWorker:
             except Exception:
                 await asyncio.sleep(GIVE_BACK_PAUSE_S)
 
-    async def _settle(self, row: OutboxRow) -> None:
+    async def _settle(self, row: OutboxRow) -> bool:
+        """Returns whether more may be due in its lane."""
         try:
             outcome = await self._deliver(row)
         except (LeaseLost, StorageAway):
@@ -107,9 +135,11 @@ class OutboxWorker:
             )
             await self._again_or_bury(row, type(error).__name__)
         else:
-            await self._queue.end(row, state="sent", outcome=outcome)
+            has_more = await self._queue.end(row, state="sent", outcome=outcome)
             if outcome.items:
                 self._after.hint()
+            return has_more
+        return True
 
     async def _deliver(self, row: OutboxRow) -> Outcome:
         if self._is_doubtful(row):

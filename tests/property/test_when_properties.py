@@ -29,6 +29,10 @@ PARTS_OF_HOURS = [*WEEKDAYS, *WEEKS, "9-12", "-", ";", ",", "bis", "closed", "ä¼
 NOWS = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.sampled_from([*ZONES]))  # noqa: DTZ001
 HOURS = st.builds(parse_hours, st.sampled_from(WEEKS), st.sampled_from(ZONES))
 
+# Patterns are compiled at their first use; no example shall have to wait for that.
+for sample in EXAMPLES:
+    read_when(sample.text, now=datetime(2026, 11, 26, tzinfo=UTC), hours=OpeningHours(zone=ZONES[0]))
+
 
 @given(ANY, NOWS, HOURS, st.booleans())
 @example("9999-12-31 23:59:59-12:00", datetime(2026, 11, 26, tzinfo=UTC), OpeningHours(zone=ZONES[1]), True)
