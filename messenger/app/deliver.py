@@ -2,7 +2,9 @@
 and say what to remember. Everything here may run twice for one row: each call outside bears the row's transaction
 id."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from messenger.app import (
     boards,
@@ -23,6 +25,8 @@ from messenger.app.files import Impatient
 from messenger.app.hands import Hands
 from messenger.app.outcome import NOTHING, Outcome
 
+Step = Callable[[Hands, Any, str], Awaitable[Outcome | None]]
+
 
 @dataclass(frozen=True, slots=True)
 class Deliverer:
@@ -34,83 +38,77 @@ class Deliverer:
 
     async def deliver(self, effect: Effect, txn: str) -> Outcome:
         """Raises ChannelError; the worker decides what becomes of the row."""
-        match effect:
-            case fx.PostCard():
-                return await to_thread.post_card(self.hands, effect, txn)
-            case fx.ProvideCaseRoom():
-                return await to_case_rooms.provide_case_room(self.hands, effect)
-            case fx.SeatCase():
-                return await to_case_rooms.seat_case(self.hands, effect)
-            case fx.SeatInCase():
-                return await to_case_rooms.seat_in_case(self.hands, effect)
-            case fx.UnseatFromCase():
-                return await to_case_rooms.unseat_from_case(self.hands, effect)
-            case fx.EditCard():
-                return await to_thread.edit_card(self.hands, effect, txn)
-            case fx.EditFormerCard():
-                return await to_thread.edit_former_card(self.hands, effect, txn)
-            case fx.EditInThread():
-                return await relays.edit_in_thread(self.hands, effect, txn)
-            case fx.PostPack():
-                return await packs.post_pack(self.hands, effect, txn)
-            case fx.ShowFiles():
-                return await packs.show_files(self.hands, effect, txn)
-            case fx.ShowHistory():
-                return await packs.show_history(self.hands, effect, txn)
-            case fx.ShowTranscript():
-                return await packs.show_transcript(self.hands, effect, txn)
-            case fx.RelayToThread():
-                return await relays.relay_to_thread(self.hands, effect, txn)
-            case fx.PostNotice():
-                return await to_thread.post_notice(self.hands, effect, txn)
-            case fx.PostContext():
-                return await to_thread.post_context(self.hands, effect, txn)
-            case fx.ShowFate():
-                return await to_thread.show_fate(self.hands, effect, txn)
-            case fx.SendToCustomer():
-                return await to_customer.send_to_customer(self.hands, effect, txn)
-            case fx.EditAtCustomer():
-                return await to_customer.edit_at_customer(self.hands, effect, txn)
-            case fx.DeleteAtCustomer():
-                return await to_customer.delete_at_customer(self.hands, effect, txn)
-            case fx.MirrorReactions():
-                return await mirror.mirror_reactions(self.hands, effect, txn)
-            case fx.TellCustomer():
-                return await to_customer.tell_customer(self.hands, effect, txn)
-            case fx.OfferMenu():
-                return await menu_polls.offer_menu(self.hands, effect, txn)
-            case fx.EndMenu():
-                return await menu_polls.end_menu(self.hands, effect, txn)
-            case fx.OpenChat():
-                return await to_customer.open_chat(self.hands, effect, txn)
-            case fx.JoinChat():
-                return await to_customer.join_chat(self.hands, effect, txn)
-            case fx.React():
-                await self.hands.desk.react(effect.room, effect.event, effect.key, txn=txn)
-            case fx.RemoveReaction():
-                await self.hands.desk.redact(effect.room, effect.event, txn=txn)
-            case fx.AnswerInRoom():
-                await to_rooms.answer_in_room(self.hands, effect, txn)
-            case fx.SayAnswer():
-                await to_person.say_answer(self.hands, effect, txn)
-            case fx.ShowQueue():
-                await to_person.show_queue(self.hands, effect, txn)
-            case fx.ShowMine():
-                await to_person.show_mine(self.hands, effect, txn)
-            case fx.TellPerson():
-                await to_person.tell_person(self.hands, effect, txn)
-            case fx.SayOfTrust():
-                await to_trust.say_of_trust(self.hands, effect, txn)
-            case fx.TrustPerson():
-                await self.hands.desk.trust(effect.person)
-            case fx.AskVerification():
-                await to_trust.ask_verification(self.hands, effect)
-            case fx.TellGroup():
-                await to_rooms.tell_group(self.hands, effect, txn)
-            case fx.EditBoard():
-                return await boards.edit_board(self.hands, effect, txn)
-            case fx.ProvideGroupRoom() | fx.SeatMember() | fx.UnseatMember():
-                return await to_rooms.arrange_group(self.hands, effect)
-            case _:
-                raise TypeError(f"nobody carries out {type(effect).__name__}")
-        return NOTHING
+        return await step_of(type(effect))(self.hands, effect, txn) or NOTHING
+
+
+def step_of(kind: type[Effect]) -> Step:
+    """Of the effect itself, or of what it is a special case of."""
+    for each in kind.__mro__:
+        if each in STEPS:
+            return STEPS[each]
+    raise TypeError(f"nobody carries out {kind.__name__}")
+
+
+async def _react(hands: Hands, effect: fx.React, txn: str) -> None:
+    await hands.desk.react(effect.room, effect.event, effect.key, txn=txn)
+
+
+async def _remove_reaction(hands: Hands, effect: fx.RemoveReaction, txn: str) -> None:
+    await hands.desk.redact(effect.room, effect.event, txn=txn)
+
+
+async def _trust(hands: Hands, effect: fx.TrustPerson, txn: str) -> None:
+    await hands.desk.trust(effect.person)
+
+
+def _same_again(arrange: Callable[[Hands, Any], Awaitable[Outcome | None]]) -> Step:
+    """What is arranged needs no transaction id: it looks at what is there already."""
+
+    async def step(hands: Hands, effect: Effect, txn: str) -> Outcome | None:
+        return await arrange(hands, effect)
+
+    return step
+
+
+STEPS: Mapping[type[Effect], Step] = {
+    fx.PostCard: to_thread.post_card,
+    fx.ProvideCaseRoom: _same_again(to_case_rooms.provide_case_room),
+    fx.SeatCase: _same_again(to_case_rooms.seat_case),
+    fx.SeatInCase: _same_again(to_case_rooms.seat_in_case),
+    fx.UnseatFromCase: _same_again(to_case_rooms.unseat_from_case),
+    fx.EditCard: to_thread.edit_card,
+    fx.EditFormerCard: to_thread.edit_former_card,
+    fx.EditInThread: relays.edit_in_thread,
+    fx.PostPack: packs.post_pack,
+    fx.ShowFiles: packs.show_files,
+    fx.ShowHistory: packs.show_history,
+    fx.ShowTranscript: packs.show_transcript,
+    fx.RelayToThread: relays.relay_to_thread,
+    fx.PostNotice: to_thread.post_notice,
+    fx.PostContext: to_thread.post_context,
+    fx.ShowFate: to_thread.show_fate,
+    fx.SendToCustomer: to_customer.send_to_customer,
+    fx.EditAtCustomer: to_customer.edit_at_customer,
+    fx.DeleteAtCustomer: to_customer.delete_at_customer,
+    fx.MirrorReactions: mirror.mirror_reactions,
+    fx.TellCustomer: to_customer.tell_customer,
+    fx.OfferMenu: menu_polls.offer_menu,
+    fx.EndMenu: menu_polls.end_menu,
+    fx.OpenChat: to_customer.open_chat,
+    fx.JoinChat: to_customer.join_chat,
+    fx.AnswerInRoom: to_rooms.answer_in_room,
+    fx.SayAnswer: to_person.say_answer,
+    fx.ShowQueue: to_person.show_queue,
+    fx.ShowMine: to_person.show_mine,
+    fx.TellPerson: to_person.tell_person,
+    fx.SayOfTrust: to_trust.say_of_trust,
+    fx.AskVerification: _same_again(to_trust.ask_verification),
+    fx.TellGroup: to_rooms.tell_group,
+    fx.EditBoard: boards.edit_board,
+    fx.ProvideGroupRoom: _same_again(to_rooms.arrange_group),
+    fx.SeatMember: _same_again(to_rooms.arrange_group),
+    fx.UnseatMember: _same_again(to_rooms.arrange_group),
+    fx.React: _react,
+    fx.RemoveReaction: _remove_reaction,
+    fx.TrustPerson: _trust,
+}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from messenger.app.attachments import is_plausible, picture, sniff
-from messenger.app.ports import FileAway, FileSource
+from messenger.app.outside_ports import FileAway, FileSource
 from messenger.app.records import File
 from messenger.channels.errors import Rejected
 from messenger.channels.messages import MediaRef

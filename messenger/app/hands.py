@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from messenger.app import render
+from messenger.app import render, render_cards
 from messenger.app.erased import customer_name
-from messenger.app.ports import ChatDoor, CustomerChannel, Desk, FileSource, Units
+from messenger.app.outside_ports import ChatDoor, CustomerChannel, Desk, FileSource
+from messenger.app.ports import Units
 from messenger.app.records import Case, Chat, Place, Said, StoredMessage, Trace
 from messenger.channels.errors import Temporary
 from messenger.domain.attachment import MAX_BYTES
@@ -53,10 +54,10 @@ class Hands:
                 preview = await unit.messages.first_text(case.conversation.id)
                 reason = (await unit.messages.get(note)).content.text if note else ""
         view = replace(self.view(case, preview, reason if note else ""), follows=await self.earlier(case))
-        text = render.card(texts(case.group.language), view)
+        text = render_cards.card(texts(case.group.language), view)
         return Said(plain=text.plain, html=text.html)
 
-    async def earlier(self, case: Case) -> render.Earlier | None:
+    async def earlier(self, case: Case) -> render_cards.Earlier | None:
         """The conversation that this one follows."""
         id = case.conversation.previous
         if id is None:
@@ -65,11 +66,11 @@ class Hands:
             number, places = await unit.conversations.number_of(id), await unit.conversations.places(id)
         last = places[-1] if places else None
         link = self.desk.link(Place(room=last.room, thread=None if last.is_room else last.card)) if last else ""
-        return render.Earlier(number, link)
+        return render_cards.Earlier(number, link)
 
-    def view(self, case: Case, preview: str, pause_note: str = "") -> render.CardView:
+    def view(self, case: Case, preview: str, pause_note: str = "") -> render_cards.CardView:
         now, pause = case.conversation, case.conversation.pause
-        return render.CardView(
+        return render_cards.CardView(
             ref=now.number,
             label=customer_name(texts(case.group.language), case.chat),
             channel=self.channel_name,

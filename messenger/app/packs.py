@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from messenger.app import effects as fx
-from messenger.app import render
+from messenger.app import render, render_packs
 from messenger.app.erased import customer_name
 from messenger.app.files import fetch_checked
 from messenger.app.hands import Hands, clock_of
@@ -48,7 +48,7 @@ async def post_pack(hands: Hands, effect: fx.PostPack, txn: str) -> Outcome:
         past = await _past(unit, ConversationId(effect.conversation), LAST)
     words = texts(past.case.group.language)
     view = replace(_view(hands, past, effect.cause, effect.by, words), follows=await hands.earlier(past.case))
-    text = render.pack(words, view)
+    text = render_packs.pack(words, view)
     rings = [past.case.owner.address] if past.case.owner else []
     await hands.post(past.case, fitted(Said(plain=text.plain, html=text.html, mentions=rings)), txn)
     fp("pack_posted")
@@ -78,7 +78,7 @@ async def show_history(hands: Hands, effect: fx.ShowHistory, txn: str) -> Outcom
         past = await _past(unit, ConversationId(effect.conversation), effect.most)
         reader = await unit.people.agent(AgentId(effect.reader))
     words = texts(reader.language)
-    text = render.history(words, [_line(past, message, words) for message in past.messages])
+    text = render_packs.history(words, [_line(past, message, words) for message in past.messages])
     await hands.post(past.case, fitted(Said(plain=text.plain, html=text.html, is_notice=True)), txn)
     return NOTHING
 
@@ -126,9 +126,9 @@ async def _last_note(unit: UnitOfWork, log: Sequence[Recorded]) -> StoredMessage
     return await unit.messages.get(MessageId(notes[-1])) if notes else None
 
 
-def _view(hands: Hands, past: _Past, cause: str, by: UUID | None, words: Texts) -> render.PackView:
+def _view(hands: Hands, past: _Past, cause: str, by: UUID | None, words: Texts) -> render_packs.PackView:
     conversation, clock = past.case.conversation, clock_of(past.case)
-    return render.PackView(
+    return render_packs.PackView(
         ref=conversation.number,
         cause=cause,
         owner=past.case.owner.name if past.case.owner else "",
@@ -151,26 +151,28 @@ def _rested(log: Sequence[Recorded], now: datetime) -> float:
     return (times[-1] - earlier[-1]).total_seconds() if earlier else 0.0
 
 
-def _step(past: _Past, entry: Recorded) -> render.Step | None:
+def _step(past: _Past, entry: Recorded) -> render_packs.Step | None:
     """What a colleague wants to know of the past, in the order of events."""
     match entry.event:
         case e.ConversationOpened():
-            return render.Step("opened", entry.at)
+            return render_packs.Step("opened", entry.at)
         case e.ConversationClaimed(agent=agent):
-            return render.Step("claimed", entry.at, who=past.names.get(agent, ""))
+            return render_packs.Step("claimed", entry.at, who=past.names.get(agent, ""))
         case e.ConversationAssigned(agent=agent):
-            return render.Step("assigned", entry.at, who=past.names.get(agent, ""))
+            return render_packs.Step("assigned", entry.at, who=past.names.get(agent, ""))
         case e.ConversationTransferred(to_group=group, by=by):
-            return render.Step("transferred", entry.at, who=past.names.get(by, ""), group=past.groups.get(group, ""))
+            return render_packs.Step(
+                "transferred", entry.at, who=past.names.get(by, ""), group=past.groups.get(group, "")
+            )
         case e.ConversationPaused(by=by):
-            return render.Step("paused", entry.at, who=past.names.get(by, ""))
+            return render_packs.Step("paused", entry.at, who=past.names.get(by, ""))
         case e.ConversationResumed(by=by):
             who = past.names.get(by, "") if by else ""
-            return render.Step("resumed_by" if who else "resumed", entry.at, who=who)
+            return render_packs.Step("resumed_by" if who else "resumed", entry.at, who=who)
         case e.ConversationResolved(by=by):
-            return render.Step("resolved", entry.at, who=past.names.get(by, "") if by else "")
+            return render_packs.Step("resolved", entry.at, who=past.names.get(by, "") if by else "")
         case e.ConversationReopened():
-            return render.Step("reopened", entry.at)
+            return render_packs.Step("reopened", entry.at)
         case _:
             return None
 
@@ -195,12 +197,12 @@ def _said_last(past: _Past) -> Sequence[StoredMessage]:
     return [message for message in past.messages[-LAST:] if past.note is None or message.id != past.note.id]
 
 
-def _line(past: _Past, message: StoredMessage, words: Texts) -> render.PastLine:
+def _line(past: _Past, message: StoredMessage, words: Texts) -> render_packs.PastLine:
     media, stayed = message.content.media, message.fate in _INSIDE
     text = message.content.text or (f"[{media[0].filename}]" if media else "")
     if message.is_erased:
         text = words.plain("S4.erased")
-    return render.PastLine(
+    return render_packs.PastLine(
         at=render.say_time(words, message.at, clock_of(past.case)),
         who=_author(past, message, words),
         text=text.lstrip("/ ") if stayed else text,

@@ -1,4 +1,5 @@
 """What people read, as values: plain text and HTML that say the same. No Matrix here; the adapters wrap it into events.
+Cards stand in `render_cards`, the past in `render_packs`, lists in `render_lists`.
 
 Values of customers are cleaned here once more and always escaped, so that no caller can forget it. The plain text of
 everything stands alone: it names the reference, the state and the next action.
@@ -17,9 +18,8 @@ from babel.numbers import format_decimal
 from messenger.app import sas_emoji
 from messenger.domain.attachment import MAX_BYTES
 from messenger.domain.text import clean_filename, clean_message, clean_name, to_html
-from messenger.i18n import LANGUAGES, Field, Texts
+from messenger.i18n import Field, Texts
 
-CardState = Literal["new", "released", "open", "waiting", "paused", "resolved"]
 Leg = Literal["matrix", "web", "web_sealed", "provider", "readable"]
 FileKind = Literal["image", "document", "audio", "video"]
 Trust = Literal["encryption_off", "unsigned_device", "identity_changed", "unexpected_member"]
@@ -31,7 +31,6 @@ NoticeId = Literal[
     "S26.there", "S28.direct", "fate.none", "history.no_files", "next.yours", "queue.none", "rights.erased",
     "rights.restricted", "tag.list", "tag.none",
 ]  # fmt: skip
-
 # Which text speaks when a code of a family has none of its own: a visible line is better than none.
 _GENERAL = {
     "S5b": "S5b.unreadable",
@@ -54,192 +53,6 @@ class Clock:
 
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     tz: tzinfo = UTC
-
-
-@dataclass(frozen=True, slots=True)
-class Earlier:
-    """The conversation that this one follows: its number, and where it is."""
-
-    ref: str
-    link: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CardView:
-    """What a card shows. `label` is the customer's name, `owner` the staff member's; `waiting_since` is None when the
-    customer has our answer. `preview` is None where the group shows no text on cards. Times are aware."""
-
-    ref: str
-    label: str
-    channel: str
-    language: str
-    state: str
-    owner: str | None
-    since: datetime
-    claimed_at: datetime | None
-    waiting_since: datetime | None
-    preview: str | None
-    leg: Leg
-    tz: tzinfo
-    now: datetime
-    is_released: bool = False
-    paused_until: datetime | None = None
-    wake_on: Sequence[str] = ()
-    pause_note: str = ""
-    resolved_at: datetime | None = None
-    resolution: str = ""
-    tags: Sequence[str] = ()
-    origin: str = ""
-    follows: Earlier | None = None
-    is_room: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing that happened; `kind` names its text (`step.<kind>`)."""
-
-    kind: str
-    at: datetime
-    who: str = ""
-    group: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PastLine:
-    """One message of the past: of the customer, an answer, or a note."""
-
-    at: str
-    who: str
-    text: str
-    side: Literal["customer", "answer", "note"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackView:
-    """What a resume pack shows. `rested` in seconds; `note` is the comment or reason of the newest step."""
-
-    ref: str
-    cause: str
-    owner: str
-    by: str
-    rested: float
-    steps: Sequence[Step]
-    note: str
-    open_point: str
-    earlier: str
-    files: Sequence[str]
-    last: Sequence[PastLine]
-    clock: Clock
-    follows: Earlier | None = None
-
-
-def card(texts: Texts, view: CardView) -> Rendered:
-    """S1 in the state the conversation has now. Posted once and edited afterwards."""
-    state = _card_state(view)
-    fields = _card_fields(texts, view)
-    lines = [_both(texts, f"S1.{state}", **fields)]
-    if view.pause_note and state == "paused":
-        lines.append(_both(texts, "S1.paused.note", note=_shortened(clean_message(view.pause_note))))
-    if view.preview and state in ("new", "released"):
-        lines.append(_both(texts, "S1.preview", preview=_shortened(clean_message(view.preview))))
-    if view.tags:
-        lines.append(_both(texts, "S1.tags", tags=", ".join(map(clean_message, view.tags))))
-    lines += [*_follows(texts, view.follows), _both(texts, _next(view, state), **fields)]
-    return Rendered("\n".join(line.plain for line in lines), _stacked([line.html for line in lines]))
-
-
-def _next(view: CardView, state: str) -> str:
-    """In a room of its own, the thread is the wrong place to write."""
-    step = _NEXT[state]
-    return f"S29.next.{step}" if view.is_room and step in ("claim", "answer", "customer") else f"S1.next.{step}"
-
-
-def context(texts: Texts, view: CardView, *, explicit: bool = False, url: str = "") -> Rendered:
-    """S3: for the new owner, after a claim. `explicit` says how the group replies."""
-    rule = f"S3.rule.{'explicit' if explicit else 'owner'}"
-    lines = [_both(texts, "S3", **_card_fields(texts, view)), *_follows(texts, view.follows), _both(texts, rule)]
-    if url:
-        lines.append(_both(texts, "S3.console", url=url))
-    return Rendered("\n".join(line.plain for line in lines), "<br>".join(line.html for line in lines))
-
-
-def pack(texts: Texts, view: PackView) -> Rendered:
-    """S20: why it is back, what happened, the open point, files, the last messages; each once."""
-    lines = [
-        _both(
-            texts, f"S20.{view.cause}" if texts.has(f"S20.{view.cause}") else "S20.other", **_pack_fields(texts, view)
-        )
-    ]
-    lines += _follows(texts, view.follows)
-    if view.steps:
-        lines.append(
-            _both(texts, "S20.history", steps=" · ".join(_step(texts, step, view.clock) for step in view.steps))
-        )
-    if view.note:
-        lines.append(_both(texts, "S20.note", note=_shortened(clean_message(view.note))))
-    if view.open_point:
-        lines.append(_both(texts, "S20.open", text=_shortened(clean_message(view.open_point))))
-    if view.earlier:
-        lines.append(_both(texts, "S20.earlier", link=view.earlier))
-    if view.files:
-        lines.append(_both(texts, "S20.files", files=", ".join(clean_filename(file) for file in view.files)))
-    if view.last:
-        lines += [_both(texts, "S20.last", n=len(view.last)), _quoted(texts, view.last)]
-    return Rendered("\n".join(line.plain for line in lines), _stacked([line.html for line in lines]))
-
-
-def history(texts: Texts, lines: Sequence[PastLine]) -> Rendered:
-    """The last messages, notes with their sign."""
-    head = _both(texts, "S20.last", n=len(lines))
-    if not lines:
-        return head
-    said = _quoted(texts, lines)
-    return Rendered(f"{head.plain}\n{said.plain}", head.html + said.html)
-
-
-def _follows(texts: Texts, earlier: Earlier | None) -> list[Rendered]:
-    return [_both(texts, "S1.earlier", ref=earlier.ref, link=earlier.link)] if earlier else []
-
-
-def _pack_fields(texts: Texts, view: PackView) -> dict[str, Field]:
-    return {
-        "ref": view.ref,
-        "owner": view.owner or texts.plain("label.nobody"),
-        "by": view.by or texts.plain("label.nobody"),
-        "rested": say_duration(texts, view.rested),
-    }
-
-
-def _step(texts: Texts, step: Step, clock: Clock) -> str:
-    who = step.who or texts.plain("label.nobody")
-    return texts.plain(f"step.{step.kind}", at=say_time(texts, step.at, clock), who=who, group=step.group)
-
-
-def _quoted(texts: Texts, lines: Sequence[PastLine]) -> Rendered:
-    """One quotation, not events sent again."""
-    said = [_both(texts, f"S20.line.{line.side}", at=line.at, who=line.who, text=_past_text(line)) for line in lines]
-    plain = "\n".join(f"> {each.plain}" for each in said)
-    return Rendered(plain, f"<blockquote>{'<br>'.join(each.html for each in said)}</blockquote>")
-
-
-def _past_text(line: PastLine) -> str:
-    return _shortened(clean_message(line.text), limit=300)
-
-
-def pointer(texts: Texts, view: CardView, link: str) -> Rendered:
-    """S29, the card in the group's room of what has a room of its own: its state, and where it is."""
-    state, fields = _card_state(view), _card_fields(texts, view)
-    lines = [_both(texts, f"S1.{state}", **fields)]
-    if link:
-        lines.append(_both(texts, "S29.pointer", link=link))
-    if state in ("new", "released"):
-        lines.append(_both(texts, "S29.claim"))
-    return Rendered("\n".join(line.plain for line in lines), _stacked([line.html for line in lines]))
-
-
-def former_card(texts: Texts, kind: str, *, ref: str, group: str, link: str) -> Rendered:
-    """S1 of a card whose conversation goes on elsewhere: `transferred`, `continues`, `in_room`."""
-    return _both(texts, f"S1.{kind}", ref=ref, group=group, link=link)
 
 
 def shown_name(texts: Texts, name: str, *, unverified: bool = False) -> str:
@@ -297,15 +110,15 @@ def trust_alert(texts: Texts, ref: str, cause: Trust, *, person: str = "") -> Re
 def greeting(texts_by_language: Sequence[Texts], org: str) -> Rendered:
     """C1, before anything is known of the person: in the first language in full, in each other one a line."""
     first, *others = texts_by_language
-    lines = [_both(first, "C1", org=org, security=first.plain("C1.security.matrix"))]
-    lines += [_both(other, "C1.other", org=org) for other in others if other.language != first.language]
+    lines = [both(first, "C1", org=org, security=first.plain("C1.security.matrix"))]
+    lines += [both(other, "C1.other", org=org) for other in others if other.language != first.language]
     return Rendered("\n\n".join(line.plain for line in lines), "<br><br>".join(line.html for line in lines))
 
 
 def menu(texts: Texts, labels: Sequence[str]) -> Rendered:
     """The question and its numbered answers, for channels without quick answers."""
-    asked, lines = _both(texts, "menu.ask"), [f"{number}. {label}" for number, label in enumerate(labels, 1)]
-    return Rendered("\n".join([asked.plain, *lines]), _stacked([asked.html, *map(to_html, lines)]))
+    asked, lines = both(texts, "menu.ask"), [f"{number}. {label}" for number, label in enumerate(labels, 1)]
+    return Rendered("\n".join([asked.plain, *lines]), stacked([asked.html, *map(to_html, lines)]))
 
 
 def notice(texts: Texts, id: str, *, clock: Clock | None = None, **fields: Field | datetime) -> Rendered:
@@ -331,7 +144,7 @@ def notice(texts: Texts, id: str, *, clock: Clock | None = None, **fields: Field
     shown["comment"] = texts.plain("comment", note=shown["note"]) if shown.get("note") else ""
     if id == "S10c.owner" and not shown.get("owner"):
         id = "S10c.nobody"
-    return _both(texts, _known(texts, id), **shown)
+    return both(texts, _known(texts, id), **shown)
 
 
 def say_time(texts: Texts, at: datetime, clock: Clock) -> str:
@@ -378,48 +191,6 @@ def say_state(texts: Texts, state: str) -> str:
     return texts.plain(f"state.{state}")
 
 
-_NEXT = {
-    "new": "claim",
-    "released": "claim",
-    "open": "answer",
-    "waiting": "customer",
-    "paused": "resume",
-    "resolved": "reopen",
-}
-
-
-def _card_state(view: CardView) -> CardState:
-    match view.state:
-        case "new" | "queued":
-            return "released" if view.is_released else "new"
-        case "open":
-            return "waiting" if view.waiting_since is None else "open"
-        case "paused" | "resolved" as state:
-            return state
-        case other:
-            raise ValueError(f"no card shows the state {other!r}; a developer gives it a text S1.{other}")
-
-
-def _card_fields(texts: Texts, view: CardView) -> dict[str, str]:
-    clock = Clock(view.now, view.tz)
-    claimed = view.claimed_at or view.since
-    return {
-        "ref": view.ref,
-        "label": shown_name(texts, view.label),
-        "channel": say_channel(texts, view.channel),
-        "language": texts.plain(f"language.{view.language if view.language in LANGUAGES else 'unknown'}"),
-        "leg": say_leg(texts, view.leg, view.channel),
-        "owner": view.owner or texts.plain("label.nobody"),
-        "since": say_time(texts, view.since, clock),
-        "claimed": say_time(texts, claimed, clock),
-        "waited": say_duration(texts, (claimed - view.since).total_seconds()),
-        "waiting": say_time(texts, view.waiting_since or view.since, clock),
-        "wakes": say_wakes(texts, view.paused_until, view.wake_on, clock),
-        "resolved": say_time(texts, view.resolved_at or view.now, clock),
-        "resolution": say_resolution(texts, view.resolution),
-    }
-
-
 def say_wakes(texts: Texts, until: datetime | None, wake_on: Sequence[str], clock: Clock) -> str:
     """What ends a pause: `Tue 24 Nov 09:00, or when the customer writes`."""
     causes = [texts.plain(f"wake.{cause}") for cause in wake_on if cause != "time"]
@@ -452,7 +223,7 @@ def _shown_field(texts: Texts, name: str, value: Field | datetime, clock: Clock)
             return value
 
 
-def _both(texts: Texts, id: str, **fields: Field) -> Rendered:
+def both(texts: Texts, id: str, **fields: Field) -> Rendered:
     return Rendered(texts.plain(id, **fields), texts.html(id, **fields))
 
 
@@ -464,11 +235,11 @@ def _named(who: str) -> str:
     return f"<strong data-mx-profile-fallback>{to_html(who)}: </strong>"
 
 
-def _stacked(parts: Sequence[str]) -> str:
+def stacked(parts: Sequence[str]) -> str:
     """Lines under each other; a quotation stands on lines of its own."""
     return "<br>".join(parts).replace("<br><blockquote>", "<blockquote>").replace("</blockquote><br>", "</blockquote>")
 
 
-def _shortened(text: str, *, limit: int = 160) -> str:
+def shortened(text: str, *, limit: int = 160) -> str:
     one_line = " ".join(text.split())
     return one_line if len(one_line) <= limit else f"{one_line[: limit - 1].rstrip()}…"

@@ -10,7 +10,7 @@ from messenger.app.files import fetch_checked
 from messenger.app.hands import Hands, clock_of
 from messenger.app.message_parts import fitted, part_txn, parts_of, safe_html
 from messenger.app.outcome import NOTHING, Outcome, ended
-from messenger.app.ports import EditsFiles
+from messenger.app.outside_ports import EditsFiles
 from messenger.app.records import Case, Chat, File, NewItem, Said, StoredMessage, Trace
 from messenger.channels.contract import DeletesMessages, EditsMessages
 from messenger.channels.errors import Rejected

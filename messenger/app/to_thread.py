@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from messenger.app import effects as fx
-from messenger.app import render
+from messenger.app import render, render_cards
 from messenger.app.hands import Hands, clock_of
 from messenger.app.notices import filled, worded
 from messenger.app.outcome import NOTHING, Outcome
@@ -86,7 +86,9 @@ async def edit_former_card(hands: Hands, effect: fx.EditFormerCard, txn: str) ->
         return NOTHING
     kind = "in_room" if following.is_room else "continues" if following.group == former.group else "transferred"
     link = hands.desk.link(following.place)
-    text = render.former_card(texts(group.language), kind, ref=case.conversation.number, group=there.name, link=link)
+    text = render_cards.former_card(
+        texts(group.language), kind, ref=case.conversation.number, group=there.name, link=link
+    )
     said = Said(plain=text.plain, html=text.html)
     await hands.desk.edit(former.place, former.card, said, txn=txn, policy=group.device_policy)
     pointer = places.get(former.number - 1) if former.is_room else None
@@ -97,7 +99,7 @@ async def edit_former_card(hands: Hands, effect: fx.EditFormerCard, txn: str) ->
 
 def _pointer(hands: Hands, case: Case, link: str) -> Said:
     """The card in the group's room shows the state of what has a room of its own, and nothing that was said there."""
-    text = render.pointer(texts(case.group.language), hands.view(case, ""), link)
+    text = render_cards.pointer(texts(case.group.language), hands.view(case, ""), link)
     return Said(plain=text.plain, html=text.html)
 
 
@@ -145,7 +147,7 @@ async def post_context(hands: Hands, effect: fx.PostContext, txn: str) -> Outcom
         return NOTHING  # given back in the meantime
     explicit = case.group.reply_mode is ReplyMode.EXPLICIT
     view = replace(hands.view(case, ""), follows=await hands.earlier(case))
-    text = render.context(texts(case.group.language), view, explicit=explicit)
+    text = render_cards.context(texts(case.group.language), view, explicit=explicit)
     await hands.post(case, Said(plain=text.plain, html=text.html, mentions=[case.owner.address]), txn)
     return NOTHING
 

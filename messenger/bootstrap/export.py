@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 
 from messenger.app.export.document import Export, ExportedFile
 from messenger.app.export.page import page
-from messenger.app.ports import FileSource
+from messenger.app.outside_ports import FileSource
 from messenger.bootstrap.database import Storage
 from messenger.channels.errors import ChannelError
 from messenger.channels.messages import MediaRef

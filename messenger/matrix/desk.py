@@ -5,11 +5,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from messenger.app.ports import SkillGroup
 from messenger.app.records import Place, Said
 from messenger.channels.errors import Rejected
 from messenger.domain.ids import ConversationId
-from messenger.domain.people import DevicePolicy
+from messenger.domain.people import DevicePolicy, SkillGroup
 from messenger.matrix.batch import as_dict, as_list, server_of
 from messenger.matrix.contents import edited, extras, placed, text_content
 from messenger.matrix.engine import CryptoEngine

@@ -11,7 +11,7 @@ from typing import Any
 from nio.crypto.attachments import decrypt_attachment, encrypt_attachment
 from nio.exceptions import EncryptionError
 
-from messenger.app.ports import FileAway
+from messenger.app.outside_ports import FileAway
 from messenger.app.records import File
 from messenger.channels.errors import Rejected
 from messenger.channels.messages import MediaRef

@@ -8,19 +8,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from messenger.app.render import (
-    CardView,
-    Clock,
-    PackView,
-    PastLine,
-    Step,
-    card,
-    context,
-    customer_message,
-    former_card,
-    notice,
-    pack,
-)
+from messenger.app.render import Clock, customer_message, notice
+from messenger.app.render_cards import CardView, card, context, former_card
+from messenger.app.render_packs import PackView, PastLine, Step, pack
 from messenger.i18n import DEFAULT, Texts, texts
 
 FENCE = re.compile(r"^```text of (?P<name>[\w. ]+?)(?: in (?P<language>[a-z]{2}))?\n.*?^```$", re.M | re.S)

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app.items import ChatReady, ChatRefused
-from messenger.app.ports import EditsFiles
+from messenger.app.outside_ports import EditsFiles
 from messenger.app.records import File
 from messenger.channels.capabilities import Support
 from messenger.channels.contract import DeletesMessages, EditsMessages, EndsMenus, SendsReactions

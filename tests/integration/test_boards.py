@@ -12,7 +12,7 @@ from messenger.app import effects as fx
 from messenger.app.boards import renew_boards
 from messenger.app.deliver import Deliverer
 from messenger.app.hands import Hands, Organisation
-from messenger.app.ports import ChatDoor, CustomerChannel, Desk, FileSource
+from messenger.app.outside_ports import ChatDoor, CustomerChannel, Desk, FileSource
 from messenger.app.records import Place, Said
 from messenger.domain.people import DevicePolicy
 from messenger.storage import leases

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from messenger.app.deliver import Deliverer
 from messenger.app.effects import AtCustomer, MirrorReactions, PostNotice
 from messenger.app.hands import Hands, Organisation
-from messenger.app.ports import CustomerChannel
+from messenger.app.outside_ports import CustomerChannel
 from messenger.app.records import File
 from messenger.channels.capabilities import Capabilities
 from messenger.channels.messages import Handle, OutboundMessage, RemoteId, Sent

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 
 from messenger.app.files import Impatient, fetch_checked
-from messenger.app.ports import FileAway
+from messenger.app.outside_ports import FileAway
 from messenger.channels.errors import Temporary
 from messenger.channels.messages import MediaRef
 from messenger.domain.attachment import Refused

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from messenger.app import effects as fx
+from messenger.app.deliver import step_of
 from messenger.app.react import fate_after, react
 from messenger.domain import events as e
 from messenger.domain.conversation import Conversation, evolve
@@ -100,3 +101,11 @@ def test_every_event_is_known_to_the_log_and_every_effect_has_a_lane() -> None:
     for kind in concrete:
         values = {field.name: ID if "UUID" in str(field.type) else "x" for field in dataclasses.fields(kind)}
         assert kind(**values).lane, kind.__name__
+
+
+def test_every_effect_is_carried_out_by_somebody() -> None:
+    kinds = [kind for kind in vars(fx).values() if isinstance(kind, type) and issubclass(kind, fx.Effect)]
+    unsent = {kind for kind in kinds if issubclass(kind, fx.SetTimer | fx.RouteGroup)}
+    for kind in kinds:
+        if not kind.__subclasses__() and kind not in unsent:
+            step_of(kind)

@@ -15,29 +15,20 @@ import pytest
 from messenger.app import help, render_lists
 from messenger.app.records import BoardNow, Listed, Present
 from messenger.app.render import (
-    CardView,
     Clock,
-    Earlier,
-    PackView,
-    PastLine,
     Rendered,
-    Step,
     attachment_caption,
-    card,
-    context,
     customer_message,
-    former_card,
     greeting,
     held_back,
-    history,
     notice,
-    pack,
-    pointer,
     say_duration,
     say_size,
     say_time,
     trust_alert,
 )
+from messenger.app.render_cards import CardView, Earlier, card, context, former_card, pointer
+from messenger.app.render_packs import PackView, PastLine, Step, history, pack
 from messenger.domain.ids import ConversationId
 from messenger.domain.people import Role
 from messenger.domain.staff_commands import COMMANDS, find
@@ -168,6 +159,7 @@ FIELDS: dict[str, str | int | datetime] = {
     "waking": 1,
     "people": "Anna 3/5, Ben 2/5",
     "tags": "invoice, urgent",
+    "organisation": "Linden Health",
 }
 
 
