@@ -13,14 +13,16 @@ _ROOMS = ("group_room", "case_room", "customer_room")
 
 
 def certificate(hands: ErasureHands, erasure: Erasure, counts: Sequence[Counted], now: datetime) -> dict[str, Any]:
+    is_person = erasure.conversation is None
     body = {
         "format": FORMAT,
         "installation": hands.installation,
         "subject": erasure.subject,
+        "scope": erasure.scope,
         "ledger_position": erasure.ledger_position,
         "begun_at": erasure.begun_at.isoformat(),
         "done_at": now.isoformat(),
-        "places": [*_at_home(hands, erasure), *_in_rooms(counts), *_elsewhere(counts)],
+        "places": [*(_at_home(hands, erasure) if is_person else []), *_in_rooms(counts), *_elsewhere(counts)],
         "public_key": hands.signer.public,
     }
     return {**body, "signature": hands.signer.sign(KIND, body)}
@@ -54,7 +56,7 @@ def _in_rooms(counts: Sequence[Counted]) -> Iterable[dict[str, Any]]:
     for place in _ROOMS:
         for each in counts:
             if each.place == place and each.kind in ("event", "media"):
-                name = f"{place}_{'messages' if each.kind == 'event' else 'files'}"
+                name = f"{place}_{'files' if each.kind == 'media' else 'messages'}"
                 yield _place(name, each.fate, _WHY.get(each.code, each.code) or "removed at our homeserver", each.count)
 
 

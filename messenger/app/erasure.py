@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
 from messenger.app.certificates import certificate
-from messenger.app.erasure_ports import Ended, Erasure, ErasureHands, ErasureRooms, Target
+from messenger.app.erasure_ports import Ended, Erasure, ErasureHands, ErasureRooms, Target, TargetKind
 from messenger.observability.failpoints import fp
 
 AT_ONCE, MOST = 8, 200
@@ -72,7 +72,7 @@ async def _rows(hands: ErasureHands, erasure: Erasure, now: datetime) -> None:
 
 async def _look(hands: ErasureHands, erasure: Erasure, now: datetime) -> None:
     """Also what we have never noted: edits, packs, commands, what colleagues said in the thread."""
-    while targets := await hands.rows.open_targets(erasure, ("thread", "room"), most=1):
+    while targets := await hands.rows.open_targets(erasure, ("thread", "room", "message"), most=1):
         found = await _rooms(hands).look(targets[0])
         place, room = targets[0].place, targets[0].room
         events = [Target(kind="event", place=place, room=room, subject=event) for event in found.events]
@@ -93,9 +93,11 @@ async def _media(hands: ErasureHands, erasure: Erasure, now: datetime) -> None:
     fp("erasure_media_removed")
 
 
-async def _end_all(hands: ErasureHands, erasure: Erasure, kind: str, end: Callable[[Target], Awaitable[Ended]]) -> None:
+async def _end_all(
+    hands: ErasureHands, erasure: Erasure, kind: TargetKind, end: Callable[[Target], Awaitable[Ended]]
+) -> None:
     """What has ended is noted, also when another one has to wait."""
-    while targets := await hands.rows.open_targets(erasure, (kind,), most=MOST):  # type: ignore[arg-type]
+    while targets := await hands.rows.open_targets(erasure, (kind,), most=MOST):
         for start in range(0, len(targets), AT_ONCE):
             results = await asyncio.gather(
                 *(end(target) for target in targets[start : start + AT_ONCE]), return_exceptions=True
@@ -127,9 +129,7 @@ async def _sweep(hands: ErasureHands, erasure: Erasure, now: datetime) -> None:
 
 async def _certify(hands: ErasureHands, erasure: Erasure, now: datetime) -> None:
     """The places' counts outlive the ids that were counted."""
-    signed = (
-        certificate(hands, erasure, await hands.rows.counts(erasure), now) if erasure.conversation is None else None
-    )
+    signed = certificate(hands, erasure, await hands.rows.counts(erasure), now)
     await hands.rows.finish(erasure, signed)
     fp("erasure_certified")
 

@@ -8,7 +8,8 @@ from uuid import UUID
 
 Scope = Literal["person", "messages", "files"]
 Place = Literal["group_room", "case_room", "customer_room"]
-TargetKind = Literal["thread", "room", "event", "media", "leave", "person"]
+# The first three are looked through: for what stands there, its edits and its files.
+TargetKind = Literal["thread", "room", "message", "event", "media", "leave", "person"]
 Fate = Literal["done", "requested", "impossible"]
 
 

@@ -25,6 +25,7 @@ from messenger.matrix.http import MatrixError, Unreachable
 from messenger.observability.time import utc_now
 from messenger.storage import erasures, leases
 from messenger.storage.administration import NotPossible
+from messenger.storage.retention import Due, OutOfReach, Retention
 from messenger.storage.rights import HELD_AND_ASKED, Person, Request, RequestKind, Rights
 from messenger.storage.signing import is_signed
 
@@ -46,6 +47,13 @@ class ErasureState:
     step: str
     waits_for: str | None
     certificate: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionReport:
+    due: Sequence[Due]
+    out_of_reach: Sequence[OutOfReach]
+    ordered: int
 
 
 class PersonsRights:
@@ -72,6 +80,13 @@ class PersonsRights:
         if person.restricted_at is None:
             raise NotPossible(f"the processing of {address} is not restricted")
         await self._rights.unrestrict(person.id, reason, by)
+
+    async def retention(self, *, dry_run: bool) -> RetentionReport:
+        """What was due when it was asked."""
+        kept = Retention(self._storage.engine, self._storage.keys)
+        due, out_of_reach = await kept.report(utc_now()), await kept.out_of_reach()
+        ordered = 0 if dry_run else await kept.run(utc_now())
+        return RetentionReport(due=due, out_of_reach=out_of_reach, ordered=ordered)
 
     async def requests(self) -> Sequence[Request]:
         return await self._rights.requests(now=utc_now())

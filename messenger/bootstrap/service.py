@@ -52,12 +52,14 @@ from messenger.storage.inbox_queue import SqlInboxQueue
 from messenger.storage.key_upgrade import upgrade_keys
 from messenger.storage.outbox import take_back_claims
 from messenger.storage.outbox_queue import SqlOutboxQueue
+from messenger.storage.retention import Retention
 from messenger.storage.sweep import sweep
 from messenger.storage.timers import fire_due
 from messenger.storage.unit_of_work import SqlUnits
 from messenger.workers.erasure import ErasureWorker
 from messenger.workers.inbox import InboxWorker
 from messenger.workers.outbox import OutboxWorker
+from messenger.workers.retention import RetentionWorker
 from messenger.workers.supervise import Wake, for_ever
 
 log = logging.getLogger(__name__)
@@ -216,6 +218,7 @@ class DeskProcess:
         )
         self._backup = KeyBackup(self._http, self._engine, self._identity)
         self._witness = Witness(self._storage, self._settings, post=poster(self._http, self._settings.audit.room))
+        self._retention = RetentionWorker(Retention(engine, keys).run)
         self.erasures = ErasureWorker(
             SqlErasureQueue(engine), erasure_hands(self._storage, self._settings, self._desk, rooms=self._rooms(book))
         )
@@ -274,6 +277,7 @@ class DeskProcess:
                 "audit": self._witness.step,
                 "keys": self._keep_keys,
                 "erasures": self.erasures.step,
+                "retention": self._retention.step,
                 "verification": self._verifier.step,
                 "mark": self._mark,
             }

@@ -21,6 +21,7 @@ from messenger.cli import (
     migrations,
     output,
     recover,
+    retention,
     serve,
 )
 from messenger.cli.doctor import verb as doctor
@@ -73,6 +74,7 @@ app.add_typer(migrations.app, name="migrate")
 app.add_typer(groups.app, name="group")
 app.add_typer(agents.app, name="agent")
 app.add_typer(contacts.app, name="contact")
+app.add_typer(retention.app, name="retention")
 app.add_typer(conversations.app, name="conversation")
 app.add_typer(desks.app, name="desk")
 app.add_typer(audit.app, name="audit")

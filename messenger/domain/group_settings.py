@@ -105,6 +105,15 @@ SETTINGS = (
         "When a customer's message reopens a resolved conversation instead of beginning a new one.",
     ),
     Setting("reopen_days", Number(0, 3650), "The length of that window, with `reopen` window."),
+    Setting(
+        "keep_messages_days",
+        Number(0, 3650),
+        "So many days after a conversation was resolved its words are erased, here and in the rooms; 0 means never. "
+        "A legal hold or a restriction on the customer wins.",
+    ),
+    Setting(
+        "keep_files_days", Number(0, 3650), "The same for files, which may go before the words; 0 means not before."
+    ),
     Setting("announce_preview", Flag(), "Cards show the beginning of the customer's text until somebody claims."),
     Setting("recard_after_hours", Number(1, 8760), "After so long without activity a new card is posted."),
     Setting("recard_after_cards", Number(1, 10000), "With so many cards below it a new card is posted."),

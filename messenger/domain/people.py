@@ -128,6 +128,8 @@ class SkillGroup:
     auto_resolve_warn_days: int = 1
     reopen: Reopen = Reopen.WINDOW
     reopen_days: int = 7
+    keep_messages_days: int = 180
+    keep_files_days: int = 180
     announce_preview: bool = True
     recard_after_hours: int = 24
     recard_after_cards: int = 50

@@ -35,7 +35,7 @@ class MatrixErasure:
 
     async def look(self, target: Target) -> Found:
         """The newest first. A room that keeps us out shows nothing: what we had noted before is all there is."""
-        found: list[str] = [target.subject] if target.kind == "thread" else []
+        found: list[str] = [target.subject] if target.subject else []
         media: list[str] = []
         try:
             async for page in self._pages(target):
@@ -94,7 +94,11 @@ class MatrixErasure:
         self.book.forget([room])
 
     async def _pages(self, target: Target) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
-        if target.kind == "thread":
+        if target.kind == "message":
+            yield [as_dict(await self.http.call("GET", f"{CLIENT}/rooms/{path(target.room, 'event', target.subject)}"))]
+            url = f"{CLIENT_V1}/rooms/{path(target.room, 'relations', target.subject, 'm.replace')}"
+            query, following = {"limit": str(PAGE)}, "next_batch"
+        elif target.kind == "thread":
             url = f"{CLIENT_V1}/rooms/{path(target.room, 'relations', target.subject)}"
             query, following = {"limit": str(PAGE), "recurse": "true"}, "next_batch"
         else:

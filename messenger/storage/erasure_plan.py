@@ -9,7 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from messenger.app.erasure_ports import Erasure, Place, Target
+from messenger.app.erasure_ports import Erasure, Place, Target, TargetKind
 from messenger.storage.codec import UNREADABLE
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.messages import MESSAGE_COLUMNS, as_message
@@ -36,7 +36,8 @@ async def planned(connection: AsyncConnection, keys: DataKeys, which: Erasure) -
     places = await _places(connection, ids)
     if which.contact is None:
         return [*places, *await _events(connection, ids), *media]
-    return [*places, *await _chats(connection, which.contact), *await _events(connection, ids), *media]
+    events = await _events(connection, ids, is_whole=True)
+    return [*places, *await _chats(connection, which.contact), *events, *media]
 
 
 async def conversations_of(connection: AsyncConnection, which: Erasure) -> Sequence[UUID]:
@@ -74,18 +75,22 @@ async def _chats(connection: AsyncConnection, contact: UUID) -> list[Target]:
 
 
 async def _events(
-    connection: AsyncConnection, ids: Sequence[UUID], *, of: Sequence[UUID] | None = None
+    connection: AsyncConnection, ids: Sequence[UUID], *, of: Sequence[UUID] | None = None, is_whole: bool = False
 ) -> list[Target]:
-    """What we have noted. A look at the rooms brings the rest."""
+    """What we have noted. Where a room is not looked through as a whole, each message is, for its edits and files."""
     query = sa.select(remote_message.c.room, remote_message.c.remote_id, _place_of_room()).where(
         remote_message.c.conversation_id.in_(ids)
     )
     if of is not None:
         query = query.where(remote_message.c.message_id.in_(of))
     return [
-        Target(kind="event", place=row.place, room=row.room, subject=row.remote_id)
+        Target(kind=_kind(is_whole=is_whole), place=row.place, room=row.room, subject=row.remote_id)
         for row in await connection.execute(query)
     ]
+
+
+def _kind(*, is_whole: bool) -> TargetKind:
+    return "event" if is_whole else "message"
 
 
 def _place_of_room() -> sa.ColumnElement[Place]:

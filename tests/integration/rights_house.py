@@ -34,6 +34,7 @@ class PlayedRooms:
 
     powerless: frozenset[str] = frozenset()
     stands: dict[str, Found] = field(default_factory=dict)
+    looked: list[str] = field(default_factory=list)
     redacted: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
@@ -41,6 +42,7 @@ class PlayedRooms:
     away: int = 0
 
     async def look(self, target: Target) -> Found:
+        self.looked.append(target.subject)
         return self.stands.get(target.room, Found())
 
     async def redact(self, target: Target) -> Ended:

@@ -4,6 +4,8 @@ import json
 import stat
 import zipfile
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -22,12 +24,13 @@ from messenger.storage import erasures
 from messenger.storage.administration import NotPossible
 from messenger.storage.erasure_ledger import LedgerDamaged
 from messenger.storage.models import whole_schema
+from messenger.storage.models.audit import audit
 from messenger.storage.models.conversations import conversation, message, place
 from messenger.storage.models.queues import inbox
 from messenger.storage.personal_data import PERSONAL_DATA
 from messenger.workers.erasure import ErasureWorker
 from tests.integration.rights_house import BEN, RightsHouse, open_rights_house, settings_for
-from tests.integration.staff_desk import CARD, CHAT, CUSTOMER, ROOM, customer_says, ready, staff_reacts
+from tests.integration.staff_desk import CARD, CHAT, CUSTOMER, GROUP, ROOM, customer_says, ready, staff_reacts
 from tests.support.databases import TestDatabases
 
 OTHER = "@bert:x"
@@ -391,3 +394,97 @@ async def test_tables_that_an_erasure_is_said_to_empty_are_empty(house: RightsHo
                 assert not [
                     name for name, rule in columns.items() if rule.erase == "emptied" and values[name] is not None
                 ]
+
+
+async def resolved_days_ago(house: RightsHouse, days: int) -> None:
+    async with house.engine.begin() as connection:
+        ended = "UPDATE conversation SET state = 'resolved', resolution = 'solved', "
+        old = sa.text(ended + "resolved_at = now() - CAST(:age AS interval)")
+        await connection.execute(old, {"age": timedelta(days=days)})
+
+
+async def message_count(house: RightsHouse) -> int:
+    async with house.engine.begin() as connection:
+        return int(await connection.scalar(sa.select(sa.func.count()).select_from(message)) or 0)
+
+
+async def test_words_go_when_their_time_is_over_and_not_before(house: RightsHouse) -> None:
+    await a_life(house)
+    await resolved_days_ago(house, 179)
+    assert (await house.rights.retention(dry_run=False)).ordered == 0
+    await resolved_days_ago(house, 181)
+    report = await house.rights.retention(dry_run=True)
+    assert [(each.purpose, each.due, each.kept) for each in report.due if each.group] == [("messages", 1, 0)]
+    assert await message_count(house) == 3
+    assert (await house.rights.retention(dry_run=False)).ordered == 1
+    assert (await house.rights.retention(dry_run=False)).ordered == 0
+    await house.work_off()
+    assert await message_count(house) == 0
+    assert "$answer" in house.rooms.looked and CARD in house.rooms.looked and house.rooms.left == []
+    assert "channel_identity" in await house.rows_with(CUSTOMER), "the person stays"
+    await house.desk.put(customer_says("$later", "Me again"))
+    await house.desk.work(1)
+    assert len(await house.desk.conversations()) == 2
+
+
+async def test_a_group_keeps_as_long_as_its_setting_says(house: RightsHouse) -> None:
+    await a_life(house)
+    await resolved_days_ago(house, 1000)
+    await house.desk.change_group(GROUP, keep_messages_days=0, keep_files_days=0)
+    assert (await house.rights.retention(dry_run=False)).ordered == 0
+    await house.desk.change_group(GROUP, keep_messages_days=3650, keep_files_days=30)
+    report = await house.rights.retention(dry_run=False)
+    assert [(each.purpose, each.days, each.due) for each in report.due if each.group] == [
+        ("messages", 3650, 0),
+        ("files", 30, 1),
+    ]
+    await house.work_off()
+    assert await message_count(house) == 3, "the words stay"
+
+
+async def test_files_go_before_the_words(house: RightsHouse) -> None:
+    await a_life(house)
+    said = customer_says("$file", "See the letter")
+    letter = MediaRef(id=json.dumps({"url": "mxc://x/letter"}), filename="letter.pdf")
+    await house.desk.put(replace(said, content=replace(said.content, media=(letter,))))
+    await house.desk.work(1)
+    await house.desk.change_group(GROUP, keep_files_days=30)
+    await resolved_days_ago(house, 40)
+    await house.rights.retention(dry_run=False)
+    await house.work_off()
+    assert house.rooms.removed == ["mxc://x/letter"] and "$file" in house.rooms.looked
+    [id] = await house.desk.conversations()
+    async with house.desk.units() as unit:
+        assert await unit.messages.with_files(id) == []
+    assert await message_count(house) == 4
+
+
+@pytest.mark.parametrize("kind", ["hold", "restrict"])
+async def test_a_hold_or_a_restriction_wins_over_retention(house: RightsHouse, kind: str) -> None:
+    await a_life(house)
+    await resolved_days_ago(house, 400)
+    await getattr(house.rights, kind)(CUSTOMER, "court-2026", "dora")
+    report = await house.rights.retention(dry_run=False)
+    assert [(each.due, each.kept) for each in report.due if each.purpose == "messages"] == [(0, 1)]
+    assert report.ordered == 0
+
+
+async def test_retention_goes_in_batches_and_each_has_its_row_in_the_audit_log(house: RightsHouse) -> None:
+    await a_life(house)
+    await resolved_days_ago(house, 400)
+    many = """
+    WITH new AS (
+      INSERT INTO conversation SELECT (jsonb_populate_record(old, jsonb_build_object(
+        'id', gen_random_uuid(), 'number', 'K-' || n))).* FROM conversation AS old, generate_series(1, 1200) AS n
+      RETURNING id
+    )
+    INSERT INTO message (id, conversation_id, type, at, enc_body)
+    SELECT gen_random_uuid(), id, 'm.text', now(), '' FROM new
+    """
+    async with house.engine.begin() as connection:
+        await connection.execute(sa.text(many))
+    assert (await house.rights.retention(dry_run=False)).ordered == 1201
+    async with house.engine.begin() as connection:
+        query = sa.select(audit.c.details).where(audit.c.action == "retention.batch").order_by(audit.c.seq)
+        counts = [json.loads(details)["count"] for details in await connection.scalars(query)]
+    assert counts == ["500", "500", "201"]

@@ -65,7 +65,7 @@ erasure = Table(
     ),
 )
 
-# What is to be looked through (`thread`, `room`) or removed (`event`, `media`, `leave`, `person`), each once.
+# What is to be looked through (`thread`, `room`, `message`) or removed (`event`, `media`, `leave`, `person`).
 erasure_target = Table(
     "erasure_target",
     metadata,
