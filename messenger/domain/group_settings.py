@@ -95,8 +95,8 @@ SETTINGS = (
     Setting(
         "auto_resolve_days",
         Number(0, 365),
-        "After so many days of the customer's silence a conversation is resolved, never while we owe the answer; "
-        "0 means never.",
+        "After so many days of the customer's silence a conversation is resolved, never while we owe the answer or one "
+        "of ours waits to leave; 0 means never.",
     ),
     Setting("auto_resolve_warn_days", Number(0, 365), "So many days before that the customer is told once."),
     Setting(
