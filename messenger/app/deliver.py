@@ -103,6 +103,8 @@ STEPS: Mapping[type[Effect], Step] = {
     fx.TellPerson: to_person.tell_person,
     fx.SayOfTrust: to_trust.say_of_trust,
     fx.AskVerification: _same_again(to_trust.ask_verification),
+    fx.ProvideDirectRoom: _same_again(to_trust.provide_direct_room),
+    fx.CarryOutTrust: _same_again(to_trust.carry_out),
     fx.TellGroup: to_rooms.tell_group,
     fx.EditBoard: boards.edit_board,
     fx.ProvideGroupRoom: _same_again(to_rooms.arrange_group),

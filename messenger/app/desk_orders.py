@@ -9,7 +9,7 @@ from messenger.app.effects import ShowMine, ShowQueue
 from messenger.app.order import DeskOrder
 from messenger.app.staff_messages import Refusal, answer_beside, claim
 from messenger.app.starting import start
-from messenger.app.trust import trust
+from messenger.app.trust import remove, trust
 from messenger.app.verifying import verify
 from messenger.domain.errors import NotAllowed
 from messenger.domain.ids import GroupId
@@ -55,6 +55,7 @@ DESK_ORDERS: dict[str, Callable[[DeskOrder], Awaitable[None]]] = {
     "status": status,
     "start": start,
     "trust": trust,
+    "remove": remove,
     "verify": verify,
     "help": _help,
 }

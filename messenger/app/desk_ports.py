@@ -148,10 +148,12 @@ class IngestUnit(DeskUnit, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audience:
-    """Who is in a room and who may be. Keys go to the users in both."""
+    """Who is in a room and who may be. Keys go to the users in both. Others who are `tolerated` may be there without
+    keys: somebody has decided so."""
 
     members: frozenset[str]
     entitled: frozenset[str]
+    tolerated: frozenset[str] = frozenset()
 
 
 class IngestStore(Protocol):

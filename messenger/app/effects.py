@@ -393,6 +393,32 @@ class AskVerification(Effect):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProvideDirectRoom(Effect):
+    """The desk's direct chat with one of the staff, made if there is none: an alert must reach somebody."""
+
+    agent: UUID
+
+    @property
+    def lane(self) -> str:
+        return f"person:{self.agent}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarryOutTrust(Effect):
+    """What a person has decided about a doubt. Then what has waited leaves."""
+
+    room: str
+    person: str
+    device: str
+    cause: str
+    trusted: bool
+
+    @property
+    def lane(self) -> str:
+        return f"trust:{self.room}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrustPerson(Effect):
     """Somebody has vouched for the identity that this person's account shows now."""
 

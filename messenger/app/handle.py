@@ -15,6 +15,7 @@ from messenger.app import (
     staff_changes,
     staff_side,
     timers,
+    trust,
     verifying,
 )
 from messenger.app.blocked import STAFFS, blocked_answer
@@ -32,6 +33,8 @@ from messenger.app.items import (
     StaffRedacted,
     StaffSaid,
     TimerDue,
+    TrustDoubted,
+    TrustSettled,
     Unreadable,
     VerificationNews,
 )
@@ -139,6 +142,10 @@ async def handle(turn: Turn, item: Item) -> None:
             await routing.give_out(turn, item)
         case DeviceLeftOut():
             await staff_side.device_left_out(turn, item)
+        case TrustDoubted():
+            await trust.doubted(turn, item)
+        case TrustSettled():
+            await trust.settled(turn, item)
         case VerificationNews():
             await verifying.verification_news(turn, item)
         case KeyStillMissing():

@@ -160,6 +160,27 @@ class DeviceLeftOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrustDoubted:
+    """Nothing leaves in the room until somebody decides about this. `cause`: `unsigned_device`, `identity_changed`,
+    `unexpected_member`; `key` is the key it is about, or empty."""
+
+    account: str
+    room: str
+    user: str
+    cause: str
+    device: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustSettled:
+    """Something has left in a room again that was doubted before."""
+
+    account: str
+    room: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationNews:
     """Of a verification between the desk and somebody's app: what both shall compare, or how it ended. `code` is empty
     when the other side has proved its keys; `master` is then the identity that it proved. `room` is where it takes
@@ -205,6 +226,8 @@ Item = (
     | TimerDue
     | RoutingWanted
     | DeviceLeftOut
+    | TrustDoubted
+    | TrustSettled
     | VerificationNews
     | SendEnded
 )

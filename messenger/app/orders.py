@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from messenger.app import case_rooms, lookups
+from messenger.app import case_rooms, lookups, trust
 from messenger.app.desk_orders import DESK_ORDERS
 from messenger.app.items import StaffSaid
 from messenger.app.order import DeskOrder, Order
@@ -221,6 +221,14 @@ async def _undo(order: Order) -> None:
     await order.do(undoing(log, author, order.seat.role, actor=actor_of(order.seat), now=now))
 
 
+async def _remove(order: Order) -> None:
+    """After an alert, whom it is about; else out of the conversation's own room."""
+    if await trust.is_doubted(order.turn, order.item, order.asked.text):
+        seats = await order.turn.unit.people.seats_of(order.item.sender)
+        return await trust.remove(DeskOrder(order.turn, order.item, seats, order.asked))
+    await case_rooms.remove(order)
+
+
 async def _why(order: Order) -> None:
     order.answer("why", lines=told(await why(order.turn.unit, order.conversation)))
 
@@ -249,7 +257,7 @@ _ORDERS: dict[str, Callable[[Order], Awaitable[None]]] = {
     "why": _why,
     "room": case_rooms.room,
     "invite": case_rooms.invite,
-    "remove": case_rooms.remove,
+    "remove": _remove,
     "help": _help,
 }
 

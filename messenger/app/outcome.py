@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from messenger.app import effects as fx
 from messenger.app.items import SendEnded, SentEffect
 from messenger.app.records import NewItem, PlaceRow, Trace
-from messenger.domain.ids import ChatId, ConversationId, GroupId
+from messenger.domain.ids import AgentId, ChatId, ConversationId, GroupId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +21,8 @@ class Outcome:
     spoke: tuple[ChatId, ConversationId] | None = None  # it did not speak last in this chat, and now it has
     opened: tuple[ChatId, str] | None = None  # an expected chat, and its room
     group_room: tuple[GroupId, str] | None = None
+    direct_room: tuple[AgentId, str] | None = None
+    is_decision: bool = False  # about somebody's keys: what waited for it is due
     board: tuple[GroupId, str, str] | None = None  # its event, and the digest of what stands on it
 
 

@@ -14,7 +14,7 @@ from messenger.channels.contract import Bridge
 from messenger.channels.errors import Temporary
 from messenger.channels.messages import MediaRef, OutboundMessage, RemoteId, Sent
 from messenger.domain.ids import ConversationId
-from messenger.domain.people import DevicePolicy, SkillGroup
+from messenger.domain.people import Agent, DevicePolicy, SkillGroup
 
 
 class Desk(Protocol):
@@ -74,6 +74,15 @@ class Desk(Protocol):
 
     async def trust(self, person: str) -> None:
         """The identity that this person's account shows now counts as verified."""
+        ...
+
+    async def decide(self, room: str, person: str, device: str, cause: str, *, trusted: bool) -> None:
+        """Carries out what a person has decided about a doubt: the device gets keys or none, the new identity counts,
+        or its owner leaves the room; a member whom nobody has invited stays without keys, or leaves."""
+        ...
+
+    async def provide_direct_room(self, agent: Agent) -> str:
+        """The direct chat with one of the staff, made once, with the invitation."""
         ...
 
     async def ask_verification(self, person: str, room: str | None, body: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from messenger.app.items import ChatReady, VerificationNews
+from messenger.app.items import ChatReady, TrustDoubted, VerificationNews
 from messenger.app.records import (
     Chat,
     Contact,
@@ -12,6 +12,7 @@ from messenger.app.records import (
     Seat,
     Serving,
     Status,
+    TrustAlert,
 )
 from messenger.channels.messages import Handle
 from messenger.domain.ids import AgentId, ChatId, ContactId, ConversationId, GroupId
@@ -116,6 +117,26 @@ class TrustPort(Protocol):
     """Whose keys the desk has, as far as people decide about it."""
 
     async def note_verification(self, news: VerificationNews) -> None: ...
+
+    async def raise_alert(self, doubt: TrustDoubted) -> bool:
+        """False if it is known and still open."""
+        ...
+
+    async def alerts_of(self, person: str) -> Sequence[TrustAlert]:
+        """What is open about this person, and where they were removed."""
+        ...
+
+    async def leads(self, groups: Sequence[GroupId]) -> Sequence[Agent]: ...
+
+    async def alerts_in(self, account: str, room: str) -> Sequence[TrustAlert]:
+        """What is open there."""
+        ...
+
+    async def decide(self, alerts: Sequence[int], *, state: str, by: str) -> None:
+        """`state`: `trusted`, `removed`, or `cleared` (its cause has gone by itself)."""
+        ...
+
+    async def doubted_rooms(self, account: str) -> Sequence[str]: ...
 
     async def chat_with(self, account: str, address: str, *, room: str | None) -> tuple[str, str] | None:
         """Room and language of this customer's chat: the one in `room`, or the newest."""

@@ -34,6 +34,20 @@ class InboxRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrustAlert:
+    """Why nothing leaves in a room, until somebody decides. `state`: `open`, or `removed`."""
+
+    id: int
+    account: str
+    room: str
+    person: str
+    device: str
+    cause: str
+    key: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewItem:
     """One row for the inbox; `(source, source_id)` is unique, a second insert does nothing."""
 

@@ -22,7 +22,6 @@ from messenger.i18n import Field, Texts
 
 Leg = Literal["matrix", "web", "web_sealed", "provider", "readable"]
 FileKind = Literal["image", "document", "audio", "video"]
-Trust = Literal["encryption_off", "unsigned_device", "identity_changed", "unexpected_member"]
 # Texts whose ids no rule puts together; for `notice`.
 NoticeId = Literal[
     "C.clear", "C.newroom", "C4", "C9", "S3b", "S4.deleted", "S4.deleted.earlier", "S4.deleted.file",
@@ -100,11 +99,6 @@ def attachment_caption(
 def held_back(texts: Texts, label: str, file: str, code: str, *, limit: int = MAX_BYTES) -> Rendered:
     """S5b to staff; the customer gets `notice(texts, f"C10.{code}", file=…)`. `code` is that of `attachment.judge`."""
     return notice(texts, f"S5b.{code}", label=label, file=file, limit=say_size(texts, limit))
-
-
-def trust_alert(texts: Texts, ref: str, cause: Trust, *, person: str = "") -> Rendered:
-    """S31: why nothing leaves. `person` is whose device or key it is."""
-    return notice(texts, f"S31.{cause}", ref=ref, person=person)
 
 
 def greeting(texts_by_language: Sequence[Texts], org: str) -> Rendered:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from messenger.app import asking
+from messenger.app import asking, trust
 from messenger.app.effects import AnswerInRoom, PostNotice, RemoveReaction, TellGroup, TellPerson
 from messenger.app.items import DeviceLeftOut, StaffReacted, StaffSaid, Unreadable
 from messenger.app.order import called
@@ -41,7 +41,7 @@ READ_AGAIN = timedelta(seconds=10)
 CLAIM_KEYS = frozenset({"👀", "🙋"})
 RESOLVE_KEY, PAUSE_KEY, APPROVE_KEY = "✅", "💤", "📤"
 ON_CARDS = CLAIM_KEYS | {RESOLVE_KEY, PAUSE_KEY}
-_LEFT_OUT = {"m.unverified": "S31.not_signed", "m.no_olm": "S31.no_keys"}
+_LEFT_OUT = {"m.unverified": "S31.not_signed", "m.no_olm": "S31.no_keys", "not_verified": "S31.not_verified"}
 # Emoji differ by variation selectors, skin tones and genders (joined signs) between keyboards; the meaning is the same.
 _IGNORED_IN_KEYS = dict.fromkeys([0x200D, 0x2640, 0x2642, 0xFE0E, 0xFE0F, *range(0x1F3FB, 0x1F400)])
 
@@ -125,7 +125,9 @@ async def _conversation_at(turn: Turn, item: Unreadable) -> ConversationId | Non
 
 async def device_left_out(turn: Turn, item: DeviceLeftOut) -> None:
     """Who reads nothing must know why. Customers' devices are all served; a silent one there is none of the team's
-    care."""
+    care, but another identity is."""
+    if item.code == "identity_changed":
+        return await trust.customer_changed(turn, item)
     text = _LEFT_OUT.get(item.code)
     own_room = await turn.unit.conversations.place_of_room(item.room)
     if own_room is not None and text is not None:

@@ -1,30 +1,196 @@
-"""Deciding whose keys are right: `!trust`. A lead vouches for somebody else, never for themselves: whoever stands
-between the desk and a person could write in that person's name."""
+"""Whose keys are right: doubts that keep a room waiting, and the people who decide about them.
+
+Where a member appears whom our database does not know, where somebody's identity has changed, or where a new device
+appears that its owner has not signed, nothing leaves in that room; what waits keeps its order. Leads of the group hear
+of it in their direct chat with the desk (or in the conversation's thread, if it is about a customer's room) and decide:
+`!trust` or `!remove`. A doubt whose cause goes away by itself (the device is signed now) is cleared without them.
+
+Nobody decides about themselves: whoever stands between the desk and a person could write in that person's name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from messenger.app.audit import audit
-from messenger.app.effects import TrustPerson
+from messenger.app.effects import CarryOutTrust, PostNotice, ProvideDirectRoom, TellPerson, TrustPerson
+from messenger.app.items import DeviceLeftOut, StaffSaid, TrustDoubted, TrustSettled
 from messenger.app.order import DeskOrder
-from messenger.app.persons import find_colleague
+from messenger.app.persons import find_colleague, matrix_address
+from messenger.app.records import TrustAlert
 from messenger.app.staff_messages import Refusal
+from messenger.app.turn import Turn
 from messenger.domain.errors import NotAllowed
-from messenger.domain.people import Role
+from messenger.domain.ids import ConversationId, GroupId
+from messenger.domain.people import Agent, Role, SkillGroup
+
+PURPOSE = "device_trust"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """What a doubted room is to people: whose leads decide, and where a conversation's thread can say so."""
+
+    name: str
+    groups: Sequence[SkillGroup]
+    thread: ConversationId | None = None
+
+
+async def doubted(turn: Turn, item: TrustDoubted) -> None:
+    if not await turn.unit.trust.raise_alert(item):
+        return
+    audit(turn.unit, actor="system", action="trust.alert", object=f"cause:{item.cause}", purpose=PURPOSE)
+    place = await _place_of(turn, item.account, item.room)
+    fields = {"place": place.name, "person": item.user, "device": item.device, "key": _grouped(item.key)}
+    await _tell(turn, place, f"S31.{item.cause}", fields, person=item.user)
+
+
+async def settled(turn: Turn, item: TrustSettled) -> None:
+    alerts = await turn.unit.trust.alerts_in(item.account, item.room)
+    if not alerts:
+        return
+    await turn.unit.trust.decide([alert.id for alert in alerts], state="cleared", by="system")
+    audit(turn.unit, actor="system", action="trust.cleared", object=f"alert:{alerts[0].id}", purpose=PURPOSE)
+    place = await _place_of(turn, item.account, item.room)
+    for person in dict.fromkeys(alert.person for alert in alerts):
+        await _tell(turn, place, "trust.cleared", {"place": place.name, "person": person}, person=person)
+
+
+async def customer_changed(turn: Turn, item: DeviceLeftOut) -> None:
+    """Where every device gets keys, waiting would protect nobody: whoever can change an identity there could as well
+    have added a device. But the team must know, and the messages say so (`unverified`)."""
+    cause = "customer_identity"
+    doubt = TrustDoubted(account=item.account, room=item.room, user=item.user, cause=cause, key=item.device)
+    if not await turn.unit.trust.raise_alert(doubt):
+        return
+    place = await _place_of(turn, item.account, item.room)
+    audit(turn.unit, actor="system", action="trust.alert", object=f"cause:{cause}", purpose=PURPOSE)
+    await _tell(turn, place, "S31.customer_identity", {"person": item.user}, person=item.user)
 
 
 async def trust(order: DeskOrder) -> None:
-    """The identity that this person's account shows now is theirs. Raises DomainError."""
-    person = await find_colleague(order.turn, order.item, order.asked.text)
+    """`!trust @person`: what was doubted about them is right. Without a doubt, the identity that their account shows
+    now is theirs. Raises DomainError."""
+    address = await _person_named(order)
+    if not await _decide(order, address, trusted=True):
+        await _vouch(order, await find_colleague(order.turn, order.item, order.asked.text))
+
+
+async def remove(order: DeskOrder) -> None:
+    """`!remove @person`, after an alert. Raises DomainError."""
+    address = await _person_named(order)
+    if not await _decide(order, address, trusted=False):
+        raise Refusal("trust.nothing", person=address)
+
+
+async def is_doubted(turn: Turn, item: StaffSaid, text: str) -> bool:
+    """Is a decision about the person who is named there open?"""
+    address = await _address_in(turn, item, text)
+    return any(alert.state == "open" for alert in await turn.unit.trust.alerts_of(address)) if address else False
+
+
+async def _decide(order: DeskOrder, address: str, *, trusted: bool) -> bool:
+    """All that is open about this person where this lead leads. False if nothing is."""
+    alerts = await order.turn.unit.trust.alerts_of(address)
+    matters = [alert for alert in alerts if alert.state == "open" or (trusted and alert.cause == "identity_changed")]
+    mine = [alert for alert in matters if await _may_decide(order, alert)]
+    if matters and not mine:
+        raise NotAllowed(action="trust", who="lead")
+    if not mine:
+        return False
+    if address == order.person.address:
+        raise Refusal("trust.oneself")
+    state = "trusted" if trusted else "removed"
+    await order.turn.unit.trust.decide([alert.id for alert in mine], state=state, by=f"agent:{order.person.id}")
+    for alert in mine:
+        _carry_out(order, alert, trusted=trusted)
+    order.answer(f"trust.{state}", person=address)
+    return True
+
+
+def _carry_out(order: DeskOrder, alert: TrustAlert, *, trusted: bool) -> None:
+    audit(
+        order.turn.unit,
+        actor=f"agent:{order.person.id}",
+        action="trust.accept" if trusted else "trust.remove",
+        object=f"alert:{alert.id}",
+        purpose=PURPOSE,
+        cause=alert.cause,
+    )
+    order.turn.effects.append(
+        CarryOutTrust(room=alert.room, person=alert.person, device=alert.device, cause=alert.cause, trusted=trusted)
+    )
+
+
+async def _vouch(order: DeskOrder, person: Agent) -> None:
     led = {group.id for group, seat in order.seats if seat.role is Role.LEAD}
     theirs = {group.id for group, _ in await order.turn.unit.people.seats_of(person.address)}
     if not led & theirs:
         raise NotAllowed(action="trust", who="lead")
     if person.id == order.person.id:
         raise Refusal("trust.oneself")
-    audit(
-        order.turn.unit,
-        actor=f"agent:{order.person.id}",
-        action="trust.accept",
-        object=f"agent:{person.id}",
-        purpose="device_trust",
-    )
+    actor, about = f"agent:{order.person.id}", f"agent:{person.id}"
+    audit(order.turn.unit, actor=actor, action="trust.vouch", object=about, purpose=PURPOSE)
     order.turn.effects.append(TrustPerson(person=person.address))
     order.answer("trust.done", person=person.name)
+
+
+async def _may_decide(order: DeskOrder, alert: TrustAlert) -> bool:
+    place = await _place_of(order.turn, alert.account, alert.room)
+    led = {group.id for group, seat in order.seats if seat.role is Role.LEAD}
+    return any(group.id in led for group in place.groups)
+
+
+async def _person_named(order: DeskOrder) -> str:
+    found = await _address_in(order.turn, order.item, order.asked.text)
+    return found or (await find_colleague(order.turn, order.item, order.asked.text)).address
+
+
+async def _address_in(turn: Turn, item: StaffSaid, text: str) -> str:
+    """A stranger has no name with us, only an address."""
+    word = next(iter(text.split(maxsplit=1)), "")
+    mentioned = next((address for address in item.mentions if address != item.account), "")
+    colleague = None if mentioned or matrix_address(word) else await turn.unit.people.colleague(word)
+    return mentioned or matrix_address(word) or (colleague.address if colleague else "")
+
+
+async def _place_of(turn: Turn, account: str, room: str) -> _Place:
+    unit = turn.unit
+    group = await unit.people.group_of_room(room)
+    if group is not None:
+        return _Place(name=group.name, groups=[group])
+    own_room = await unit.conversations.place_of_room(room)
+    if own_room is not None:
+        return await _of_conversation(turn, own_room[0], thread=None)
+    person = await unit.people.person_of_direct_room(room)
+    if person is not None:
+        return _Place(name=person.name, groups=[group for group, _ in await unit.people.seats_of(person.address)])
+    chat = await unit.chats.find(account, room)
+    if chat is not None and chat.conversation is not None:
+        return await _of_conversation(turn, chat.conversation, thread=chat.conversation)
+    return await _nobodys(turn, room)
+
+
+async def _nobodys(turn: Turn, room: str) -> _Place:
+    """What belongs to no group yet, is for those who get what belongs to none."""
+    return _Place(name=room, groups=[group for group in await turn.unit.people.groups() if group.is_default])
+
+
+async def _of_conversation(turn: Turn, id: ConversationId, *, thread: ConversationId | None) -> _Place:
+    conversation = await turn.unit.conversations.lock(id)
+    if conversation.group is None:
+        return await _nobodys(turn, conversation.number)
+    return _Place(name=conversation.number, groups=[await turn.group(conversation.group)], thread=thread)
+
+
+async def _tell(turn: Turn, place: _Place, text: str, fields: dict[str, str], *, person: str) -> None:
+    """The leads, each in their own language; in a thread also whoever reads it. Whoever it is about decides nothing,
+    and the alert must not depend on their device."""
+    if place.thread is not None:
+        turn.effects.append(PostNotice(conversation=place.thread, text=text, fields=fields))
+    for lead in await turn.unit.trust.leads([GroupId(group.id) for group in place.groups]):
+        if lead.address != person:
+            turn.effects.append(ProvideDirectRoom(agent=lead.id))
+            turn.effects.append(TellPerson(agent=lead.id, text=text, fields=fields))
+
+
+def _grouped(key: str) -> str:
+    return " ".join(key[start : start + 4] for start in range(0, len(key), 4))

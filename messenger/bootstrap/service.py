@@ -10,13 +10,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, replace
 from datetime import timedelta
+from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from messenger.app.boards import renew_boards
 from messenger.app.deliver import Deliverer
 from messenger.app.hands import Hands, Organisation
-from messenger.app.items import DeviceLeftOut, VerificationNews
+from messenger.app.items import DeviceLeftOut, TrustDoubted, TrustSettled, VerificationNews
 from messenger.app.ports import StorageAway
 from messenger.app.records import NewItem
 from messenger.bootstrap.audit import Witness, poster
@@ -29,6 +30,7 @@ from messenger.config import Desk, Settings
 from messenger.matrix.chat_channel import MatrixChannel
 from messenger.matrix.crypto.engine import NioEngine
 from messenger.matrix.desk import MatrixDesk
+from messenger.matrix.engine import Doubt
 from messenger.matrix.erasure import MatrixErasure
 from messenger.matrix.http import HomeserverClient, MatrixError, Unreachable
 from messenger.matrix.identity.health import check_identity
@@ -177,8 +179,14 @@ class DeskProcess:
         book = RoomBook(self._http, self._store)
         self._encryptor, media = Encryptor(self._engine), MatrixMedia(self._http)
         self._left_out: asyncio.Queue[LeftOut] = asyncio.Queue()
-        sender = Sender(
-            self._http, book, self._encryptor, on_left_out=self._left_out.put_nowait, sent_before=sent_before
+        self._doubts: asyncio.Queue[tuple[str, frozenset[Doubt]]] = asyncio.Queue()
+        self._sender = sender = Sender(
+            self._http,
+            book,
+            self._encryptor,
+            on_left_out=self._left_out.put_nowait,
+            on_doubts=lambda room, doubts: self._doubts.put_nowait((room, doubts)),
+            sent_before=sent_before,
         )
         lookup = SentLookup(self._http, self._engine, self._store, sent_before=sent_before)
         organisation = Organisation(name=self._settings.server.organisation, languages=_languages(self._settings))
@@ -263,6 +271,8 @@ class DeskProcess:
 
     async def work(self) -> None:
         """Every worker for ever. Returns never; raises LeaseLost."""
+        async with self._units.look() as unit:
+            self._sender.remember_doubts(await unit.trust.doubted_rooms(self._desk.user_id))
         async with asyncio.TaskGroup() as group:
             steps: dict[str, Callable[[], Awaitable[object]]] = {
                 "sync": self._sync_once,
@@ -278,6 +288,7 @@ class DeskProcess:
                 "keys": self._keep_keys,
                 "erasures": self.erasures.step,
                 "retention": self._retention.step,
+                "doubts": self._report_doubts,
                 "verification": self._verifier.step,
                 "mark": self._mark,
             }
@@ -394,6 +405,20 @@ class DeskProcess:
     async def _mark(self) -> None:
         await asyncio.sleep(MARK_EVERY_S)
         await self._marks.step()
+
+    async def _report_doubts(self) -> None:
+        """The table of alerts takes each once, as long as it is open."""
+        room, doubts = await self._doubts.get()
+        account = self._desk.user_id
+        items: list[TrustDoubted | TrustSettled] = [
+            TrustDoubted(account=account, room=room, user=each.user, cause=each.cause, device=each.device, key=each.key)
+            for each in sorted(doubts, key=lambda each: (each.user, each.device, each.cause))
+        ]
+        items = items or [TrustSettled(account=account, room=room)]
+        new = [NewItem(source="trust", source_id=uuid4().hex, lane=f"trust:{room}", item=item) for item in items]
+        async with self._units() as unit:
+            await unit.inbox.add(new)
+        self._inbox_wake.hint()
 
     async def _check_identity(self) -> None:
         for finding in await check_identity(self._http, self._engine, self._identity):

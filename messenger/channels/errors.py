@@ -48,6 +48,14 @@ class Temporary(ChannelError):
         self.retry_after = retry_after
 
 
+class Undecided(Temporary):
+    """Nothing leaves there until a person has decided about somebody's keys, however long that takes. It keeps its
+    place."""
+
+    def __init__(self, *, retry_after: timedelta) -> None:
+        super().__init__("paused", retry_after=retry_after, raw_code="trust")
+
+
 class Quota(Temporary):
     """Too fast. We wait for `retry_after`: only this recipient, or the whole account."""
 

@@ -290,7 +290,6 @@ COMMANDS = (
         zh="移除",
         arguments="@PERSON",
         needs_text=True,
-        where="thread",
         example_en="!remove @ben:example.org",
         example_de="!entfernen @ben:example.org",
         example_zh="!移除 @ben:example.org",

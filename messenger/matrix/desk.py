@@ -8,7 +8,7 @@ from typing import Any
 from messenger.app.records import Place, Said
 from messenger.channels.errors import Rejected
 from messenger.domain.ids import ConversationId
-from messenger.domain.people import DevicePolicy, SkillGroup
+from messenger.domain.people import Agent, DevicePolicy, SkillGroup
 from messenger.matrix.batch import as_dict, as_list, server_of
 from messenger.matrix.contents import edited, extras, placed, text_content
 from messenger.matrix.engine import CryptoEngine
@@ -54,7 +54,10 @@ class MatrixDesk:
 
     async def post(self, place: Place, said: Said, *, txn: str, policy: DevicePolicy) -> str:
         content = placed(await self._content(said), thread=place.thread, reply_to=said.reply_to)
-        return await self._sender.send(place.room, "m.room.message", content, txn=txn, policy=policy)
+        about_trust = said.is_about_trust
+        return await self._sender.send(
+            place.room, "m.room.message", content, txn=txn, policy=policy, despite_doubts=about_trust
+        )
 
     async def edit(self, place: Place, event: str, said: Said, *, txn: str, policy: DevicePolicy) -> str:
         content = edited(await self._content(said), event)
@@ -98,6 +101,20 @@ class MatrixDesk:
         """The room's name is in clear, so it says the number only."""
         return await self._provide(f"stellwerk-case-{conversation.hex}-{place}", f"Case {number}")
 
+    async def provide_direct_room(self, agent: Agent) -> str:
+        """Nobody else is in it, and nothing was said before: there is no history to share."""
+        alias = f"stellwerk-direct-{agent.id.hex}"
+        body = {
+            "room_alias_name": alias,
+            "preset": "private_chat",
+            "visibility": "private",
+            "room_version": ROOM_VERSION,
+            "is_direct": True,
+            "invite": [agent.address],
+            "initial_state": [_ENCRYPTED, _SHARED_HISTORY, _CLOSED_TO_GUESTS],
+        }
+        return await create_or_find(self._http, self.account, alias, body)
+
     async def _provide(self, alias: str, name: str) -> str:
         """The alias makes it idempotent: a second try finds the room of the first. It holds an id, no name."""
         body = {
@@ -137,6 +154,18 @@ class MatrixDesk:
 
     async def trust(self, person: str) -> None:
         await self._engine.approve_identity(person, verified=True)
+
+    async def decide(self, room: str, person: str, device: str, cause: str, *, trusted: bool) -> None:
+        match cause, trusted:
+            case "unsigned_device", True:
+                await self._engine.trust_device(person, device)
+            case "unsigned_device", False:
+                await self._engine.block_device(person, device)
+            case (("identity_changed" | "customer_identity"), True):
+                await self._engine.approve_identity(person, verified=True)
+            case _, False:
+                await self.unseat(room, person)
+        self._book.forget([room])
 
     async def ask_verification(self, person: str, room: str | None, body: str) -> None:
         self._verify(person, room, body)

@@ -53,6 +53,28 @@ class Decrypted:
         return self.content.get(name) if isinstance(self.content, Mapping) else None
 
 
+DoubtCause = Literal["unsigned_device", "identity_changed", "unexpected_member"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """Why nothing may leave where this user reads. `key` is what it is about: the device's Ed25519 key, the new master
+    key, nothing for a member whom nobody has invited."""
+
+    user: str
+    cause: DoubtCause
+    device: str = ""
+    key: str = ""
+
+
+class Doubted(Exception):
+    """A person must decide first. Nothing was shared."""
+
+    def __init__(self, doubts: Sequence[Doubt]) -> None:
+        super().__init__(", ".join(sorted({doubt.cause for doubt in doubts})))
+        self.doubts = tuple(doubts)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendRequest:
     """`recipients` are the users who may read: joined or invited, and allowed by our database. The own user may be in
@@ -66,12 +88,13 @@ class SendRequest:
     rotation_messages: int = 100
     rotation_ms: int = 604_800_000
     history_shared: bool = True  # history_visibility is `shared` or `world_readable`
+    despite_doubts: bool = False  # it is about trust itself, and holds nothing that is worth hiding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sealed:
     """An m.room.encrypted content, ready for PUT; `unreached` names devices that could not get the key: (user, device,
-    code)."""
+    code). With the code `identity_changed` it names a user who does get it, and the new master key."""
 
     content: Mapping[str, Any]
     unreached: Sequence[tuple[str, str, str]] = ()
@@ -149,6 +172,14 @@ class CryptoEngine(Protocol):
 
     async def approve_identity(self, user_id: str, *, verified: bool = False) -> None:
         """A person looked: the user's present master key is theirs."""
+        ...
+
+    async def trust_device(self, user_id: str, device_id: str) -> None:
+        """A person looked: the device is its owner's, although they have not signed it."""
+        ...
+
+    async def block_device(self, user_id: str, device_id: str, *, blocked: bool = True) -> None:
+        """Takes a device out of all further keys, whatever the policy."""
         ...
 
     async def share_history(self, room_id: str, user_id: str) -> HistoryShared:

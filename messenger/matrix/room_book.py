@@ -68,7 +68,9 @@ class RoomBook:
             state = await self._ask(room_id)
         audience = await self._store.audience(room_id)
         room = Room(
-            state=state, recipients=audience.members & audience.entitled, strangers=audience.members - audience.entitled
+            state=state,
+            recipients=audience.members & audience.entitled,
+            strangers=audience.members - audience.entitled - audience.tolerated,
         )
         self._rooms[room_id] = room
         while len(self._rooms) > REMEMBERED:

@@ -3,17 +3,17 @@ homeserver sees the same transaction id in every retry."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
-from messenger.channels.errors import BadCredentials, ChannelError, Quota, Rejected, Temporary
+from messenger.channels.errors import BadCredentials, ChannelError, Quota, Rejected, Temporary, Undecided
 from messenger.domain.people import DevicePolicy
 from messenger.matrix.crypto.sharing import RecipientsUnknown
 from messenger.matrix.crypto.state import MemoryLost
-from messenger.matrix.engine import CryptoEngine, Sealed, SendRequest
+from messenger.matrix.engine import CryptoEngine, Doubt, Doubted, Sealed, SendRequest
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError, Unreachable, path
 from messenger.matrix.room_book import RoomBook
 from messenger.observability.failpoints import fp
@@ -84,10 +84,14 @@ SentBefore = Mapping[str, tuple[str, str]]
 NOTHING_BEFORE: SentBefore = MappingProxyType({})
 
 
+LOOK_AGAIN = timedelta(seconds=30)  # whether a doubt has gone
+
+
 class Sender:
-    """`on_left_out` hears of each device that gets no keys, once in this process. `sent_before` (transaction id → room,
-    event) is what an earlier device of the desk has sent: the homeserver would not recognise a repeat from another one,
-    so that we do."""
+    """`on_left_out` hears of each device that gets no keys, once in this process; `on_doubts` of what keeps a room from
+    being written to until a person decides, whenever that changes (nothing any more: an empty set). `sent_before`
+    (transaction id → room, event) is what an earlier device of the desk has sent: the homeserver would not recognise a
+    repeat from another one, so that we do."""
 
     def __init__(
         self,
@@ -96,35 +100,58 @@ class Sender:
         encryptor: Encryptor,
         *,
         on_left_out: Callable[[LeftOut], None],
+        on_doubts: Callable[[str, frozenset[Doubt]], None] = lambda room, doubts: None,
         sent_before: SentBefore = NOTHING_BEFORE,
     ) -> None:
         self._http, self._book, self._encryptor, self._on_left_out = http, book, encryptor, on_left_out
-        self._sent_before = sent_before
+        self._on_doubts, self._sent_before = on_doubts, sent_before
         self._told: set[LeftOut] = set()
+        # By room, and by the rule under which it was asked: what is doubted under one is not settled under another.
+        self._doubts: dict[str, dict[str, frozenset[Doubt]]] = {}
 
-    async def send(self, room_id: str, type: str, content: Mapping[str, Any], *, txn: str, policy: DevicePolicy) -> str:
-        """Returns the event id. A repeat with the same `txn` returns the first event's. Raises ChannelError."""
+    def remember_doubts(self, rooms: Collection[str]) -> None:
+        """Of an earlier process: if nothing is wrong there any more, that is told."""
+        for room in rooms:
+            self._doubts.setdefault(room, {"": frozenset([Doubt(user="", cause="unexpected_member")])})
+
+    async def send(
+        self,
+        room_id: str,
+        type: str,
+        content: Mapping[str, Any],
+        *,
+        txn: str,
+        policy: DevicePolicy,
+        despite_doubts: bool = False,
+    ) -> str:
+        """Returns the event id. A repeat with the same `txn` returns the first event's. Raises ChannelError; Undecided
+        where a person must decide first. `despite_doubts`: a word about trust itself."""
         before_room, before_event = self._sent_before.get(txn, ("", ""))
         if before_room == room_id and not _is_edit(content):  # an edit shows a state, and ours may be a newer one
             return before_event
-        return await self._send(room_id, type, {**content, OID: txn}, txn=txn, policy=policy)
+        with_id = {**content, OID: txn}
+        return await self._send(room_id, type, with_id, txn=txn, policy=policy, despite_doubts=despite_doubts)
 
     async def send_unmarked(self, room_id: str, type: str, content: Mapping[str, Any], *, txn: str) -> str:
         """For verifications: the other side computes over exactly what it reads, so our mark must not be in it. They go
         to all devices of the room's people, for they are how a device becomes trusted; a message key that others have
         seen is not used for anything else (another policy makes a new one)."""
-        return await self._send(room_id, type, content, txn=txn, policy=DevicePolicy.ANY)
+        return await self._send(room_id, type, content, txn=txn, policy=DevicePolicy.ANY, despite_doubts=True)
 
     async def _send(
-        self, room_id: str, type: str, content: Mapping[str, Any], *, txn: str, policy: DevicePolicy
+        self,
+        room_id: str,
+        type: str,
+        content: Mapping[str, Any],
+        *,
+        txn: str,
+        policy: DevicePolicy,
+        despite_doubts: bool,
     ) -> str:
         try:
             room = await self._book.encrypted(room_id)
-            if room.strangers:
-                log.warning(
-                    "room has members whom nobody invited; they get no keys",
-                    extra={"room_id": room_id, "count": len(room.strangers)},
-                )
+            if room.strangers and not despite_doubts:
+                raise Doubted([Doubt(user=user, cause="unexpected_member") for user in sorted(room.strangers)])
             sealed = await self._encryptor.encrypt(
                 SendRequest(
                     room_id=room_id,
@@ -135,9 +162,12 @@ class Sender:
                     rotation_messages=room.state.rotation_messages or 100,
                     rotation_ms=room.state.rotation_ms or 604_800_000,
                     history_shared=room.is_history_shared,
+                    despite_doubts=despite_doubts,
                 )
             )
             self._tell_left_out(room_id, sealed)
+            if not despite_doubts:
+                self._note_doubts(room_id, policy, [])
             fp("http_inflight")
             # In clear too: the homeserver sees the id in the address anyway, and after a lost device we find what we
             # sent without the keys.
@@ -149,9 +179,30 @@ class Sender:
             fp("http_answered")
         except (MatrixError, Unreachable) as error:
             raise as_channel_error(error) from error
+        except Doubted as error:
+            self._note_doubts(room_id, policy, error.doubts)
+            raise Undecided(retry_after=LOOK_AGAIN) from error
         except (MemoryLost, RecipientsUnknown) as error:
             raise Temporary("unreachable", raw_code=error.__class__.__name__) from error
         return str(answer["event_id"])
+
+    def _note_doubts(self, room_id: str, policy: DevicePolicy, found: Sequence[Doubt]) -> None:
+        known = self._doubts.get(room_id, {})
+        if not known and not found:
+            return
+        before = frozenset().union(*known.values())
+        by_policy = {**known, policy.value: frozenset(found)}
+        by_policy = {rule: each for rule, each in by_policy.items() if rule and each}
+        now: frozenset[Doubt] = frozenset().union(*by_policy.values())
+        self._doubts.pop(room_id, None)
+        if by_policy:
+            self._doubts[room_id] = by_policy
+        if now == before:
+            return
+        if now:
+            causes = sorted({doubt.cause for doubt in now})
+            log.warning("nothing leaves until a person decides", extra={"room_id": room_id, "causes": causes})
+        self._on_doubts(room_id, now)
 
     def _tell_left_out(self, room_id: str, sealed: Sealed) -> None:
         for left_out in {(room_id, *device) for device in sealed.unreached} - self._told:

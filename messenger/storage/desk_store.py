@@ -242,9 +242,12 @@ class SqlDeskStore:
 
     async def audience(self, room_id: str) -> Audience:
         async with at_once(self._engine) as connection:
+            removed = await rooms.decided(connection, self.account, room_id, "removed", ("identity_changed",))
+            tolerated = await rooms.decided(connection, self.account, room_id, "trusted", ("unexpected_member",))
             return Audience(
                 members=await rooms.members(connection, self.account, room_id),
-                entitled=await rooms.entitled(connection, self.account, room_id) | {self.account},
+                entitled=await rooms.entitled(connection, self.account, room_id) - removed | {self.account},
+                tolerated=tolerated,
             )
 
     async def waiting_sessions(self) -> Sequence[tuple[str, str]]:

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 CLAIM_FOR = timedelta(seconds=120)
 _OPEN = ("new", "claimed", "unknown")
+_AWAY = ("unreachable", "storage_away", "paused")
 # Text, not parameters: with those PostgreSQL's generic plans do not recognise the partial index any more.
 _WAITS = sa.text("state = 'new' AND merge_key IS NOT NULL")
 
@@ -280,8 +281,8 @@ async def take_back_claims(engine: AsyncEngine, *, desk: str) -> None:
 
 
 async def hurry(connection: AsyncConnection, *, desk: str) -> None:
-    """What waits because the homeserver or the database was away is due now."""
-    waits = sa.and_(outbox.c.desk == desk, outbox.c.state == "new", outbox.c.code.in_(("unreachable", "storage_away")))
+    """What waits because the homeserver or the database was away, or for a decision, is due now."""
+    waits = sa.and_(outbox.c.desk == desk, outbox.c.state == "new", outbox.c.code.in_(_AWAY))
     await connection.execute(outbox.update().where(waits).values(next_at=sa.func.now()))
 
 

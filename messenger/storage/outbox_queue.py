@@ -28,6 +28,7 @@ from messenger.storage.messages import remove_traces
 from messenger.storage.models.conversations import chat, conversation, place
 from messenger.storage.models.people import skill_group
 from messenger.storage.models.queues import dead_letter, inbox, outbox
+from messenger.storage.people import SqlPeople
 
 log = logging.getLogger(__name__)
 
@@ -180,6 +181,11 @@ class SqlOutboxQueue:
             if outcome.group_room:
                 group, room = outcome.group_room
                 await connection.execute(skill_group.update().where(skill_group.c.id == group).values(room_id=room))
+            if outcome.direct_room:
+                agent, room = outcome.direct_room
+                await SqlPeople(connection, self._keys).set_direct_room(agent, room)
+            if outcome.is_decision:
+                await rows.hurry(connection, desk=self._desk)
             if outcome.board:
                 group, event, digest = outcome.board
                 values = {

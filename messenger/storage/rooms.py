@@ -11,6 +11,7 @@ from messenger.app.desk_ports import RoomState
 from messenger.storage.models.conversations import case_member, channel_identity, chat, place
 from messenger.storage.models.people import direct_room, group_member, skill_group, staff
 from messenger.storage.models.rooms import mx_member, mx_room
+from messenger.storage.models.trust import trust_alert
 
 PRESENT = ("join", "invite")
 _USE = sa.case(
@@ -98,6 +99,20 @@ async def members(connection: AsyncConnection, account: str, room: str) -> froze
         mx_member.c.account == account, mx_member.c.room_id == room, mx_member.c.membership.in_(PRESENT)
     )
     return frozenset((await connection.scalars(query)).all())
+
+
+async def decided(
+    connection: AsyncConnection, account: str, room: str, state: str, causes: Sequence[str]
+) -> frozenset[str]:
+    """Users about whom a person has decided so in this room, last of all."""
+    about = trust_alert.c.account == account, trust_alert.c.room_id == room, trust_alert.c.cause.in_(causes)
+    last = (
+        sa.select(trust_alert.c.user_id, trust_alert.c.state)
+        .where(*about)
+        .distinct(trust_alert.c.user_id)
+        .order_by(trust_alert.c.user_id, trust_alert.c.id.desc())
+    )
+    return frozenset(row.user_id for row in await connection.execute(last) if row.state == state)
 
 
 async def entitled(connection: AsyncConnection, account: str, room: str) -> frozenset[str]:

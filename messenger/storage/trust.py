@@ -1,5 +1,6 @@
-"""Verifications, as rows that the command line can show."""
+"""Verifications, and doubts about people's keys, as rows that a person can decide about."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -7,9 +8,16 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from messenger.app.items import VerificationNews
+from messenger.app.items import TrustDoubted, VerificationNews
+from messenger.app.records import TrustAlert
+from messenger.domain.ids import GroupId
+from messenger.domain.people import Agent, Role
 from messenger.storage.models.conversations import channel_identity, chat
-from messenger.storage.models.trust import verification
+from messenger.storage.models.people import group_member, staff
+from messenger.storage.models.trust import trust_alert, verification
+from messenger.storage.people import as_agent
+
+_PAUSES = trust_alert.c.cause != "customer_identity"  # of which the team is told, and no more
 
 
 class SqlTrust:
@@ -30,6 +38,54 @@ class SqlTrust:
         await self._connection.execute(
             new.on_conflict_do_update(index_elements=list(verification.primary_key), set_=changed)
         )
+
+    async def raise_alert(self, doubt: TrustDoubted) -> bool:
+        row = {"account": doubt.account, "room_id": doubt.room, "user_id": doubt.user, "device_id": doubt.device}
+        new = insert(trust_alert).values(row | {"cause": doubt.cause, "key": doubt.key}).on_conflict_do_nothing()
+        return (await self._connection.execute(new.returning(trust_alert.c.id))).first() is not None
+
+    async def alerts_of(self, person: str) -> Sequence[TrustAlert]:
+        matters = trust_alert.c.state.in_(("open", "removed"))
+        return await self._alerts(trust_alert.c.user_id == person, matters)
+
+    async def leads(self, groups: Sequence[GroupId]) -> Sequence[Agent]:
+        query = (
+            sa.select(staff)
+            .join(group_member, group_member.c.staff_id == staff.c.id)
+            .where(group_member.c.group_id.in_(groups), group_member.c.role == Role.LEAD.value)
+            .distinct()
+            .order_by(staff.c.address)
+        )
+        return [as_agent(row) for row in await self._connection.execute(query)]
+
+    async def alerts_in(self, account: str, room: str) -> Sequence[TrustAlert]:
+        here = trust_alert.c.account == account, trust_alert.c.room_id == room
+        return await self._alerts(*here, trust_alert.c.state == "open", _PAUSES)
+
+    async def _alerts(self, *which: sa.ColumnElement[bool]) -> Sequence[TrustAlert]:
+        query = sa.select(trust_alert).where(*which).order_by(trust_alert.c.id).with_for_update()
+        return [
+            TrustAlert(
+                id=row.id,
+                account=row.account,
+                room=row.room_id,
+                person=row.user_id,
+                device=row.device_id,
+                cause=row.cause,
+                key=row.key,
+                state=row.state,
+            )
+            for row in await self._connection.execute(query)
+        ]
+
+    async def decide(self, alerts: Sequence[int], *, state: str, by: str) -> None:
+        decided = {"state": state, "decided_by": by, "decided_at": self._now}
+        await self._connection.execute(trust_alert.update().where(trust_alert.c.id.in_(alerts)).values(decided))
+
+    async def doubted_rooms(self, account: str) -> Sequence[str]:
+        query = sa.select(trust_alert.c.room_id).distinct()
+        open_ = trust_alert.c.account == account, trust_alert.c.state == "open"
+        return (await self._connection.scalars(query.where(*open_, _PAUSES))).all()
 
     async def chat_with(self, account: str, address: str, *, room: str | None) -> tuple[str, str] | None:
         query = (

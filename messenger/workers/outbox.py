@@ -14,7 +14,7 @@ from messenger.app.outcome import Outcome, ended
 from messenger.app.ports import BodyErased, StorageAway
 from messenger.app.reconcile import already_sent
 from messenger.app.records import OutboxRow
-from messenger.channels.errors import BadCredentials, ChannelError, LeaseLost, Rejected, Temporary, Uncertain
+from messenger.channels.errors import BadCredentials, ChannelError, LeaseLost, Rejected, Temporary, Uncertain, Undecided
 from messenger.observability.time import utc_now
 from messenger.workers.supervise import Wake
 
@@ -161,7 +161,7 @@ class OutboxWorker:
         return row.device_id != self._device or utc_now() - row.first_try_at > REMEMBERED_FOR
 
     async def _later(self, row: OutboxRow, error: ChannelError) -> None:
-        if utc_now() - row.made_at > GIVE_UP_AFTER:
+        if utc_now() - row.made_at > GIVE_UP_AFTER and not isinstance(error, Undecided):
             return await self._fail(row, "unreachable")
         pause = timedelta(seconds=_PAUSES_S[min(row.attempts - 1, len(_PAUSES_S) - 1)])
         if isinstance(error, Temporary) and error.retry_after is not None:

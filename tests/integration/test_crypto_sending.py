@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from messenger.matrix.engine import Sealed
+from messenger.matrix.engine import Doubted, Sealed
 from messenger.matrix.http import MatrixError
 from tests.integration.crypto_world import DESK, ROOM, Identity, Peer, World, a_world, message
 from tests.support.desk_store import MemoryDeskStore
 
-ANNA, BEN = "@anna:test", "@ben:test"
+ANNA, BEN, TOFU = "@anna:test", "@ben:test", "cross-signed-tofu"
 
 
 @pytest.fixture
@@ -283,7 +283,8 @@ async def test_a_changed_master_key_pauses_a_user_until_it_is_approved(world: Wo
     anna.cross_sign(Identity(world.server, ANNA))
     await world.sync(changed=[ANNA])
     second = await world.send("two", ANNA, policy="cross-signed-tofu")
-    assert (anna.read(first), anna.read(second)) == ("one", None)
+    assert anna.read(first) == "one"
+    assert isinstance(second, Doubted) and [doubt.cause for doubt in second.doubts] == ["identity_changed"]
     assert await world.engine.changed_identities() == [ANNA]
     await world.engine.approve_identity(ANNA)
     assert anna.read(await world.send("three", ANNA, policy="cross-signed-tofu")) == "three"
@@ -305,7 +306,45 @@ async def test_the_pinned_master_key_survives_a_restart(world: World, anna: Peer
     anna.cross_sign(Identity(world.server, ANNA))
     await world.restart()
     await world.sync(changed=[ANNA])
-    assert anna.read(await world.send("two", ANNA, policy="cross-signed-tofu")) is None
+    assert isinstance(await world.send("two", ANNA, policy="cross-signed-tofu"), Doubted)
+
+
+async def test_a_new_device_without_a_signature_stops_the_room_until_a_person_decides(world: World, anna: Peer) -> None:
+    anna.cross_sign()
+    await world.send("one", ANNA, policy=TOFU)
+    added = Peer(world.server, ANNA)
+    await world.sync(changed=[ANNA])
+    [doubt] = (await world.send("two", ANNA, policy=TOFU)).doubts
+    assert (doubt.user, doubt.device, doubt.cause) == (ANNA, added.device_id, "unsigned_device")
+    await world.restart()
+    assert isinstance(await world.send("two", ANNA, policy=TOFU), Doubted)
+    assert isinstance(await world.send("where every device reads", ANNA, room_id="!any"), Sealed)
+    assert isinstance(await world.send("about trust", ANNA, despite_doubts=True, policy=TOFU), Sealed)
+    await world.engine.trust_device(ANNA, added.device_id)
+    sealed = await world.send("two", ANNA, policy=TOFU)
+    assert (added.read(sealed), anna.read(sealed)) == ("two", "two")
+
+
+async def test_a_new_device_that_is_put_out_gets_nothing_and_the_room_goes_on(world: World, anna: Peer) -> None:
+    anna.cross_sign()
+    await world.send("one", ANNA, policy=TOFU)
+    added = Peer(world.server, ANNA)
+    await world.sync(changed=[ANNA])
+    assert isinstance(await world.send("two", ANNA, policy=TOFU), Doubted)
+    await world.engine.block_device(ANNA, added.device_id)
+    sealed = await world.send("two", ANNA, policy=TOFU)
+    assert (added.read(sealed), anna.read(sealed)) == (None, "two")
+
+
+async def test_a_new_device_that_its_owner_signs_needs_no_decision(world: World, anna: Peer) -> None:
+    identity = anna.cross_sign()
+    await world.send("one", ANNA, policy=TOFU)
+    added = Peer(world.server, ANNA)
+    await world.sync(changed=[ANNA])
+    assert isinstance(await world.send("two", ANNA, policy=TOFU), Doubted)
+    added.cross_sign(identity)
+    await world.sync(changed=[ANNA])
+    assert added.read(await world.send("two", ANNA, policy=TOFU)) == "two"
 
 
 async def test_the_policy_verified_wants_a_person_to_have_looked(world: World, anna: Peer) -> None:

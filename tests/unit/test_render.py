@@ -25,7 +25,6 @@ from messenger.app.render import (
     say_duration,
     say_size,
     say_time,
-    trust_alert,
 )
 from messenger.app.render_cards import CardView, Earlier, card, context, former_card, pointer
 from messenger.app.render_packs import PackView, PastLine, Step, history, pack
@@ -93,6 +92,7 @@ FIELDS: dict[str, str | int | datetime] = {
     "group": "Claims",
     "org": "Example Insurance",
     "file": "Rezept <1>.pdf",
+    "key": "abcd efgh",
     "pictures": "0 17 63 5 21 40 33",
     "numbers": "1234 5678 9012",
     "word": "cliam",
@@ -219,7 +219,6 @@ def rendered(language: Texts) -> Iterator[tuple[str, Rendered]]:
     )
     yield "attachment, scanned", attachment_caption(language, "M. S.", "document", "a.pdf", 900, scanned=True)
     yield "file held back", held_back(language, "M. S.", "../x.exe", "type_not_allowed")
-    yield "trust alert", trust_alert(language, "K-4F7Q", "identity_changed", person="@kim:example.org")
     yield "greeting", greeting([language, *(texts(other) for other in LANGUAGES)], "Example <Insurance>")
     yield from lists(language)
     yield "help", help.answer(language, COMMANDS, "", Role.CLERK)

@@ -12,7 +12,7 @@ from typing import Any
 from messenger.matrix.crypto.canonical import master_key_of, owner_signed, ub64, unb64, verify_signature
 from messenger.matrix.crypto.records import Device, Identity
 from messenger.matrix.crypto.state import CryptoState, UserEntry
-from messenger.matrix.engine import DevicePolicy
+from messenger.matrix.engine import DevicePolicy, Doubt
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError
 
 log = logging.getLogger(__name__)
@@ -127,13 +127,14 @@ class DeviceLists:
     def _learn_device(self, entry: UserEntry, device: Device) -> None:
         known = entry.devices.get(device.device_id)
         if known is None:
+            device = replace(device, late=entry.tracked and bool(entry.devices))
             self.learned.append(device)
         elif (known.ed25519, known.curve25519) != (device.ed25519, device.curve25519):
             self.conflicts += 1
             log.error("device_keys_changed", extra={"user_id": device.user_id, "device_id": device.device_id})
             device = known
         else:
-            device = replace(device, blocked=known.blocked)
+            device = replace(device, blocked=known.blocked, late=known.late, trusted=known.trusted)
         if device != known:
             self._state.save_device(device)
 
@@ -171,13 +172,28 @@ def refusal(device: Device, identity: Identity | None, policy: DevicePolicy) -> 
     "m.room_key.withheld")."""
     if device.blocked:
         return "m.blacklisted"
-    if policy == "any":
+    if policy == "any" or device.trusted:
         return None
     if not is_owner_signed(device, identity):
         return "m.unverified"
     if policy == "verified" and not (identity and identity.verified):
         return "m.unverified"
     return None
+
+
+def doubts(user: UserEntry, policy: DevicePolicy) -> Iterable[Doubt]:
+    """What a person must decide before anything leaves where this user reads. A device without its owner's signature is
+    left out quietly where it was there from the start, or where the owner signs none; a NEW one beside those that are
+    signed may have been added by somebody else. Under `any` every device gets keys, so nothing is won by waiting."""
+    identity = user.identity
+    if policy == "any" or identity is None:
+        return
+    if identity.changed_to is not None:
+        yield Doubt(user=user.user_id, cause="identity_changed", key=identity.changed_to)
+        return
+    for device in user.active():
+        if device.late and not (device.blocked or device.trusted or is_owner_signed(device, identity)):
+            yield Doubt(user=user.user_id, cause="unsigned_device", device=device.device_id, key=device.ed25519)
 
 
 def _needs_query(entry: UserEntry, now: float) -> bool:

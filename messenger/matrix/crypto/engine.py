@@ -262,6 +262,13 @@ class NioEngine:
                     )
                 )
 
+    async def trust_device(self, user_id: str, device_id: str) -> None:
+        await self._lists.load([user_id])
+        async with self._state.change():
+            device = self._state.user(user_id).devices.get(device_id)
+            if device is not None:
+                self._state.save_device(replace(device, trusted=True, blocked=False))
+
     async def block_device(self, user_id: str, device_id: str, *, blocked: bool = True) -> None:
         """Takes a device out of all further keys, whatever the policy."""
         await self._lists.load([user_id])

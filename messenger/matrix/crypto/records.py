@@ -27,6 +27,8 @@ class Device:
     master: str | None = None
     deleted: bool = False
     blocked: bool = False
+    late: bool = False  # its owner was known, with other devices, before it appeared
+    trusted: bool = False  # a person has decided that it is its owner's, signed or not
 
     @property
     def id(self) -> UserDevice:
@@ -89,6 +91,8 @@ def device_row(device: Device) -> CryptoRow:
         "name": device.name,
         "master": device.master,
         "blocked": device.blocked,
+        "late": device.late,
+        "trusted": device.trusted,
     }
     return CryptoRow(
         table="mx_device",

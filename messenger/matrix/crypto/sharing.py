@@ -15,12 +15,12 @@ from typing import Any
 
 import vodozemac
 
-from messenger.matrix.crypto.devices import DeviceLists, refusal
+from messenger.matrix.crypto.devices import DeviceLists, doubts, is_owner_signed, refusal
 from messenger.matrix.crypto.machine import MEGOLM
 from messenger.matrix.crypto.records import Device, InboundSession, OutboundSession, UserDevice
 from messenger.matrix.crypto.state import CryptoState
 from messenger.matrix.crypto.todevice import Messages, ToDevice
-from messenger.matrix.engine import SendRequest
+from messenger.matrix.engine import Doubt, Doubted, SendRequest
 from messenger.matrix.http import MatrixError, Unreachable
 from messenger.observability.failpoints import fp
 
@@ -128,6 +128,9 @@ class RoomKeys:
         request, session = plan.request, self._state.outbound.get(plan.room_id)
         for user_id in sorted(self._others(request)):
             self._examine_user(plan, user_id)
+        found = self._doubts(request)
+        if found:
+            plan.error = Doubted(found)
         if plan.unreachable and request.policy == "verified":
             plan.error = RecipientsUnknown("a recipient's homeserver does not answer")
         ids = {device.id for device in plan.entitled}
@@ -139,6 +142,12 @@ class RoomKeys:
         )
         has_key = set() if session is None or plan.needs_session else session.shared
         plan.missing = [device for device in plan.entitled if device.id not in has_key]
+
+    def _doubts(self, request: SendRequest) -> list[Doubt]:
+        if request.despite_doubts:
+            return []
+        users = (self._state.users[user_id] for user_id in sorted(self._others(request)))
+        return [doubt for user in users for doubt in doubts(user, request.policy)]
 
     def _examine_user(self, plan: RoomPlan, user_id: str) -> None:
         entry = self._state.users[user_id]
@@ -239,9 +248,10 @@ class RoomKeys:
         without_key = [device for device in plan.missing if device.id not in session.shared]
         retries = [self._to_device.retry_at(device) for device in without_key]
         retries += [self._state.users[user].retry_at for user in plan.unreachable]
-        unreached = [(*device.id, code) for device, code in plan.refused]
+        unreached = [(*device.id, self._why(device, code)) for device, code in plan.refused]
         unreached += [(*device.id, "m.no_olm") for device in without_key]
         unreached += [(user, "", "unreachable") for user in plan.unreachable]
+        unreached += self._changed(plan.request)
         return Checked(
             session.megolm.session_id,
             plan.epoch,
@@ -249,6 +259,16 @@ class RoomKeys:
             min(retries, default=float("inf")),
             tuple(unreached),
         )
+
+    def _changed(self, request: SendRequest) -> list[Refusal]:
+        """Users who get the key although their identity is another one than before; in the device's place that key."""
+        found = [(user, self._state.users[user].identity) for user in sorted(self._others(request))]
+        return [(user, each.changed_to, "identity_changed") for user, each in found if each and each.changed_to]
+
+    def _why(self, device: Device, code: str) -> str:
+        """To its owner in our own room more can be said than by the codes of the specification."""
+        signed = is_owner_signed(device, self._state.users[device.user_id].identity)
+        return "not_verified" if code == "m.unverified" and signed else code
 
     def _session(self, plan: RoomPlan) -> OutboundSession:
         session = self._state.outbound[plan.room_id]
@@ -269,7 +289,7 @@ def _going(plans: Sequence[RoomPlan]) -> list[RoomPlan]:
 
 
 def _terms(request: SendRequest) -> tuple[Any, ...]:
-    return request.recipients, request.policy, request.history_shared
+    return request.recipients, request.policy, request.history_shared, request.despite_doubts
 
 
 def _merged(parts: Sequence[Messages]) -> list[Messages]:

@@ -1,0 +1,137 @@
+"""Doubts about people's keys and who decides: what the leads hear, what a decision does, and that nobody decides about
+themselves."""
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from messenger.app.effects import CarryOutTrust, PostNotice, ProvideDirectRoom, SayAnswer, TellPerson, TrustPerson
+from messenger.app.items import DeviceLeftOut, StaffSaid, TrustDoubted, TrustSettled, VerificationNews
+from messenger.channels.messages import Content
+from messenger.storage.models.people import skill_group
+from messenger.storage.models.trust import trust_alert, verification
+from tests.integration.staff_desk import AT, CHAT, DESK, GROUP, StaffDesk
+
+ZOE, MIA, BEN = "@zoe:x", "@mia:x", "@ben:x"  # two leads and an agent
+ROOM, DEVICE = "!group", "NEWDEVICE"
+
+
+@pytest.fixture
+async def desk(database: AsyncEngine) -> StaffDesk:
+    desk = StaffDesk(database)
+    await desk.set_up([BEN])
+    for lead in (ZOE, MIA):
+        await desk.add_member(GROUP, lead, "lead")
+    async with database.begin() as connection:
+        await connection.execute(skill_group.update().values(room_id=ROOM))
+    return desk
+
+
+def unsigned(user: str = BEN, room: str = ROOM) -> TrustDoubted:
+    return TrustDoubted(account=DESK, room=room, user=user, cause="unsigned_device", device=DEVICE, key="abcdefgh")
+
+
+def says(sender: str, text: str) -> StaffSaid:
+    return StaffSaid(
+        account=DESK, room=ROOM, thread=None, event=f"${sender}{text}", sender=sender, at=AT, type="m.text",
+        content=Content(text=text), owner_signed=True,
+    )  # fmt: skip
+
+
+async def after(desk: StaffDesk, *items: object) -> list[object]:
+    """The effects that these bring, one after the other."""
+    before = len(await desk.effects())
+    for item in items:
+        await desk.put(item)  # type: ignore[arg-type]
+        await desk.work(1)
+    return list((await desk.effects())[before:])
+
+
+async def states(desk: StaffDesk) -> list[str]:
+    async with desk.engine.begin() as connection:
+        return list(await connection.scalars(sa.select(trust_alert.c.state).order_by(trust_alert.c.id)))
+
+
+def told(effects: list[object]) -> list[str]:
+    return [effect.text for effect in effects if isinstance(effect, TellPerson)]
+
+
+async def test_each_lead_hears_of_a_doubt_once_and_how_to_decide(desk: StaffDesk) -> None:
+    found = await after(desk, unsigned(), unsigned())
+    assert told(found) == ["S31.unsigned_device", "S31.unsigned_device"]
+    assert sum(isinstance(effect, ProvideDirectRoom) for effect in found) == 2
+    [first, _] = [effect for effect in found if isinstance(effect, TellPerson)]
+    assert first.fields == {"place": GROUP, "person": BEN, "device": DEVICE, "key": "abcd efgh"}
+    assert await states(desk) == ["open"]
+
+
+@pytest.mark.parametrize(("command", "trusted"), [("!trust", True), ("!entfernen", False)])
+async def test_a_leads_decision_is_carried_out_and_kept(desk: StaffDesk, command: str, trusted: bool) -> None:
+    found = await after(desk, unsigned(), says(ZOE, f"{command} {BEN}"))
+    [decision] = [effect for effect in found if isinstance(effect, CarryOutTrust)]
+    assert decision == CarryOutTrust(room=ROOM, person=BEN, device=DEVICE, cause="unsigned_device", trusted=trusted)
+    assert await states(desk) == ["trusted" if trusted else "removed"]
+    async with desk.engine.begin() as connection:
+        by = await connection.scalar(sa.select(trust_alert.c.decided_by))
+        assert str(by).startswith("agent:")
+
+
+async def test_an_agent_decides_nothing(desk: StaffDesk) -> None:
+    found = await after(desk, unsigned(MIA), says(BEN, f"!trust {MIA}"), says(BEN, f"!remove {MIA}"))
+    answers = [effect.text for effect in found if isinstance(effect, SayAnswer)]
+    assert answers == ["S10c.lead", "S10c.lead"] and await states(desk) == ["open"]
+
+
+async def test_nobody_decides_about_themselves(desk: StaffDesk) -> None:
+    found = await after(desk, unsigned(ZOE), says(ZOE, f"!trust {ZOE}"))
+    assert [effect.text for effect in found if isinstance(effect, SayAnswer)] == ["trust.oneself"]
+    assert await states(desk) == ["open"]
+    [alert] = [effect for effect in found if isinstance(effect, TellPerson)]  # the other lead
+    assert alert.text == "S31.unsigned_device"
+
+
+async def test_a_stranger_is_named_by_address_and_what_was_decided_is_asked_again_when_it_comes_back(
+    desk: StaffDesk,
+) -> None:
+    ghost = TrustDoubted(account=DESK, room=ROOM, user="@ghost:y", cause="unexpected_member")
+    found = await after(desk, ghost, says(MIA, "!remove @ghost:y"), ghost)
+    assert [effect.trusted for effect in found if isinstance(effect, CarryOutTrust)] == [False]
+    assert await states(desk) == ["removed", "open"]
+    assert told(found) == ["S31.unexpected_member"] * 4
+
+
+async def test_a_doubt_whose_cause_has_gone_is_cleared_without_anybody(desk: StaffDesk) -> None:
+    found = await after(desk, unsigned(), TrustSettled(account=DESK, room=ROOM))
+    assert told(found)[2:] == ["trust.cleared", "trust.cleared"]
+    assert await states(desk) == ["cleared"]
+    assert await after(desk, TrustSettled(account=DESK, room=ROOM)) == []
+
+
+async def test_about_a_customers_room_the_thread_hears_it_too(desk: StaffDesk) -> None:
+    found = await after(desk, TrustDoubted(account=DESK, room=CHAT, user="@ghost:y", cause="unexpected_member"))
+    assert [effect.text for effect in found if isinstance(effect, PostNotice)] == ["S31.unexpected_member"]
+    assert told(found) == ["S31.unexpected_member"] * 2
+
+
+async def test_a_customers_new_identity_is_told_once_and_approved_by_a_lead(desk: StaffDesk) -> None:
+    news = DeviceLeftOut(account=DESK, room=CHAT, user="@anna:x", device="newkey", code="identity_changed")
+    found = await after(desk, news, news, says(ZOE, "!trust @anna:x"))
+    assert [effect.text for effect in found if isinstance(effect, PostNotice)] == ["S31.customer_identity"]
+    [decision] = [effect for effect in found if isinstance(effect, CarryOutTrust)]
+    assert (decision.cause, decision.person, decision.trusted) == ("customer_identity", "@anna:x", True)
+
+
+async def test_a_lead_vouches_for_somebody_of_whom_nothing_is_doubted(desk: StaffDesk) -> None:
+    found = await after(desk, says(ZOE, f"!trust {BEN}"), says(BEN, f"!trust {ZOE}"), says(ZOE, f"!remove {BEN}"))
+    assert [effect.person for effect in found if isinstance(effect, TrustPerson)] == [BEN]
+    answers = [effect.text for effect in found if isinstance(effect, SayAnswer)]
+    assert answers == ["trust.done", "S10c.lead", "trust.nothing"]
+
+
+async def test_verifications_are_kept_for_the_command_line(desk: StaffDesk) -> None:
+    compare = VerificationNews(account=DESK, id="v1", user="@anna:x", room=CHAT, emoji=(1, 2), decimals=(1234, 5678))
+    over = VerificationNews(account=DESK, id="v1", user="@anna:x", room=CHAT, is_over=True, master="key")
+    await after(desk, compare, over)
+    async with desk.engine.begin() as connection:
+        row = (await connection.execute(sa.select(verification))).one()
+    assert (row.emoji, row.decimals, row.state, row.master) == ("1 2", "1234 5678", "done", "key")
