@@ -149,7 +149,7 @@ class IngestUnit(DeskUnit, Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audience:
     """Who is in a room and who may be. Keys go to the users in both. Others who are `tolerated` may be there without
-    keys: somebody has decided so."""
+    keys: somebody has decided so, or they are of the staff and on their way out."""
 
     members: frozenset[str]
     entitled: frozenset[str]

@@ -171,6 +171,8 @@ class DeskProcess:
         await be_quiet(self._http)
         await take_back_claims(self._storage.engine, desk=self._desk.user_id)
         self._wire(login.device_id, await load_sent(self._storage.engine, self._desk.user_id))
+        async with self._units.look() as unit:
+            self._sender.remember_doubts(await unit.trust.doubted_rooms(self._desk.user_id))
 
     def _wire(self, device_id: str, sent_before: SentBefore) -> None:
         engine, keys, account = self._storage.engine, self._storage.keys, self._desk.user_id
@@ -271,8 +273,6 @@ class DeskProcess:
 
     async def work(self) -> None:
         """Every worker for ever. Returns never; raises LeaseLost."""
-        async with self._units.look() as unit:
-            self._sender.remember_doubts(await unit.trust.doubted_rooms(self._desk.user_id))
         async with asyncio.TaskGroup() as group:
             steps: dict[str, Callable[[], Awaitable[object]]] = {
                 "sync": self._sync_once,

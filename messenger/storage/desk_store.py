@@ -244,10 +244,11 @@ class SqlDeskStore:
         async with at_once(self._engine) as connection:
             removed = await rooms.decided(connection, self.account, room_id, "removed", ("identity_changed",))
             tolerated = await rooms.decided(connection, self.account, room_id, "trusted", ("unexpected_member",))
+            members = await rooms.members(connection, self.account, room_id)
             return Audience(
-                members=await rooms.members(connection, self.account, room_id),
+                members=members,
                 entitled=await rooms.entitled(connection, self.account, room_id) - removed | {self.account},
-                tolerated=tolerated,
+                tolerated=tolerated | await rooms.known_staff(connection, members),
             )
 
     async def waiting_sessions(self) -> Sequence[tuple[str, str]]:

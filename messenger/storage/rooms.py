@@ -1,6 +1,6 @@
 """Room state in our own tables: the encryption pin, members, and who is entitled to read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -113,6 +113,12 @@ async def decided(
         .order_by(trust_alert.c.user_id, trust_alert.c.id.desc())
     )
     return frozenset(row.user_id for row in await connection.execute(last) if row.state == state)
+
+
+async def known_staff(connection: AsyncConnection, members: Collection[str]) -> frozenset[str]:
+    """Those who are, or were, of the staff: they are on their way out, or may be there without keys."""
+    query = sa.select(staff.c.address).where(staff.c.address.in_(members))
+    return frozenset((await connection.scalars(query)).all())
 
 
 async def entitled(connection: AsyncConnection, account: str, room: str) -> frozenset[str]:

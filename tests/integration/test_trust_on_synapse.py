@@ -54,4 +54,6 @@ async def test_a_member_whom_nobody_knows_stops_the_room_and_no_other(hands: Des
     await hands.desk.decide(room, ghost.user_id, "", "unexpected_member", trusted=True)
     assert await send(room, "t2")
     assert seen[1:] == [frozenset()]
+    await hands.leaves("Claims", ben.user_id)  # and is still in the room: no key, and no alarm
+    assert await send(room, "t5") and (await hands.book.encrypted(room)).recipients == {hands.user_id}
     assert ghost.user_id not in (await hands.book.encrypted(room)).recipients

@@ -90,6 +90,14 @@ class DeskHands:
         async with self.units() as unit:
             return next(group for group in await unit.people.groups() if group.name == name)
 
+    async def leaves(self, group: str, address: str) -> None:
+        """Out of the group, as the database knows it; what the desk does about it is another step."""
+        change = Administration(self.database, self.keys, namespace=NAMESPACE, desk=self.user_id)
+        await change.remove_member(group, address)
+        async with self.units() as unit:
+            rooms = [room for each in await unit.people.groups() if (room := await unit.people.room_of_group(each.id))]
+        self.book.forget(rooms)
+
     async def group_room(self, group: SkillGroup, *addresses: str) -> str:
         room = await self.desk.provide_room(group)
         async with self.database.begin() as connection:
