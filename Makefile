@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 # The tests start programs hundreds of times: without the cache, each start compiles all its sources anew.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo test test-long check format lint types imports dependencies translations bench lock clean
+.PHONY: help demo test test-long kills check format lint types imports dependencies translations bench lock clean
 
 # A uv on PATH is used first. pip's --target is allowed where the system's own Python may not be changed (PEP 668).
 UV := $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.tools/bin/uv)
@@ -13,6 +13,7 @@ BIN := .venv/bin
 # Most of a test run is waiting for servers. Each worker has its own; tests of one module stay together on one worker.
 # The order of the folders is kept: crash tests are the longest and begin.
 WORKERS ?= 3
+KILLS ?= 500
 PARALLEL := -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 READY := .venv/.ready
 STRICT := messenger/domain messenger/app messenger/channels
@@ -23,6 +24,7 @@ help:
 	@echo "make test        unit, contract, property and integration tests on real homeservers and databases   (ARGS=...)"
 	@echo "                 in WORKERS=3 processes; WORKERS=0 runs them in one"
 	@echo "make test-long   the long ones too: crash series, load, soak"
+	@echo "make kills       the nightly series of kills and crashes   (KILLS=60 plays a part of it)"
 	@echo "make check       format, lint, types, layers, dependencies, translations"
 	@echo "make format      put the sources into the one format"
 	@echo "make bench       the benchmarks"
@@ -39,6 +41,10 @@ test: $(READY)
 test-long: $(READY)
 	@echo "→ All tests, the long ones too"
 	@$(BIN)/pytest -m "" $(PARALLEL) $(ARGS)
+
+kills: $(READY)
+	@echo "→ $(KILLS) kills, $$(($(KILLS) / 25)) crashes of each server, $$(($(KILLS) * 40)) messages"
+	@KILLS=$(KILLS) $(BIN)/pytest -m "" tests/crash/test_series.py $(ARGS)
 
 check: $(READY)
 	@$(MAKE) --no-print-directory --keep-going lint types imports dependencies translations

@@ -8,6 +8,7 @@ from messenger.app.records import File
 from messenger.channels.errors import Rejected
 from messenger.channels.messages import MediaRef
 from messenger.domain.attachment import DEFAULT_POLICY, Accepted, Kind, Policy, Refused, judge
+from messenger.observability.failpoints import fp
 
 _TYPES: dict[Kind, str] = {"image": "m.image", "document": "m.file", "audio": "m.audio", "video": "m.video"}
 
@@ -45,6 +46,7 @@ async def fetch_checked(source: FileSource, ref: MediaRef, policy: Policy = DEFA
         return verdict
     if not is_plausible(data, verdict.mime):
         return Refused("mismatch")
+    fp("scanned")
     return Checked(_file(data, verdict), verdict.kind)
 
 

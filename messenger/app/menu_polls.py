@@ -10,6 +10,7 @@ from messenger.channels.messages import Content, OutboundMessage, RemoteId, Sent
 from messenger.domain.ids import ChatId, ConversationId, GroupId, MessageId
 from messenger.domain.routing.menu import choices
 from messenger.i18n import texts
+from messenger.observability.failpoints import fp
 
 
 async def offer_menu(hands: Hands, effect: fx.OfferMenu, txn: str) -> Outcome:
@@ -52,6 +53,7 @@ async def end_menu(hands: Hands, effect: fx.EndMenu, txn: str) -> Outcome:
     if isinstance(hands.channel, EndsMenus):
         for n, menu in enumerate(offered):
             await hands.channel.end_menu(RemoteId(menu.remote_id), _outbound(chat, content, f"{txn}e{n}"))
+            fp("menu_ended")
     await hands.channel.send(_outbound(chat, content, txn))
     return NOTHING
 

@@ -19,6 +19,7 @@ from messenger.domain.people import Assignment, SkillGroup
 from messenger.domain.routing.capacity import admissible
 from messenger.domain.routing.explanation import Explanation, Filter
 from messenger.domain.routing.matcher import Assign, Hold, Snapshot, Waiting, decisions, explain
+from messenger.observability.failpoints import fp
 
 ROUTER = "router"
 # So many of the queue are looked at in one turn: in a group all need the same, so the first ones speak for the rest.
@@ -62,6 +63,7 @@ async def _assign(turn: Turn, group: SkillGroup, snapshot: Snapshot, decision: A
     await turn.act(conversation.id, conversation, command, actor=ROUTER)
     told = explain(snapshot, item, decision.reserved).as_json(most=EXPLAINED)
     await turn.unit.routing.keep([conversation.id], told, at=turn.unit.now)
+    fp("given_out")
 
 
 def _can_take(serving: Serving, item: Waiting) -> bool:

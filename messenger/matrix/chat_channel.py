@@ -23,6 +23,7 @@ from messenger.matrix.media import MatrixMedia
 from messenger.matrix.relations import Relations
 from messenger.matrix.sender import Sender, as_channel_error
 from messenger.matrix.sent_lookup import SentLookup
+from messenger.observability.failpoints import fp
 from messenger.observability.time import utc_now
 
 log = logging.getLogger(__name__)
@@ -143,6 +144,7 @@ class MatrixChannel:
     async def open(self, key: str, person: str) -> ChatReady:
         try:
             room = await self._own_room(key, person)
+            fp("chat_opened")
             return self._ready(room, person, await self._name_in(room, person))
         except (MatrixError, Unreachable) as error:
             raise as_channel_error(error) from error
@@ -166,6 +168,7 @@ class MatrixChannel:
             own = await self._room_of_alias(chat, person)  # an earlier try had moved and left already
             refused = ChatRefused(account=self.account, chat=chat, code="blocked")
             return self._ready(own, person, await self._name_in(own, person)) if own else refused
+        fp("chat_joined")
         state = events(await self._http.call("GET", f"{CLIENT}/rooms/{path(chat, 'state')}"))
         room, _ = room_state.apply(room_state.RoomState(room_id=chat), state, own=self.account)
         if room.encrypted and room.algorithm != room_state.MEGOLM:

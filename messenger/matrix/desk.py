@@ -128,7 +128,9 @@ class MatrixDesk:
             # Only the desk invites: history is shared by the inviter (MSC4268).
             "power_level_content_override": {"invite": 100, "users_default": 0, "events_default": 0},
         }
-        return await create_or_find(self._http, self.account, alias, body)
+        room = await create_or_find(self._http, self.account, alias, body)
+        fp("room_made")
+        return room
 
     async def seat(self, room: str, address: str) -> None:
         try:
@@ -150,6 +152,7 @@ class MatrixDesk:
                 await self._http.call("POST", f"{CLIENT}/rooms/{path(room, 'kick')}", {"user_id": address})
             except (MatrixError, Unreachable) as error:
                 raise as_channel_error(error) from error
+            fp("member_removed")
         self._book.forget([room])
 
     async def trust(self, person: str) -> None:

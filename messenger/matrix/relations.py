@@ -10,6 +10,7 @@ from messenger.channels.errors import Rejected
 from messenger.matrix.batch import as_dict, as_text, events
 from messenger.matrix.http import CLIENT_V1, HomeserverClient, MatrixError, Unreachable, path
 from messenger.matrix.sender import Sender, as_channel_error
+from messenger.observability.failpoints import fp
 
 PAGE = 100
 PAGES = 50  # 5,000 relations; a chat has fewer by far
@@ -31,9 +32,11 @@ class Relations:
         for emoji in sorted(now - there.keys()):
             relation = {"m.relates_to": {"rel_type": "m.annotation", "event_id": event, "key": emoji}}
             await self._sender.send_clear(room, "m.reaction", relation, txn=_txn(key, emoji))
+            fp("reaction_set")
         for emoji in sorted(there.keys() - now):
             for reaction in there[emoji]:
                 await self._sender.redact(room, reaction, txn=_txn(key, reaction))
+                fp("reaction_removed")
 
     async def take_back(self, room: str, event: str, *, key: str) -> None:
         """Redacts our message and its edits: a homeserver redacts only what it is told to. The message goes first, so

@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.channels.errors import LeaseLost
+from messenger.observability.failpoints import fp
 from messenger.storage.models.queues import lease
 
 _FENCE = (
@@ -39,7 +40,10 @@ async def acquire(engine: AsyncEngine, resource: str, owner: str, lasting: timed
     ).returning(lease.c.epoch)
     async with engine.begin() as connection:
         epoch = await connection.scalar(take_over)
-    return Lease(resource, owner, epoch) if epoch is not None else None
+    if epoch is None:
+        return None
+    fp("lease_taken")
+    return Lease(resource, owner, epoch)
 
 
 async def renew(engine: AsyncEngine, held: Lease, lasting: timedelta) -> None:
@@ -48,6 +52,7 @@ async def renew(engine: AsyncEngine, held: Lease, lasting: timedelta) -> None:
     async with engine.begin() as connection:
         if not (await connection.execute(mine.values(until=sa.func.now() + lasting))).rowcount:
             raise LeaseLost(held.resource)
+    fp("lease_renewed")
 
 
 async def release(engine: AsyncEngine, held: Lease) -> None:

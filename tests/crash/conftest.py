@@ -16,7 +16,7 @@ from tests.support.databases import TestDatabases
 async def house(tmp_path: Path, own_synapse: Synapse, own_postgres: EmbeddedPostgres) -> AsyncIterator[House]:
     """Everything of it may be crashed."""
     url = await own_postgres.create_database("stellwerk")
-    async with House.build(tmp_path, own_synapse, own_postgres, url) as built:
+    async with House.build(tmp_path, own_synapse, own_postgres, url, is_alone=True) as built:
         yield built
 
 

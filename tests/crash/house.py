@@ -4,7 +4,7 @@ who looks into the database afterwards."""
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -36,21 +36,32 @@ KILLED = -signal.SIGKILL
 
 
 class House:
-    """`product` is started by hand; `office` is there after `open_office`."""
+    """`product` is started by hand; `office` is there after `open_office`. `is_alone`: its servers are nobody
+    else's."""
 
-    def __init__(self, product: Product, synapse: Synapse, postgres: EmbeddedPostgres, people: People) -> None:
+    def __init__(
+        self, product: Product, synapse: Synapse, postgres: EmbeddedPostgres, people: People, *, is_alone: bool
+    ) -> None:
         self.product, self.synapse, self.postgres, self.people = product, synapse, postgres, people
+        self.is_alone, self._read = is_alone, set[str]()
         self.engine: AsyncEngine = connect(product.database_url, application="accountant")
         self.office: Office
 
     @classmethod
     @asynccontextmanager
     async def build(
-        cls, folder: Path, synapse: Synapse, postgres: EmbeddedPostgres, database_url: str, *, lease_s: float = LEASE_S
+        cls,
+        folder: Path,
+        synapse: Synapse,
+        postgres: EmbeddedPostgres,
+        database_url: str,
+        *,
+        lease_s: float = LEASE_S,
+        is_alone: bool = False,
     ) -> AsyncIterator["House"]:
         product = await Product.install(folder / "stellwerk", synapse, database_url)
         _set_lease(product.settings_file, lease_s)
-        house = cls(product, synapse, postgres, People(synapse))
+        house = cls(product, synapse, postgres, People(synapse), is_alone=is_alone)
         try:
             yield house
         finally:
@@ -63,13 +74,27 @@ class House:
         await self.people.leave()
         await self.engine.dispose()
 
-    async def open_office(self, *, agents: int = 2, customers: int = 3, **settings: object) -> Office:
-        """The product must be started afterwards, or run already."""
+    async def open_office(
+        self,
+        *,
+        agents: int = 2,
+        customers: int = 3,
+        more_groups: Sequence[str] = (),
+        dying_at: Sequence[str] = (),
+        program: Sequence[str] | None = None,
+        **settings: object,
+    ) -> Office:
+        """The agents are in all groups. The product runs afterwards; `dying_at` are the points where it dies before
+        that."""
         staff = [await self.people.person(f"agent{n}", displayname=f"Agent {n}") for n in range(agents)]
         members = [(person.user_id, f"Agent {n}", "agent") for n, person in enumerate(staff)]
         await self.product.add_group(GROUP, members, default=True, **settings)
+        for name in more_groups:
+            await self.product.add_group(name, members, **settings)
+        for point in dying_at:
+            await self.dies_at(point, program=program)
         if not self.product.is_running:
-            await self.product.start()
+            await self.product.start(**({"program": program} if program else {}))
         room = await self.product.group_room(GROUP)
         await eventually(lambda: all(room in person.rooms for person in staff), 60, what="the agents are seated")
         self.office = Office(self.people, self.product.desk, room, staff)
@@ -101,16 +126,30 @@ class House:
     async def crash_database(self) -> None:
         await self.postgres.crash()
         await self.postgres.start()
+        await self.engine.dispose()  # our own connections are gone too
 
-    async def goes_on(self, *, more: int = 5, patience_s: float = 60) -> None:
-        """Waits until so many more messages have arrived."""
+    async def homeserver_may_crash(self) -> None:
+        if self.is_alone:
+            await self.crash_homeserver()
+
+    async def database_may_crash(self) -> None:
+        if self.is_alone:
+            await self.crash_database()
+
+    async def goes_on(self, *, more: int = 5, patience_s: float = 120) -> None:
+        """Waits until so many more messages have arrived. Patience is for the time in which nothing moves at all; it is
+        longer than the longest pause of a worker that has failed."""
         lanes = [lane for matter in self.office.matters for lane in (matter.asks, matter.answers)]
 
         def arrived() -> int:
             return sum(lane.arrivals.now() for lane in lanes)
 
         enough = arrived() + more
-        await eventually(lambda: arrived() >= enough, patience_s, what="messages arrive again")
+
+        async def moved() -> object:
+            return arrived(), await self.progress()
+
+        await eventually(lambda: arrived() >= enough, patience_s, progress=moved, what="messages arrive again")
 
     # The account
 
@@ -118,7 +157,7 @@ class House:
         """Returns when everything that was sent is handled, or nothing has moved for so long: then the oracle tells
         what is missing."""
         try:
-            await eventually(self._is_done, patience_s, progress=self._progress, what="everything is handled")
+            await eventually(self._is_done, patience_s, progress=self.progress, what="everything is handled")
             await eventually(lambda: not self.office.unreadable(), min(patience_s, 20), what="all keys are there")
         except AssertionError as stuck:
             log.warning("not everything arrived: %s; open: %s", stuck, await self.open_rows())
@@ -127,11 +166,12 @@ class House:
         damage = self.office.ledger.judge(await self.office.arrived())
         return replace(damage, reused=self.office.reused())
 
-    async def assert_books_balance(self) -> None:
-        """Nothing open, nothing given up, and the log tells the same story as the tables."""
+    async def assert_books_balance(self, *, more: int = 0) -> None:
+        """Nothing open, nothing given up, and the log tells the same story as the tables. Every customer has one
+        conversation; `more`: of others."""
         assert await self.open_rows() == {}
         assert await self._bad_rows() == []
-        await self._assert_log_folds()
+        await self._assert_log_folds(len(self.office.matters) + more)
 
     async def open_rows(self) -> dict[str, int]:
         """By queue and state. Edits of cards that keep their distance are no open ends."""
@@ -146,17 +186,20 @@ class House:
         return found
 
     async def has_read_everything_sent(self) -> bool:
-        """Is every acknowledged event in our inbox?"""
-        ids = [*self.office.ledger.events.values(), *self.office.claims]
-        return await self._known(ids) == len(ids)
+        """Is every acknowledged event in our inbox? What was found once is not looked for again."""
+        unread = {*self.office.ledger.events.values(), *self.office.claims} - self._read
+        self._read |= await self._known(unread)
+        return unread <= self._read
 
     async def has_read(self, token: str) -> bool:
-        return await self._known([self.office.ledger.events[token]]) == 1
+        return bool(await self._known([self.office.ledger.events[token]]))
 
-    async def _known(self, ids: Sequence[str]) -> int:
+    async def _known(self, ids: Collection[str]) -> set[str]:
+        query = sa.select(inbox.c.source_id).where(
+            inbox.c.source_id == sa.any_(sa.literal(list(ids), sa.ARRAY(sa.Text)))
+        )
         async with self.engine.connect() as connection:
-            ours = inbox.c.source_id == sa.any_(sa.literal(list(ids), sa.ARRAY(sa.Text)))
-            return int(await connection.scalar(sa.select(sa.func.count()).select_from(inbox).where(ours)) or 0)
+            return set(await connection.scalars(query))
 
     async def _is_done(self) -> bool:
         try:
@@ -164,7 +207,7 @@ class House:
         except (SQLAlchemyError, OSError):
             return False
 
-    async def _progress(self) -> object:
+    async def progress(self) -> object:
         try:
             async with self.engine.connect() as connection:
                 ended = [
@@ -183,14 +226,14 @@ class House:
                 rows += await connection.execute(sa.select(table.c.kind, table.c.state).where(table.c.state.in_(bad)))
         return rows
 
-    async def _assert_log_folds(self) -> None:
+    async def _assert_log_folds(self, conversations: int) -> None:
         async with open_storage(self.product.settings) as storage, storage.engine.connect() as connection:
             rows = (await connection.execute(sa.select(conversation))).all()
-            assert len(rows) == len(self.office.matters), "every customer has one conversation"
-            conversations = SqlConversations(connection, storage.keys)
+            assert len(rows) == conversations
+            stories = SqlConversations(connection, storage.keys)
             for row in rows:
                 stored = as_conversation(row)
-                assert fold(await conversations.history(stored.id)) == stored
+                assert fold(await stories.history(stored.id)) == stored
 
 
 def _set_lease(settings_file: Path, lease_s: float) -> None:

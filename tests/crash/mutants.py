@@ -14,16 +14,19 @@ import sqlalchemy as sa
 
 from messenger.app.effects import PostCard, RelayToThread
 from messenger.app.records import OutboxRow
+from messenger.bootstrap import service
 from messenger.channels.errors import Temporary
 from messenger.cli import main
 from messenger.matrix import sync
 from messenger.matrix.crypto.sharing import RoomKeys, RoomPlan
 from messenger.matrix.crypto.todevice import ToDevice
+from messenger.matrix.http import CLIENT
 from messenger.observability.failpoints import fp
-from messenger.storage import inbox, outbox
+from messenger.storage import inbox, outbox, timers
 from messenger.storage.desk_store import SqlDeskStore, SqlDeskUnit
 from messenger.storage.lanes import walk
 from messenger.workers.outbox import OutboxWorker
+from tests.crash.defects import DEFECTS
 
 
 def none() -> None:
@@ -37,6 +40,19 @@ def token_first() -> None:
     async def commit(self: sync.SyncLoop, batch: Any, since: str | None) -> None:
         async with self._store.unit() as unit:
             await unit.set_cursor(batch.next_batch)
+        await proper(self, batch, since)
+
+    sync.SyncLoop._commit = commit  # type: ignore[method-assign]
+
+
+def ack_before_commit() -> None:
+    """The next /sync leaves, and so acknowledges a batch, before the batch is committed."""
+    proper = sync.SyncLoop._commit
+
+    async def commit(self: sync.SyncLoop, batch: Any, since: str | None) -> None:
+        await self._http.call("GET", f"{CLIENT}/sync", query=sync._query(1, 0, batch.next_batch))
+        if batch.to_device:
+            fp("acknowledged")
         await proper(self, batch, since)
 
     sync.SyncLoop._commit = commit  # type: ignore[method-assign]
@@ -76,6 +92,9 @@ def no_head_of_line() -> None:
     """Every row is the head of its lane."""
     inbox._CLAIM = _without_lanes(inbox._CLAIM, "inbox", inbox._KEEPS_LANE)
     outbox._CLAIM = _without_lanes(outbox._CLAIM, "outbox", f"state IN {outbox._OPEN}")
+    carry = outbox._CARRY.text.replace(f"state IN {outbox._OPEN}", "false")
+    assert carry != outbox._CARRY.text, "claims are put together in another way now"
+    outbox._CARRY = sa.text(carry)
 
 
 def _without_lanes(claim: sa.TextClause, table: str, keeps_lane: str) -> sa.TextClause:
@@ -151,11 +170,35 @@ def share_before_put() -> None:
     RoomKeys._seal = seal  # type: ignore[method-assign]
 
 
+def timer_removed_first() -> None:
+    """A timer is gone before what it says is in the inbox."""
+
+    async def fire(engine: Any, keys: Any, *, most: int = 100, at: Any = None) -> int:
+        async with engine.begin() as connection:
+            due = (await connection.execute(timers._DUE, {"most": most, "at": at})).all()
+            await connection.execute(timers.timer.delete().where(timers.timer.c.id.in_([row.id for row in due])))
+        if any(row.kind != timers.KEY_TIMER for row in due):
+            fp("timer_heard")
+        async with engine.begin() as connection:
+            await inbox.add_rows(connection, [await inbox.sealed_row(keys, timers._item(row)) for row in due])
+        return len(due)
+
+    service.fire_due = fire
+
+
+def hold_ignored() -> None:
+    """An answer is claimed whether its window is over or not."""
+    changed = outbox._CLAIM.text.replace("next_at <= now()", "(next_at <= now() OR message_id IS NOT NULL)")
+    assert changed != outbox._CLAIM.text, "claims are put together in another way now"
+    outbox._CLAIM = sa.text(changed)
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     mutant.__name__: mutant
     for mutant in (
         none, token_first, token_before_flush, random_txn, no_head_of_line, no_gap_fill, drop_waiting_key,
-        skip_megolm_seen, ratchet_after_put, share_before_put,
+        skip_megolm_seen, ratchet_after_put, share_before_put, timer_removed_first, hold_ignored, ack_before_commit,
+        *DEFECTS,
     )
 }  # fmt: skip
 

@@ -4,29 +4,42 @@ stopped writes nothing when it wakes up."""
 import os
 import shutil
 import signal
+import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from messenger.demo.synapse import Synapse
 from messenger.storage.models.queues import lease
 from tests.crash.house import House
+from tests.support.databases import TestDatabases
 from tests.support.product import Product
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.crash
 
+USUAL_LEASE_S = 15
 
-@pytest.fixture
-async def standby(leased_house: House) -> AsyncIterator[Product]:
+
+@asynccontextmanager
+async def standby_of(house: House) -> AsyncIterator[Product]:
     """A second process of the same installation, with a log of its own."""
-    first = leased_house.product
+    first = house.product
     folder = first.folder.with_name("standby")
     folder.mkdir()
     shutil.copy(first.settings_file, folder)
-    second = Product(folder, leased_house.synapse.url, first.desk, first.database_url)
+    second = Product(folder, house.synapse.url, first.desk, first.database_url)
     yield second
     second.kill() if second.is_running else None
+
+
+@pytest.fixture
+async def standby(leased_house: House) -> AsyncIterator[Product]:
+    async with standby_of(leased_house) as second:
+        yield second
 
 
 async def _epoch(house: House) -> int:
@@ -35,16 +48,30 @@ async def _epoch(house: House) -> int:
 
 
 async def test_a_stopped_desk_is_followed_and_wakes_up_to_nothing(leased_house: House, standby: Product) -> None:
-    house = leased_house
+    await _is_stopped_and_followed(leased_house, standby, stopped_s=0)
+
+
+@pytest.mark.long
+async def test_a_desk_that_stood_still_for_a_minute_wakes_up_to_nothing(
+    tmp_path: Path, synapse: Synapse, test_databases: TestDatabases, database_url: str
+) -> None:
+    """With the lease that installations have."""
+    building = House.build(tmp_path, synapse, test_databases.server, database_url, lease_s=USUAL_LEASE_S)
+    async with building as house, standby_of(house) as standby:
+        await _is_stopped_and_followed(house, standby, stopped_s=60)
+
+
+async def _is_stopped_and_followed(house: House, standby: Product, *, stopped_s: float) -> None:
     office = await house.open_office(agents=1, customers=2)
     office.talk()
     await standby.start(wait=False)
     await eventually(lambda: "waiting as its standby" in standby.log_text(), 60)
     await house.goes_on()
-    epoch = await _epoch(house)
+    epoch, until = await _epoch(house), time.monotonic() + stopped_s
     os.kill(house.product.pid, signal.SIGSTOP)
-    await eventually(lambda: (standby.folder / "ready").exists(), 60, what="the standby takes over")
+    await eventually(lambda: (standby.folder / "ready").exists(), 90, what="the standby takes over")
     await house.goes_on()
+    await eventually(lambda: time.monotonic() >= until, stopped_s + 1)
     os.kill(house.product.pid, signal.SIGCONT)
     assert await house.product.wait_until_ended() == 1
     assert "lease lost" in house.product.log_text()

@@ -52,6 +52,14 @@ async def _between_rows_and_keys(house: House, mutant: str) -> None:
     await _write(house)
 
 
+async def _before_a_key_is_committed(house: House, mutant: str) -> None:
+    matter = house.office.matters[0]
+    matter.customer.device.rotate(matter.chat)
+    await _write(house)
+    await _dies(house, mutant, "acknowledged:1" if mutant != "none" else "todevice_saved:1")
+    await _write(house)
+
+
 async def _after_a_send_before_its_note(house: House, mutant: str) -> None:
     await _write(house)
     await _dies(house, mutant, "relayed:1")
@@ -108,6 +116,7 @@ async def _before_a_newcomer_gets_the_key(house: House, mutant: str) -> None:
 SCENARIOS = (
     Scenario("token_first", "lost", _before_the_rows_are_committed),
     Scenario("token_before_flush", "lost", _between_rows_and_keys),
+    Scenario("ack_before_commit", "lost", _before_a_key_is_committed),
     Scenario("random_txn", "doubled", _after_a_send_before_its_note),
     Scenario("no_head_of_line", "disordered", _the_first_of_three_stumbles),
     Scenario("no_gap_fill", "lost", _more_than_a_timeline_holds),

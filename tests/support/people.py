@@ -16,6 +16,7 @@ from nio.crypto import attachments
 from messenger.demo.synapse import Synapse
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError, Unreachable, path
 from tests.support.device import Device, new_device_id
+from tests.support.history import cross_sign, take_bundle
 from tests.support.keys import KeyExchange, persistently
 from tests.support.timeline import Reaction, RoomView, Seen, messages, reactions, read
 from tests.support.waiting import eventually
@@ -257,16 +258,18 @@ class Person:
             query["since"] = self._since
         answer = await self.server.call("GET", f"{CLIENT}/sync", query=query, timeout_s=timeout_ms / 1000 + 30)
         for event in answer.get("to_device", {}).get("events", []):
-            self._take_to_device(event)
+            await self._take_to_device(event)
         self.keys.forget_devices(answer.get("device_lists", {}).get("changed", []))
         await self._take_rooms(answer.get("rooms", {}))
         self._since = answer["next_batch"]
         await self.keys.replenish(answer.get("device_one_time_keys_count", {}).get("signed_curve25519", 0))
         await self._join_invites()
 
-    def _take_to_device(self, event: Mapping[str, Any]) -> None:
+    async def _take_to_device(self, event: Mapping[str, Any]) -> None:
         try:
-            self.device.receive_to_device(event)
+            plain = self.device.receive_to_device(event)
+            if plain and plain["type"] == "m.room_key_bundle":
+                await take_bundle(self.server, self.device, plain["content"])
         except (ValueError, KeyError, TypeError) as error:  # vodozemac's exceptions are ValueErrors
             logger.warning("a to-device message was not understood", extra={"person": self.name, "error": repr(error)})
 
@@ -329,6 +332,12 @@ class People:
             f"{name}-{secrets.token_hex(3)}", admin=admin, displayname=displayname or name
         )
         return await self.device_of(account.user_id, account.password, name=name, auto_join=auto_join)
+
+    async def colleague(self, name: str) -> Person:
+        """As `person`, with a device that its owner has signed: it is given the past of rooms that it comes into."""
+        person = await self.person(name)
+        await cross_sign(person.server, person.device)
+        return person
 
     async def device_of(self, user_id: str, password: str, *, name: str = "", auto_join: bool = True) -> Person:
         """One more device of an account that exists."""

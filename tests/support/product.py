@@ -23,6 +23,12 @@ LEASE_S = 3
 START_PATIENCE_S = 60.0
 
 
+def _program() -> Sequence[str]:
+    """With STELLWERK_MUTANT the program with this defect (see tests/crash/seeded.py)."""
+    mutant = os.environ.get("STELLWERK_MUTANT")
+    return ("-m", "tests.crash.mutants", mutant) if mutant else ("-m", "messenger.cli")
+
+
 class Product:
     """One installation: its settings file, its desk's account and, while it runs, its process."""
 
@@ -76,10 +82,11 @@ class Product:
         self,
         *,
         environment: Mapping[str, str] | None = None,
-        program: Sequence[str] = ("-m", "messenger.cli"),
+        program: Sequence[str] | None = None,
         wait: bool = True,
     ) -> None:
         """Runs `stellwerk serve`. `environment` arms crash points; `program` may be a mutant."""
+        program = program or _program()
         ready = self.folder / "ready"
         ready.unlink(missing_ok=True)
         command = [sys.executable, *program, "--config", str(self.settings_file), "serve", "--ready-file", str(ready)]

@@ -16,6 +16,7 @@ from messenger.matrix.crypto.state import CryptoState
 from messenger.matrix.crypto.todevice import ToDevice
 from messenger.matrix.engine import HistoryShared
 from messenger.matrix.http import HomeserverClient
+from messenger.observability.failpoints import fp
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class HistorySharing:
         bundle, count = await self._bundle(room_id)
         data, file = encrypt_attachment(json.dumps(bundle, separators=(",", ":")).encode())
         file["url"] = await self._http.upload(data)
+        fp("history_uploaded")
         reached = await self._hand_over(devices, {"room_id": room_id, "file": file})
         log.info(
             "history_shared", extra={"room_id": room_id, "user_id": user_id, "sessions": count, "devices": reached}

@@ -36,6 +36,7 @@ from messenger.matrix.identity.secret_storage import (
     prepare_storage,
 )
 from messenger.matrix.identity.values import Identity, IdentityLocked, IdentityMode, grouped
+from messenger.observability.failpoints import fp
 
 KeepKey = Callable[[str], Awaitable[None]]
 
@@ -146,6 +147,7 @@ async def _created(
     if opened is None:
         await storage.make_default()
     await publish_identity(http, device.user_id, public_objects(keys, device), password=password)
+    fp("identity_published")
     version = await _trusted_version(http, device, keys.master, private_key, backup)
     return replace(_identity("created", device, keys, version, private_key), recovery_key=encode_recovery_key(key))
 
@@ -227,6 +229,7 @@ async def _with_signed_device(
     self_signing = SigningKey(identity.self_signing_seed)
     if not is_signed_as_ours(answer, device, identity.master_key):
         await upload_device_signature(http, device, self_signing)
+        fp("cross_signed")
         identity = replace(identity, mode="restored") if identity.mode == "unchanged" else identity
     device.signed_device_keys = sign_device_keys(device, self_signing)
     return identity

@@ -1,0 +1,112 @@
+"""The nightly series: hundreds of kills, at every crash point five times and at random moments, crashes of both
+servers, thousands of messages in both directions, all of them encrypted, files among them. Nothing is lost, doubled or
+moved.
+
+`make kills` plays it whole; `make kills KILLS=60` a part in proportion."""
+
+import logging
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from tests.crash.house import House
+from tests.crash.office import Office
+from tests.crash.points import WALKED, Point
+from tests.support.waiting import eventually
+
+pytestmark = [pytest.mark.crash, pytest.mark.long]
+log = logging.getLogger(__name__)
+
+KILLS = int(os.environ.get("KILLS", "500"))
+MESSAGES_A_KILL = 40
+ROUNDS = 5  # of all points, in the whole series
+SERVERS_EVERY = 25  # kills: then each server has crashed once
+CALM_EVERY = 5  # kills: then the messages catch up
+PATIENCE_S = 240.0
+LONGEST_LIFE_S = 4.0  # of a program that dies at a random moment
+
+
+def moments(kills: int) -> Iterator[Point | float]:
+    """Where to die: a point, or so many seconds after the start. Points and chance take turns in the same proportion
+    all the way, so that a short series has both."""
+    dice = random.Random(2026)
+    points = [_in_round(point, times) for times in range(ROUNDS) for point in WALKED]
+    share = min(1.0, len(points) / 500)
+    for number in range(kills):
+        is_point = int(share * (number + 1)) > int(share * number)
+        yield points.pop(0) if is_point and points else dice.uniform(0.0, LONGEST_LIFE_S)
+
+
+def _in_round(point: Point, times: int) -> Point:
+    """A little later every second time. Where one stimulus brings one hit it stays the first."""
+    return point if point.before else replace(point, nth=point.nth + times % 2)
+
+
+async def test_nothing_is_lost_doubled_or_moved_in_the_whole_series(house: House) -> None:
+    began, done = time.monotonic(), Counter[str]()
+    office = await house.open_office(customers=5)
+    house.product.kill()
+    office.talk()
+    for number, moment in enumerate(moments(KILLS), 1):
+        await _dies(house, moment)
+        done["points" if isinstance(moment, Point) else "random moments"] += 1
+        if number % SERVERS_EVERY in (12, 24):
+            await _a_server_crashes(house, done, is_homeserver=number % SERVERS_EVERY == 12)
+        elif number % CALM_EVERY == 0:
+            await _catches_up(house, number * MESSAGES_A_KILL)
+    await _catches_up(house, KILLS * MESSAGES_A_KILL)
+    await house.product.start()
+    await office.hush()
+    await house.drain()
+    damage = await house.judge()
+    _report(office, done, time.monotonic() - began)
+    assert not damage
+    await house.assert_books_balance()
+    assert office.ledger.count >= KILLS * MESSAGES_A_KILL
+
+
+async def _dies(house: House, moment: Point | float) -> None:
+    if not isinstance(moment, Point):
+        return await house.dies_in_time(moment)
+    if moment.before:
+        await moment.before(house)
+    await house.dies_at(moment.spec, program=moment.program, timeout_s=PATIENCE_S)
+
+
+async def _a_server_crashes(house: House, done: Counter[str], *, is_homeserver: bool) -> None:
+    """The product lives on, and goes on working when the server is back."""
+    await house.product.start()
+    await (house.crash_homeserver() if is_homeserver else house.crash_database())
+    await house.goes_on()
+    assert house.product.is_running
+    house.product.kill()
+    done["homeserver" if is_homeserver else "database"] += 1
+
+
+async def _catches_up(house: House, count: int) -> None:
+    """People write as fast as they are heard, so the program must live for a while."""
+    await house.product.start()
+    ledger = house.office.ledger
+
+    async def moved() -> object:
+        return ledger.count, await house.progress()
+
+    await eventually(lambda: ledger.count >= count, PATIENCE_S, progress=moved, what=f"{count} messages")
+    house.product.kill()
+
+
+def _report(office: Office, done: Counter[str], seconds: float) -> None:
+    files = sum(bool(digest) for digest in office.ledger.digests.values())
+    answers = sum(len(sent) for lane, sent in office.ledger.sent.items() if lane.startswith("a"))
+    figures = {**done, "messages": office.ledger.count, "answers": answers, "files": files, "seconds": round(seconds)}
+    log.warning("series: %s", ", ".join(f"{value} {name}" for name, value in figures.items()))
+
+
+def test_the_whole_series_has_every_point_five_times() -> None:
+    whole = Counter(moment.name for moment in moments(500) if isinstance(moment, Point))
+    assert set(whole.values()) == {ROUNDS} and len(whole) == len(WALKED)

@@ -1,0 +1,144 @@
+"""Who may write: the holder of the lease, and of a row the holder of its claim. And nothing is open while something is
+sent."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from messenger.app.desk_ports import CryptoRow
+from messenger.app.effects import Effect
+from messenger.app.outcome import NOTHING, Outcome
+from messenger.app.records import OutboxRow
+from messenger.channels.errors import LeaseLost
+from messenger.observability.time import utc_now
+from messenger.storage import leases
+from messenger.storage.desk_store import SqlDeskStore
+from messenger.storage.encryption import Key, new_secret
+from messenger.storage.models.queues import outbox
+from messenger.storage.outbox_queue import SqlOutboxQueue
+from messenger.workers.outbox import OutboxWorker
+from messenger.workers.supervise import Wake, for_ever
+from tests.integration.staff_desk import DESK, StaffDesk
+
+RESOURCE = f"desk:{DESK}"
+LONG, OVER = timedelta(minutes=5), timedelta(seconds=-1)
+
+
+@pytest.fixture
+async def desk(database: AsyncEngine) -> StaffDesk:
+    desk = StaffDesk(database)
+    await desk.set_up(["@ben:x"])
+    return desk
+
+
+async def leased(desk: StaffDesk, owner: str, lasting: timedelta = LONG) -> leases.Lease:
+    lease = await leases.acquire(desk.engine, RESOURCE, owner, lasting)
+    assert lease is not None
+    return lease
+
+
+def queue_of(desk: StaffDesk, lease: leases.Lease) -> SqlOutboxQueue:
+    return SqlOutboxQueue(desk.engine, desk.keys, desk=DESK, device="D", lease=lease)
+
+
+async def rows(desk: StaffDesk) -> list[Mapping[str, Any]]:
+    async with desk.engine.begin() as connection:
+        found = await connection.execute(sa.select(outbox).order_by(outbox.c.id))
+        return [dict(row._mapping) for row in found]
+
+
+async def taken_over(desk: StaffDesk) -> None:
+    """Time passes, and every claim is over."""
+    async with desk.engine.begin() as connection:
+        claimed = outbox.update().where(outbox.c.state == "claimed")
+        await connection.execute(claimed.values(claimed_until=sa.func.now() - timedelta(seconds=1)))
+
+
+async def test_who_has_lost_the_lease_writes_nothing(desk: StaffDesk) -> None:
+    """What a process finds that was stopped for a minute: its lease is over, and somebody else has it."""
+    lost = await leased(desk, "stopped", OVER)
+    queue = queue_of(desk, lost)
+    store = SqlDeskStore(desk.engine, desk.keys, account=DESK, key=Key(1, new_secret()), lease=lost)
+    [row, *_] = await queue.claim(10)
+    assert (await leased(desk, "standby")).epoch == lost.epoch + 1
+    before = await rows(desk)
+    settling = asyncio.create_task(queue.step())
+    for attempt in (
+        lambda: queue.claim(10),
+        lambda: queue.retry(row, utc_now(), "unreachable"),
+        lambda: queue.end(row, state="sent", outcome=NOTHING),
+        queue.hurry,
+        lambda: store.save_ratchets([_ratchet()]),
+        lambda: _writes(store),
+        lambda: leases.renew(desk.engine, lost, LONG),
+    ):
+        with pytest.raises(LeaseLost):
+            await attempt()
+    await settling
+    assert await rows(desk) == before
+
+
+async def _writes(store: SqlDeskStore) -> None:
+    async with store.unit() as unit:
+        await unit.set_cursor("a token of the past")
+
+
+def _ratchet() -> CryptoRow:
+    key, clear = {"room_id": "!r"}, {"session_id": "s", "messages": 1}
+    return CryptoRow(table="mx_megolm_out", key=key, clear=clear, secret=b"a ratchet")
+
+
+async def test_a_claim_that_somebody_else_took_over_ends_nothing(desk: StaffDesk) -> None:
+    queue = queue_of(desk, await leased(desk, "one"))
+    first = (await queue.claim(10))[0]
+    await taken_over(desk)
+    second = next(row for row in await queue.claim(10) if row.id == first.id)
+    assert first.token != second.token
+    await queue.retry(first, utc_now(), "unreachable")
+    await _ends(queue, first, "failed")
+    assert await _state_of(desk, first) == "claimed"
+    await _ends(queue, second, "sent")
+    assert await _state_of(desk, first) == "sent"
+
+
+async def _ends(queue: SqlOutboxQueue, row: OutboxRow, state: str) -> None:
+    await asyncio.gather(queue.end(row, state=state, outcome=NOTHING), queue.step())
+
+
+async def _state_of(desk: StaffDesk, row: OutboxRow) -> str:
+    return next(str(each["state"]) for each in await rows(desk) if each["id"] == row.id)
+
+
+_OPEN_ONES = sa.text("""
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+  AND backend_type = 'client backend' AND xact_start IS NOT NULL""")
+
+
+class Looking:
+    """A deliverer that looks, from outside, at what is open in the database while it sends."""
+
+    def __init__(self, desk: StaffDesk) -> None:
+        self.desk, self.seen, self._turn = desk, list[tuple[int, bool]](), asyncio.Lock()
+
+    async def deliver(self, effect: Effect, txn: str) -> Outcome:
+        async with self._turn, self.desk.engine.begin() as connection:
+            open_ones = await connection.scalar(_OPEN_ONES)
+            tried = await connection.scalar(sa.select(outbox.c.attempts).where(outbox.c.txn == txn))
+        self.seen.append((int(open_ones or 0), tried == 1))
+        return NOTHING
+
+
+async def test_no_transaction_is_open_while_something_is_sent(desk: StaffDesk) -> None:
+    """And the claim is there for everybody to see."""
+    queue, looking = queue_of(desk, await leased(desk, "one")), Looking(desk)
+    worker = OutboxWorker(queue, looking, device="D", wake=Wake(0.01), after=Wake(0.01))  # type: ignore[arg-type]
+    settling = asyncio.create_task(for_ever("settle", queue.step))
+    await worker.step()
+    await worker.drain()
+    settling.cancel()
+    assert looking.seen[0] == (0, True)  # later ones may meet the end of an earlier one
