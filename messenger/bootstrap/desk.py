@@ -10,6 +10,7 @@ from pathlib import Path
 
 from messenger.bootstrap.database import Storage, open_storage
 from messenger.config import Desk, Settings
+from messenger.config.sections import read_secret
 from messenger.matrix.crypto.engine import NioEngine
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError
 from messenger.matrix.identity.ensure import ensure_identity
@@ -115,7 +116,7 @@ async def identify(
         password=password,
         stored=stored,
         keep_recovery_key=keep,
-        recovery_key=file.read_text().strip() if file.exists() else None,
+        recovery_key=read_secret(f"recovery key of {desk.user_id}", file) if file.exists() else None,
     )
     await save_identity(storage.engine, storage.keys, desk.user_id, identity.to_secret())
     return identity

@@ -26,6 +26,7 @@ from messenger.cli import (
 )
 from messenger.cli.doctor import verb as doctor
 from messenger.cli.state import State, Verbs, overrides_of
+from messenger.observability.process import no_core_dumps
 
 app = typer.Typer(
     name="stellwerk",
@@ -83,4 +84,5 @@ app.add_typer(configuration.app, name="config")
 
 
 def main() -> None:
+    no_core_dumps()
     app()

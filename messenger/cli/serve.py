@@ -24,6 +24,7 @@ def serve(
 ) -> None:
     """Runs the service. A second process on the same external database waits as its standby."""
     settings = settings_of(ctx)
+    settings.refuse_open_secrets()
     configure_logging(level=settings.log.level, style=settings.log.format)
     # A relayed message is some twenty short waits for the database; libuv's loop makes each of them cheaper.
     uvloop.run(_serve(settings, ready_file))

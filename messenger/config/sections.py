@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
 from messenger.config.errors import ConfigError
+from messenger.config.secret_files import wrong_with
 from messenger.i18n import LANGUAGES
 
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
@@ -32,7 +33,10 @@ def _time_zone(name: str) -> str:
 
 
 def read_secret(key: str, file: Path) -> str:
-    """The content of a secret's own file, without the line end."""
+    """The content of a secret's own file, without the line end. Raises ConfigError also for one that others can read,
+    or that is empty."""
+    if wrong := wrong_with(file):
+        raise ConfigError(f"{key}: {wrong}")
     try:
         return file.read_text().strip()
     except OSError as error:

@@ -4,7 +4,7 @@
 import os
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from pydantic_settings import (
 
 from messenger.config.errors import ConfigError
 from messenger.config.explain import Sources, explain, unknown_variables
+from messenger.config.secret_files import named_secrets, wrong_with
 from messenger.config.sections import (
     Audit,
     Database,
@@ -91,6 +92,19 @@ class Settings(BaseSettings):
         raise ConfigError(
             f"{self._file}: no desk {user_id or ''} is configured. Add a [[matrix.desks]] section with its user_id"
         )
+
+    def refuse_open_secrets(self) -> None:
+        """At the start of a service: no secret that others can read, not even one that is not needed just now. Raises
+        ConfigError."""
+        if problems := [*self._warnings, *(f"{name}: {wrong}" for name, wrong in self.wrong_secrets())]:
+            raise ConfigError("\n".join(problems))
+
+    def wrong_secrets(self) -> Iterator[tuple[str, str]]:
+        """(setting, what is wrong with its file), the files at their usual places included."""
+        files = {file: name for name, file in named_secrets(self)}
+        files |= {self.recovery_key_file(desk): f"recovery key of {desk.user_id}" for desk in self.matrix.desks}
+        files[self.signing_key_file()] = "privacy.signing_key_file"
+        yield from ((name, wrong) for file, name in files.items() if (wrong := wrong_with(file)))
 
     @classmethod
     def load(

@@ -6,20 +6,36 @@ changed does not open. One key seals at most 2^32 records (NIST SP 800-38D 8.3, 
 
 import hashlib
 import os
-import stat
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from messenger.app.ports import BodyErased
+from messenger.config.secret_files import wrong_with
 
 VERSION = 1
 KEY_BYTES = 32
 _HEADER = struct.Struct(">BI")
 _NONCE_BYTES = 12
+LEAST_DIFFERENT = 18  # of 32 random bytes about 30 are different
+_WORDS = (
+    "",
+    "default",
+    "DEFAULT_KEY",
+    "changeme",
+    "password",
+    "secret",
+    "root",
+    "root key",
+    "stellwerk",
+    "test",
+    "key",
+)
+_KNOWN = frozenset(hashlib.sha256(word.encode()).digest() for word in _WORDS)
 
 
 class CannotOpen(Exception):
@@ -73,23 +89,32 @@ def new_secret() -> bytes:
 
 def root_key(secret: bytes) -> Key:
     """The root key's id is derived from it, so that a wrapped key always names its wrapping key."""
-    if len(secret) != KEY_BYTES or len(set(secret)) < 8:
+    if len(secret) != KEY_BYTES or not looks_random(secret):
         raise BadRootKey("the root key must be 32 random bytes: `stellwerk init` makes one")
     return Key(int.from_bytes(hashlib.sha256(b"stellwerk root key id" + secret).digest()[:4], "big"), secret)
 
 
+def looks_random(secret: bytes) -> bool:
+    """False for what people and examples put in place of a key: few different bytes, a count, typed text, a digest of a
+    word. Of 32 random bytes one in 10^11 is refused by mistake."""
+    steps = {(after - before) % 256 for before, after in pairwise(secret)}
+    is_typed = all(0x20 <= byte < 0x7F for byte in secret)
+    return (
+        len(set(secret)) >= LEAST_DIFFERENT and len(steps) >= LEAST_DIFFERENT and not is_typed and secret not in _KNOWN
+    )
+
+
 def read_root_key(file: Path) -> Key:
     """Raises BadRootKey, in words for the operator."""
+    if wrong := wrong_with(file):
+        raise BadRootKey(wrong)
     try:
-        mode = file.stat().st_mode
         text = file.read_text().strip()
     except OSError as error:
         raise BadRootKey(
             f"cannot read the root key file {file}: {error.strerror}. Bring your copy back; a new installation gets "
             "one from `stellwerk init`"
         ) from None
-    if stat.S_IMODE(mode) & 0o077:
-        raise BadRootKey(f"{file} can be read by others: chmod 400 {file}")
     try:
         return root_key(bytes.fromhex(text))
     except ValueError:

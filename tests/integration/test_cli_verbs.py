@@ -30,6 +30,7 @@ def stellwerk(test_databases: TestDatabases, tmp_path: Path, monkeypatch: pytest
         return CliRunner().invoke(app, list(arguments))
 
     (tmp_path / "pw").write_text("hunter2")
+    (tmp_path / "pw").chmod(0o400)
     options = ["--homeserver", "http://127.0.0.1:1", "--user-id", "@desk:example.org", "--password-file", "pw"]
     alone = run("init", *options, "--database-url", address)
     assert alone.exit_code == 1 and "--key-database-url" in alone.output

@@ -33,6 +33,7 @@ async def house(
     folder: Path = tmp_path_factory.mktemp("erase")
     token = folder / "admin.token"
     token.write_text(await admin_token(synapse))
+    token.chmod(0o400)
     environment = {"STELLWERK__PRIVACY__HOMESERVER_ADMIN_TOKEN_FILE": str(token)}
     async with open_house(folder, synapse, test_databases, staff=("ben", "cleo"), environment=environment) as opened:
         yield opened

@@ -49,6 +49,7 @@ class Product:
         product = cls(folder, synapse.url, account.user_id, database_url)
         bootstrap.write_root_key(folder / "root.key")
         (folder / "desk.password").write_text(account.password)
+        (folder / "desk.password").chmod(0o400)
         product._write_settings(organisation)
         await make_database(product.key_database_url)
         await bootstrap.migrate(product.settings)

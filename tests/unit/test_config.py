@@ -151,6 +151,10 @@ def test_a_secret_file_is_read_when_needed(write: Write, tmp_path: Path) -> None
         settings.desk().read_password()
     (tmp_path / "pw").write_text("hunter2\n")
     (tmp_path / "db").write_text("postgresql://db/stellwerk\n")
+    with pytest.raises(ConfigError, match="chmod 400"):
+        settings.database.address()
+    for name in ("pw", "db"):
+        (tmp_path / name).chmod(0o400)
     assert settings.desk().read_password() == "hunter2"
     assert settings.database.address() == "postgresql://db/stellwerk"
 

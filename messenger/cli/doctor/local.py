@@ -1,13 +1,13 @@
 """Checks on this machine: libraries, key files, disk."""
 
 import shutil
-import stat
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from messenger.cli.doctor.finding import Finding, fail, ok, warn
 from messenger.config import Desk, Settings
+from messenger.config.secret_files import wrong_with
 from messenger.storage.encryption import BadRootKey, read_root_key
 
 # Before 0.10 vodozemac accepted non-contributory keys; of nio private methods are used: exactly this series.
@@ -32,6 +32,11 @@ async def root_key(settings: Settings) -> Sequence[Finding]:
     return [ok("root key", f"{file} is in order. Is there a copy in a safe place?")]
 
 
+async def secrets(settings: Settings) -> Sequence[Finding]:
+    found = [fail(name, wrong) for name, wrong in settings.wrong_secrets() if not name.endswith("root_key_file")]
+    return found or [ok("secrets", "no file of a secret can be read by others")]
+
+
 async def disk(settings: Settings) -> Sequence[Finding]:
     folder = _existing(settings.server.data_dir)
     free = shutil.disk_usage(folder).free
@@ -54,8 +59,8 @@ def _recovery_key(file: Path, desk: Desk) -> Finding:
     if not file.exists():
         return warn(check, f"{file} does not exist. The first `stellwerk serve` writes it; if that was done, "
                            f"bring your copy back: without it the desk's identity cannot be restored")  # fmt: skip
-    if stat.S_IMODE(file.stat().st_mode) & 0o077:
-        return fail(check, f"{file} can be read by others: chmod 400 {file}")
+    if wrong := wrong_with(file):
+        return fail(check, wrong)
     return ok(check, f"{file} is in order. Is there a copy in a safe place?")
 
 

@@ -53,6 +53,7 @@ def _checks_here(settings: Settings) -> dict[str, Check]:
     return {
         "libraries": local.libraries,
         "root key": partial(local.root_key, settings),
+        "secrets": partial(local.secrets, settings),
         "disk": partial(local.disk, settings),
         "recovery key": partial(local.recovery_keys, settings),
         "database": partial(database.database, settings),

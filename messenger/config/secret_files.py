@@ -1,0 +1,44 @@
+"""Files that hold secrets: what is wrong with one, before anybody trusts it."""
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel, SecretStr
+
+# Keys, whose setting is the file alone. Every other secret may stand in the settings too, named without `_file`.
+KEY_FILES = frozenset({"root_key_file", "recovery_key_file", "signing_key_file"})
+
+
+def wrong_with(file: Path) -> str | None:
+    """In words for the operator; None: it is in order, or there is none."""
+    try:
+        details = file.stat()
+    except OSError:
+        return None  # whoever needs it says so
+    if stat.S_IMODE(details.st_mode) & 0o077:
+        return f"{file} can be read by others: chmod 400 {file}"
+    if details.st_size == 0:
+        return f"{file} is empty"
+    return None
+
+
+def named_secrets(model: BaseModel) -> Iterator[tuple[str, Path]]:
+    """(setting, file) of every secret's own file that these settings name, found from the models."""
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield from ((f"{name}.{inner}", file) for inner, file in named_secrets(value))
+        elif isinstance(value, tuple):
+            for part in value:
+                if isinstance(part, BaseModel):
+                    yield from ((f"{name}.{inner}", file) for inner, file in named_secrets(part))
+        elif isinstance(value, Path) and _is_secret(model, name):
+            yield name, value
+
+
+def _is_secret(model: BaseModel, name: str) -> bool:
+    if name in KEY_FILES:
+        return True
+    other = type(model).model_fields.get(name.removesuffix("_file")) if name.endswith("_file") else None
+    return other is not None and SecretStr.__name__ in str(other.annotation)
