@@ -128,10 +128,12 @@ class ShowFiles(ToThread):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShowHistory(ToThread):
-    """The last messages, notes marked as such, in the language of `reader`."""
+    """The last messages, notes marked as such, in the language of `reader`. `room`: their direct chat, where they have
+    broken the glass; else it is said at the conversation's place."""
 
     most: int
     reader: UUID
+    room: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -450,6 +452,7 @@ class TellGroup(OfGroup):
     text: str
     person: str
     fields: Mapping[str, str] = field(default_factory=dict)
+    in_their_language: bool = False
 
     @property
     def lane(self) -> str:

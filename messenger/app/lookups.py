@@ -27,17 +27,21 @@ async def who(order: Order) -> None:
 
 
 async def history(order: Order) -> None:
-    """Always in the conversation's own place: it is what was said there."""
-    word = order.asked.text.strip().casefold()
+    """In the conversation's own place: it is what was said there. Who has broken the glass reads it by themselves."""
+    word, is_behind_glass = order.asked.text.strip().casefold(), order.seat.is_behind_glass
+    if word in _FILES and is_behind_glass:
+        raise Refusal("S34.no_files")
     if word in _FILES:
         await _files_again(order)
     elif not word or (word.isdecimal() and int(word[:4]) > 0):
         most = min(int(word[:4]), MOST_SHOWN) if word else SHOWN
         reader = order.seat.agent.id
-        order.turn.effects.append(ShowHistory(conversation=order.conversation.id, most=most, reader=reader))
+        room = order.item.room if is_behind_glass else ""
+        shown = ShowHistory(conversation=order.conversation.id, most=most, reader=reader, room=room)
+        order.turn.effects.append(shown)
     else:
         raise Refusal("S10b", usage=order.usage, example=order.example)
-    if order.turn.answer_to is not None:
+    if order.turn.answer_to is not None and not is_behind_glass:
         order.answer("S26.there")
 
 

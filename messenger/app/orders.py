@@ -3,12 +3,13 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from messenger.app import case_rooms, lookups, trust
+from messenger.app import case_rooms, glass, lookups, trust
+from messenger.app.access import asked as asked_for
+from messenger.app.access import asked_beside, seat_at
 from messenger.app.desk_orders import DESK_ORDERS
 from messenger.app.items import StaffSaid
 from messenger.app.order import DeskOrder, Order
 from messenger.app.persons import find_colleague, find_group, rest_after
-from messenger.app.places import seat_at
 from messenger.app.records import Seat
 from messenger.app.sight import is_out_of_sight
 from messenger.app.staff_messages import Refusal, actor_of, add_message, claim, group_of, mentions_us
@@ -16,6 +17,7 @@ from messenger.app.turn import Turn
 from messenger.app.waits import moment_asked, pause_asked
 from messenger.app.why import told, why
 from messenger.domain import commands as c
+from messenger.domain.access import BESIDE_ACTIONS, COMMAND_ACTIONS
 from messenger.domain.conversation import Conversation
 from messenger.domain.errors import CannotAnswer, NotOffered, NotThisConversation, TransferForbidden
 from messenger.domain.people import DevicePolicy, SkillGroup
@@ -34,12 +36,23 @@ async def carry_out(turn: Turn, item: StaffSaid, conversation: Conversation, sea
         raise NotThisConversation()
     name = asked.command.name
     if name in _ORDERS:
-        await _ORDERS[name](Order(turn, item, conversation, seat, asked))
+        order = Order(turn, item, conversation, seat, asked)
+        await asked_for(
+            turn.unit, conversation, seat, COMMAND_ACTIONS[name], command=name, do=lambda: _ORDERS[name](order)
+        )
     elif name in DESK_ORDERS:
-        await DESK_ORDERS[name](DeskOrder(turn, item, await turn.unit.people.seats_of(item.sender), asked))
+        await carry_out_beside(DeskOrder(turn, item, await turn.unit.people.seats_of(item.sender), asked))
     else:
         raise NotOffered(action=name)
     return name in _MESSAGES
+
+
+async def carry_out_beside(order: DeskOrder) -> None:
+    """What is about no conversation. Raises DomainError when it is refused."""
+    name = order.asked.command.name
+    await asked_beside(
+        order.turn.unit, order.seats, BESIDE_ACTIONS[name], command=name, do=lambda: DESK_ORDERS[name](order)
+    )
 
 
 async def _claim(order: Order) -> None:
@@ -52,7 +65,7 @@ async def _release(order: Order) -> None:
 
 async def _assign(order: Order) -> None:
     colleague = await find_colleague(order.turn, order.item, order.asked.text)
-    seat = await seat_at(order.turn, order.conversation, colleague.address)
+    seat = await seat_at(order.turn.unit, order.conversation, colleague.address)
     if seat is None:
         raise Refusal("S10c.not_in_group", person=colleague.name)
     await _hand_to(order, seat, rest_after(colleague, order.asked.text))
@@ -69,7 +82,7 @@ async def _transfer(order: Order) -> None:
     colleague = await find_colleague(order.turn, order.item, text)
     comment = rest_after(colleague, text)
     seats = await order.turn.unit.people.seats_of(colleague.address)
-    here = await seat_at(order.turn, order.conversation, colleague.address)
+    here = await seat_at(order.turn.unit, order.conversation, colleague.address)
     if here is not None:
         return await _hand_to(order, here, comment)
     there = [(group, seat) for group, seat in seats if seat.role.can_answer]
@@ -258,6 +271,7 @@ _ORDERS: dict[str, Callable[[Order], Awaitable[None]]] = {
     "room": case_rooms.room,
     "invite": case_rooms.invite,
     "remove": _remove,
+    "glass": glass.needless,
     "help": _help,
 }
 

@@ -3,24 +3,23 @@ with the desk. It is team chat and goes nowhere; a command is carried out and an
 
 from collections.abc import Sequence
 
+from messenger.app import access
 from messenger.app.desk_orders import DESK_ORDERS
 from messenger.app.effects import AnswerInRoom, SayAnswer
+from messenger.app.glass import break_glass
 from messenger.app.items import StaffSaid
 from messenger.app.order import DeskOrder, called, where_asked
-from messenger.app.orders import UNWIRED, carry_out
-from messenger.app.places import conversation_and_seat, may_speak_here
+from messenger.app.orders import UNWIRED, carry_out, carry_out_beside
 from messenger.app.records import Seat
 from messenger.app.staff_messages import Refusal, answer_beside, explain_refusal, mark, refusal_text
 from messenger.app.turn import Turn
+from messenger.domain.access import COMMAND_ACTIONS
 from messenger.domain.conversation import Conversation
 from messenger.domain.errors import DomainError, NotOffered
-from messenger.domain.ids import ConversationId
+from messenger.domain.ids import AgentId, ConversationId
 from messenger.domain.people import SkillGroup
 from messenger.domain.replies import Fate, Said, is_command
 from messenger.domain.staff_commands import Asked, Unknown, parse
-
-# What the group may do with a conversation in a room of its own without being in it: somebody must be able to take it.
-_TELL_NOTHING = frozenset({"claim", "release", "assign", "transfer", "resolve"})
 
 Seats = Sequence[tuple[SkillGroup, Seat]]
 
@@ -66,20 +65,23 @@ async def _obey(turn: Turn, item: StaffSaid, seats: Seats) -> bool:
         raise Refusal("S10e.thread", usage=order.usage)
     if not asked.is_complete:
         raise Refusal("S10b", usage=order.usage, example=order.example)
+    if name == "glass":
+        if not asked.ref:
+            raise Refusal("S34.reference", example=order.example)
+        await break_glass(turn, item, seats, asked)
+        return True
     if asked.ref:
         return await _on_conversation(turn, item, asked)
     if name not in DESK_ORDERS:
         raise Refusal("S10e.reference", usage=f"!{order.word} K-4F7Q")
-    await DESK_ORDERS[name](order)
+    await carry_out_beside(order)
     return True
 
 
 async def _on_conversation(turn: Turn, item: StaffSaid, asked: Asked) -> bool:
     """As if it were written in the conversation's thread. Where others read along who may not read of it, the answers
     stand in the thread, and here only that they do."""
-    conversation, seat = await _named(turn, item, asked.ref)
-    if asked.command.name not in _TELL_NOTHING and not await may_speak_here(turn, conversation, seat):
-        raise Refusal("S10c.own_room", ref=conversation.number)
+    conversation, seat = await _named(turn, item, asked)
     is_answered_here = await _may_be_read_here(turn, item, conversation)
     if is_answered_here:
         turn.answer_to = item
@@ -93,16 +95,36 @@ async def _on_conversation(turn: Turn, item: StaffSaid, asked: Asked) -> bool:
     return True
 
 
-async def _named(turn: Turn, item: StaffSaid, number: str) -> tuple[Conversation, Seat]:
+async def _named(turn: Turn, item: StaffSaid, asked: Asked) -> tuple[Conversation, Seat]:
     """Whoever has no seat in its group learns nothing of it, not even that it exists. Raises Refusal."""
-    unknown = Refusal("S10c.no_such", ref=number)
-    id = await turn.unit.conversations.of_number(number)
+    unknown = Refusal("S10c.no_such", ref=asked.ref)
+    id = await turn.unit.conversations.of_number(asked.ref)
     if id is None or (await turn.unit.conversations.lock(id)).group is None:
         raise unknown
-    conversation, seat = await conversation_and_seat(turn, id, item.sender)
-    if seat is None:
-        raise unknown
-    return conversation, seat
+    conversation, seat = await access.conversation_and_seat(turn.unit, id, item.sender)
+    action = COMMAND_ACTIONS[asked.command.name]
+    reason = (await access.decide(turn.unit, conversation, seat, action)).reason if seat else "foreign"
+    if seat is not None and reason != "own_room":
+        return conversation, seat
+    behind = await _seat_behind_glass(turn, item, conversation)
+    if behind is not None and (await access.decide(turn.unit, conversation, behind, action)).is_allowed:
+        return conversation, behind
+    person = seat.agent.id if seat else await _person(turn, item)
+    access.refused(turn.unit, person, action, conversation.id, command=asked.command.name, reason=reason)
+    if behind is not None:
+        raise Refusal("S34.reads_only", ref=conversation.number)
+    raise Refusal("S10c.own_room", ref=conversation.number) if seat else unknown
+
+
+async def _seat_behind_glass(turn: Turn, item: StaffSaid, conversation: Conversation) -> Seat | None:
+    """Only in the direct chat: elsewhere others would read it, too."""
+    if await turn.unit.people.person_of_direct_room(item.room) is None:
+        return None
+    return await turn.unit.glass.seat(conversation.id, item.sender, now=turn.unit.now)
+
+
+async def _person(turn: Turn, item: StaffSaid) -> AgentId:
+    return (await turn.unit.people.seats_of(item.sender))[0][1].agent.id
 
 
 async def _may_be_read_here(turn: Turn, item: StaffSaid, conversation: Conversation) -> bool:

@@ -14,7 +14,7 @@ from messenger.app.hands import Hands, clock_of
 from messenger.app.message_parts import fitted, part_txn
 from messenger.app.outcome import NOTHING, Outcome
 from messenger.app.ports import UnitOfWork
-from messenger.app.records import Case, File, PlaceRow, Said, StoredMessage
+from messenger.app.records import Case, File, Place, PlaceRow, Said, StoredMessage
 from messenger.domain import events as e
 from messenger.domain.attachment import Policy, Refused
 from messenger.domain.events import Recorded
@@ -79,7 +79,11 @@ async def show_history(hands: Hands, effect: fx.ShowHistory, txn: str) -> Outcom
         reader = await unit.people.agent(AgentId(effect.reader))
     words = texts(reader.language)
     text = render_packs.history(words, [_line(past, message, words) for message in past.messages])
-    await hands.post(past.case, fitted(Said(plain=text.plain, html=text.html, is_notice=True)), txn)
+    said = fitted(Said(plain=text.plain, html=text.html, is_notice=True))
+    if effect.room:
+        await hands.desk.post(Place(room=effect.room), said, txn=txn, policy=past.case.group.device_policy)
+    else:
+        await hands.post(past.case, said, txn)
     return NOTHING
 
 

@@ -55,6 +55,10 @@ class PeoplePort(Protocol):
         where they are."""
         ...
 
+    async def leads(self, group: GroupId) -> Sequence[Agent]:
+        """By name."""
+        ...
+
     async def can_somebody_answer(self, group: GroupId) -> bool:
         """Is anybody there, and available, who may answer customers?"""
         ...
@@ -140,6 +144,16 @@ class TrustPort(Protocol):
 
     async def chat_with(self, account: str, address: str, *, room: str | None) -> tuple[str, str] | None:
         """Room and language of this customer's chat: the one in `room`, or the newest."""
+        ...
+
+
+class GlassPort(Protocol):
+    """Who may read a foreign conversation for a while."""
+
+    async def open(self, conversation: ConversationId, agent: AgentId, *, until: datetime) -> None: ...
+
+    async def seat(self, conversation: ConversationId, address: str, *, now: datetime) -> Seat | None:
+        """One behind the glass, as long as it stays open."""
         ...
 
 

@@ -16,7 +16,7 @@ from messenger.app.conversation_ports import (
     MessagePort,
     ReactionPort,
 )
-from messenger.app.people_ports import ChatPort, ContactPort, PeoplePort, RoutingPort, TrustPort
+from messenger.app.people_ports import ChatPort, ContactPort, GlassPort, PeoplePort, RoutingPort, TrustPort
 from messenger.app.queue_ports import InboxPort, OutboxPort, TimerPort
 from messenger.app.records import (
     InboxRow,
@@ -61,6 +61,8 @@ class UnitOfWork(Protocol):
     def lists(self) -> ListPort: ...
     @property
     def boards(self) -> BoardPort: ...
+    @property
+    def glass(self) -> GlassPort: ...
     @property
     def audit(self) -> AuditPort: ...
     @property

@@ -186,10 +186,12 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seat:
-    """A person's role in one group."""
+    """A person's role in one group. `is_behind_glass`: it is no seat in the conversation's group; they have broken the
+    glass and may read for a while."""
 
     agent: Agent
     role: Role
+    is_behind_glass: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

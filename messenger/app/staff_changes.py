@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from messenger.app import asking
+from messenger.app.access import conversation_and_seat
 from messenger.app.items import StaffRedacted, StaffSaid
-from messenger.app.places import conversation_and_seat
 from messenger.app.reactions import reaction_removed
 from messenger.app.records import Seat, StoredMessage, Trace
 from messenger.app.staff_messages import actor_of, explain_kept, group_of, mentions_us, tell
@@ -94,7 +94,7 @@ async def _take_back(
 async def _claim_withdrawn(turn: Turn, item: StaffRedacted, trace: Trace) -> None:
     """The owner removes the reaction and thereby releases."""
     assert trace.conversation is not None
-    conversation, seat = await conversation_and_seat(turn, trace.conversation, item.sender)
+    conversation, seat = await conversation_and_seat(turn.unit, trace.conversation, item.sender)
     is_in_work = conversation.state in (State.OPEN, State.PAUSED)
     if seat is not None and is_in_work and conversation.is_owned_by(seat.agent.id):
         command = ReleaseConversation(agent=seat.agent.id, role=seat.role)
@@ -106,7 +106,7 @@ async def _own_message(turn: Turn, trace: Trace, sender: str) -> tuple[Conversat
     read under the conversation's lock: somebody may have approved it a moment ago."""
     if trace.kind != "origin" or trace.message is None or trace.conversation is None:
         return None
-    conversation, seat = await conversation_and_seat(turn, trace.conversation, sender)
+    conversation, seat = await conversation_and_seat(turn.unit, trace.conversation, sender)
     message = await turn.unit.messages.get(trace.message)
     if message.author is None or message.is_deleted or message.is_erased:
         return None

@@ -4,12 +4,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 from messenger.app import asking, trust
+from messenger.app.access import asked, conversation_and_seat, may_speak_here
 from messenger.app.effects import AnswerInRoom, PostNotice, RemoveReaction, TellGroup, TellPerson
 from messenger.app.items import DeviceLeftOut, StaffReacted, StaffSaid, Unreadable
 from messenger.app.order import called
 from messenger.app.orders import carry_out
 from messenger.app.outside import said_outside
-from messenger.app.places import Spot, conversation_and_seat, may_speak_here, spot_of
+from messenger.app.places import Spot, spot_of
 from messenger.app.reactions import NOTED_SOON, staff_reacted_to_customer
 from messenger.app.records import Seat, Trace
 from messenger.app.staff_changes import staff_edited, standing
@@ -27,6 +28,7 @@ from messenger.app.staff_messages import (
 )
 from messenger.app.turn import NotYet, Turn
 from messenger.app.waits import default_pause
+from messenger.domain.access import COMMAND_ACTIONS, Action
 from messenger.domain.commands import Command, PauseConversation, ResolveConversation
 from messenger.domain.conversation import Conversation
 from messenger.domain.errors import AlreadyYours, DomainError
@@ -41,6 +43,8 @@ READ_AGAIN = timedelta(seconds=10)
 CLAIM_KEYS = frozenset({"👀", "🙋"})
 RESOLVE_KEY, PAUSE_KEY, APPROVE_KEY = "✅", "💤", "📤"
 ON_CARDS = CLAIM_KEYS | {RESOLVE_KEY, PAUSE_KEY}
+_NAMES = {**dict.fromkeys(CLAIM_KEYS, "claim"), RESOLVE_KEY: "resolve", PAUSE_KEY: "pause"}
+_ACTIONS = {key: COMMAND_ACTIONS[name] for key, name in _NAMES.items()}
 _LEFT_OUT = {"m.unverified": "S31.not_signed", "m.no_olm": "S31.no_keys", "not_verified": "S31.not_verified"}
 # Emoji differ by variation selectors, skin tones and genders (joined signs) between keyboards; the meaning is the same.
 _IGNORED_IN_KEYS = dict.fromkeys([0x200D, 0x2640, 0x2642, 0xFE0E, 0xFE0F, *range(0x1F3FB, 0x1F400)])
@@ -52,10 +56,10 @@ async def staff_said(turn: Turn, item: StaffSaid) -> None:
     spot = await spot_of(turn, item)
     if spot is None:
         return await said_outside(turn, item)
-    conversation, seat = await conversation_and_seat(turn, spot.conversation, item.sender)
+    conversation, seat = await conversation_and_seat(turn.unit, spot.conversation, item.sender)
     if spot.number != conversation.place:
         return await _at_a_former_place(turn, item, conversation, spot)
-    if seat is None or not await may_speak_here(turn, conversation, seat):
+    if seat is None or not await may_speak_here(turn.unit, conversation, seat):
         return None
     if await turn.unit.conversations.is_erased(conversation.id):
         tell(turn, conversation, seat, "S10c.erased")
@@ -77,7 +81,7 @@ async def staff_reacted(turn: Turn, item: StaffReacted) -> None:
     trace = await turn.unit.messages.find_trace(item.account, item.target)
     if trace is None or trace.conversation is None:
         return await _wait_for_target(turn, item, is_order=key in ON_CARDS or key == APPROVE_KEY)
-    conversation, seat = await conversation_and_seat(turn, trace.conversation, item.sender)
+    conversation, seat = await conversation_and_seat(turn.unit, trace.conversation, item.sender)
     if seat is None:
         return None
     if trace.kind == "card" and key in ON_CARDS:
@@ -110,7 +114,7 @@ async def staff_message_unreadable(turn: Turn, item: Unreadable) -> None:
     id = await _conversation_at(turn, item)
     if id is None:
         return None
-    conversation, seat = await conversation_and_seat(turn, id, item.sender)
+    conversation, seat = await conversation_and_seat(turn.unit, id, item.sender)
     if seat is not None:
         tell(turn, conversation, seat, "S25.staff", at=item.at.isoformat(), name=seat.agent.name)
 
@@ -174,12 +178,14 @@ def _is_pointer(trace: Trace, conversation: Conversation) -> bool:
 async def _act_on_card(
     turn: Turn, item: StaffReacted, conversation: Conversation, seat: Seat, key: str, *, is_pointer: bool
 ) -> None:
-    try:
+    async def do() -> None:
         if key in CLAIM_KEYS:
-            await claim(turn, conversation, seat)
-        else:
-            command = await _meant_by(turn, conversation, seat, key)
-            await turn.change_fate(conversation.id, conversation, command, actor=actor_of(seat))
+            return await claim(turn, conversation, seat)
+        command = await _meant_by(turn, conversation, seat, key)
+        await turn.change_fate(conversation.id, conversation, command, actor=actor_of(seat))
+
+    try:
+        await asked(turn.unit, conversation, seat, _ACTIONS[key], command=f"reaction.{_NAMES[key]}", do=do)
     except AlreadyYours:
         return None
     except DomainError as error:
@@ -218,10 +224,14 @@ async def _approve_by_reaction(
     command = asking.approval(stored, seat.agent.id, seat.role)
     if command is None:
         return
-    try:
+
+    async def do() -> None:
         if stored.group.four_eyes and message.edited_at and item.at - message.edited_at < READ_AGAIN:
             raise Refusal("S9.changed")
         await turn.change_fate(conversation.id, conversation, command, actor=actor_of(seat))
+
+    try:
+        await asked(turn.unit, conversation, seat, Action.ANSWER, command="reaction.approve", do=do)
     except DomainError as error:
         turn.effects.append(RemoveReaction(room=item.room, event=item.event))
         explain_refusal(turn, conversation, seat, error)

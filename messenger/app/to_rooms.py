@@ -33,7 +33,8 @@ async def tell_group(hands: Hands, effect: fx.TellGroup, txn: str) -> None:
         seat = await unit.people.seat(group.id, effect.person)
     if room is None or seat is None:
         return
-    text = render.notice(texts(group.language), effect.text, clock=None, **{"person": seat.agent.name, **effect.fields})
+    words = texts(seat.agent.language if effect.in_their_language else group.language)
+    text = render.notice(words, effect.text, clock=None, **{"person": seat.agent.name, **effect.fields})
     said = Said(plain=text.plain, html=text.html, mentions=[effect.person])
     await hands.desk.post(Place(room=room), said, txn=txn, policy=group.device_policy)
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from messenger.app.access import note_reads
 from messenger.app.case_members import keep_members
 from messenger.app.effects import Effect, RouteGroup, SetTimer
 from messenger.app.items import RoutingWanted, StaffSaid, routing_lane
@@ -153,7 +154,9 @@ class Turn:
         self._note_hands(before, conversation)
         group = await self._group_for(events, conversation)
         for event, was, became in steps:
-            self.effects.extend(react(event, was, became, group))
+            effects = react(event, was, became, group)
+            await note_reads(self.unit, effects, became)
+            self.effects.extend(effects)
 
     async def _in_rooms(self, events: Sequence[Event]) -> Sequence[Event]:
         groups = {group for event in events if (group := arrives_in(event)) is not None}

@@ -1,6 +1,5 @@
 """What an administrator can do and see, for the command line."""
 
-import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,9 +8,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from messenger.app import why
+from messenger.app.audit import audit as note
 from messenger.app.render import Clock
+from messenger.bootstrap.acting import shell_actor
 from messenger.bootstrap.database import Storage, open_storage
 from messenger.config import Settings
+from messenger.domain.access import Action, HouseRole
 from messenger.domain.routing.availability import Availability
 from messenger.i18n import texts
 from messenger.observability.time import utc_now
@@ -40,7 +42,11 @@ class Admin:
         self._settings = settings
         self._units = SqlUnits(storage.engine, storage.keys, namespace=storage.namespace, desk=settings.desk().user_id)
         self._change = Administration(
-            storage.engine, storage.keys, namespace=storage.namespace, desk=settings.desk().user_id
+            storage.engine,
+            storage.keys,
+            namespace=storage.namespace,
+            desk=settings.desk().user_id,
+            actor=shell_actor(),
         )
 
     async def groups(self) -> Sequence[people.GroupRow]:
@@ -92,6 +98,18 @@ class Admin:
     async def add_agent(self, address: str, name: str, language: str = "en") -> None:
         await self._change.add_agent(address, name, language)
 
+    async def roles(self, address: str) -> people.RolesRow:
+        return await people.roles(self._engine, address)
+
+    async def grant_role(self, address: str, role: HouseRole) -> None:
+        await self._change.grant_role(address, role)
+
+    async def take_role(self, address: str, role: HouseRole) -> None:
+        await self._change.take_role(address, role)
+
+    async def disable(self, address: str) -> None:
+        await self._change.disable(address)
+
     async def set_skill(self, address: str, skill: str, level: int, *, valid_to: datetime | None = None) -> None:
         await self._change.set_skill(address, skill, level, valid_to=valid_to)
 
@@ -105,7 +123,10 @@ class Admin:
         await self._change.set_status(address, availability, reason)
 
     async def contact(self, address: str) -> contacts.ContactDetails | None:
-        return await contacts.contact_details(self._engine, address)
+        found = await contacts.contact_details(self._engine, address)
+        if found is not None:
+            await self._note_read("contact.see", f"contact:{found.id}", "contact.show")
+        return found
 
     async def set_consent(self, address: str, source: str, *, is_given: bool) -> None:
         await self._change.set_consent(address, source, is_given=is_given)
@@ -116,7 +137,10 @@ class Admin:
         return await cases.conversations(self._engine, state=state, group=group, limit=limit)
 
     async def conversation(self, ref: str) -> cases.ConversationDetails | None:
-        return await cases.conversation_details(self._engine, ref)
+        found = await cases.conversation_details(self._engine, ref)
+        if found is not None:
+            await self._note_read(Action.SEE.value, f"conversation:{found.id}", "conversation.show")
+        return found
 
     async def why(self, ref: str) -> Why | None:
         """In the house's language."""
@@ -127,6 +151,7 @@ class Admin:
             case = await unit.conversations.case(id)
             lines = await why.why(unit, case.conversation)
             decision = await unit.routing.latest(id)
+        await self._note_read(Action.SEE.value, f"conversation:{id}", "conversation.why")
         words = texts(self._settings.i18n.default)
         clock = Clock(tz=ZoneInfo(case.group.time_zone))
         return Why(
@@ -137,17 +162,17 @@ class Admin:
             decided_at=decision.at if decision else None,
         )
 
+    async def _note_read(self, action: str, object: str, verb: str) -> None:
+        """Committed before anything is shown."""
+        async with self._units() as unit:
+            note(unit, actor=shell_actor(), action=action, object=object, purpose="administration", command=verb)
+
     async def audit_rows(self, **which: Any) -> Sequence[audit.AuditRow]:
         """`which` as `queries.audit.rows` takes it."""
         return await audit.rows(self._engine, **which)
 
     async def renew_audit_key(self) -> int:
         return await renew_key(self._engine, self._keys, actor=shell_actor(), at=utc_now())
-
-
-def shell_actor() -> str:
-    """Who works at the command line, as the operating system knows them: a number, never a name."""
-    return f"shell:{os.getuid()}"
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ import typer
 from messenger.cli import output
 from messenger.cli.admin import ask
 from messenger.cli.options import AsJson, StaffId
+from messenger.domain.access import HouseRole
 from messenger.domain.routing.availability import CHOSEN, Availability
 from messenger.domain.routing.skills import MAX_LEVEL
 from messenger.i18n import LANGUAGES
@@ -44,6 +45,35 @@ def list_agents(ctx: typer.Context, as_json: AsJson = False) -> None:
     }
     empty = "Nobody yet: stellwerk agent add @anna:example.org Anna"
     output.listing(ask(ctx, lambda admin: admin.agents()), columns, as_json=as_json, empty=empty)
+
+
+@app.command("role")
+def role(
+    ctx: typer.Context,
+    user_id: StaffId,
+    name: Annotated[
+        HouseRole | None, typer.Argument(metavar="[ROLE]", help=f"One of {', '.join(HouseRole)}; none shows all.")
+    ] = None,
+    take: Annotated[bool, typer.Option("--take", help="Takes the role away.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What somebody is in the whole installation. Roles in a group: stellwerk group member add --role."""
+    if name is None:
+        labels = {"address": "user id", "roles": "roles", "groups": "in groups"}
+        return output.details(ask(ctx, lambda admin: admin.roles(user_id)), as_json=as_json, labels=labels)
+    chosen = name
+    if take:
+        ask(ctx, lambda admin: admin.take_role(user_id, chosen))
+        return output.say(f"{user_id} is not {chosen.value} any more.")
+    ask(ctx, lambda admin: admin.grant_role(user_id, chosen))
+    output.say(f"{user_id} is {chosen.value} now.")
+
+
+@app.command("disable")
+def disable(ctx: typer.Context, user_id: StaffId) -> None:
+    """Takes all seats and roles away, for somebody who leaves. What they have written stays."""
+    ask(ctx, lambda admin: admin.disable(user_id))
+    output.say(f"{user_id} has no seat and no role any more. Give on what they had: stellwerk conversation list")
 
 
 @app.command("skill")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -13,6 +14,7 @@ from messenger.storage.models.conversations import channel_identity, contact, co
 class ContactDetails:
     """`consent_source` without a moment says how the consent ended."""
 
+    id: UUID
     address: str
     consent_at: datetime | None
     consent_source: str | None
@@ -24,6 +26,7 @@ async def contact_details(engine: AsyncEngine, address: str) -> ContactDetails |
     all_of = sa.select(sa.func.count()).where(conversation.c.contact_id == contact.c.id)
     query = (
         sa.select(
+            contact.c.id,
             channel_identity.c.value,
             contact.c.consent_at,
             contact.c.consent_source,
@@ -38,6 +41,7 @@ async def contact_details(engine: AsyncEngine, address: str) -> ContactDetails |
     if row is None:
         return None
     return ContactDetails(
+        id=row.id,
         address=row.value,
         consent_at=row.consent_at,
         consent_source=row.consent_source,

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from messenger.domain import group_settings
 from messenger.observability.time import utc_now
 from messenger.storage.administration import NotPossible
+from messenger.storage.models.access import staff_role
 from messenger.storage.models.people import group_member, skill_group, staff
 from messenger.storage.routing import SqlRouting
 
@@ -70,6 +71,15 @@ class StatusRow:
     address: str
     availability: str
     since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolesRow:
+    """`groups` as `name:role`."""
+
+    address: str
+    roles: tuple[str, ...]
+    groups: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +154,23 @@ async def status(engine: AsyncEngine, address: str) -> StatusRow:
     if row is None:
         raise NotPossible(f"{address} is not known: stellwerk agent list")
     return StatusRow(**row._mapping)
+
+
+async def roles(engine: AsyncEngine, address: str) -> RolesRow:
+    """Raises NotPossible."""
+    async with engine.begin() as connection:
+        who = await connection.scalar(sa.select(staff.c.id).where(staff.c.address == address))
+        if who is None:
+            raise NotPossible(f"{address} is not known: stellwerk agent list")
+        own = await connection.scalars(sa.select(staff_role.c.role).where(staff_role.c.staff_id == who))
+        seats = await connection.execute(
+            sa.select(skill_group.c.name, group_member.c.role)
+            .join_from(group_member, skill_group, skill_group.c.id == group_member.c.group_id)
+            .where(group_member.c.staff_id == who)
+        )
+        return RolesRow(
+            address=address, roles=tuple(sorted(own)), groups=tuple(sorted(f"{row.name}:{row.role}" for row in seats))
+        )
 
 
 async def members(engine: AsyncEngine, group: str) -> Sequence[MemberRow]:

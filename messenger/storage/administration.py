@@ -9,23 +9,29 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from messenger.app.audit import AuditEntry
 from messenger.app.effects import Effect, ProvideGroupRoom, SeatMember, UnseatFromCase, UnseatMember
 from messenger.app.items import RoutingWanted, routing_lane
 from messenger.app.records import NewItem
 from messenger.channels.messages import Handle
 from messenger.domain import group_settings
+from messenger.domain.access import HouseRole, conflict
 from messenger.domain.ids import AgentId
 from messenger.domain.people import Role
 from messenger.domain.routing.availability import Availability
 from messenger.observability.time import utc_now
+from messenger.storage.audit import append
 from messenger.storage.contacts import ContactRows
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.inbox import add_rows, sealed_row
+from messenger.storage.models.access import broken_glass, staff_role
 from messenger.storage.models.conversations import case_member, conversation
 from messenger.storage.models.people import group_member, skill_group, staff, staff_skill
 from messenger.storage.outbox import SqlOutbox
 from messenger.storage.people import SqlPeople
 from messenger.storage.routing import SqlRouting
+
+MOST_CODE = 120
 
 
 class NotPossible(Exception):
@@ -33,8 +39,13 @@ class NotPossible(Exception):
 
 
 class Administration:
-    def __init__(self, engine: AsyncEngine, keys: DataKeys, *, namespace: UUID, desk: str) -> None:
+    """`actor`: who changes it, for the audit log; each change is one row of it."""
+
+    def __init__(
+        self, engine: AsyncEngine, keys: DataKeys, *, namespace: UUID, desk: str, actor: str = "system"
+    ) -> None:
         self._engine, self._keys, self._namespace, self._desk = engine, keys, namespace, desk
+        self._actor = actor
 
     async def add_group(
         self,
@@ -73,6 +84,7 @@ class Administration:
             if not (await connection.execute(new)).rowcount:
                 raise NotPossible(f"there is a group {name} already: stellwerk group list")
             await self._put(connection, f"group:{id}", ProvideGroupRoom(group=id))
+            await self._note(connection, "config.group", f"group:{id}", change="added")
 
     async def add_rule(
         self, name: str, *, languages: Sequence[str], keywords: Sequence[str], accounts: Sequence[str] = ()
@@ -90,6 +102,7 @@ class Administration:
                     settings=skill_group.c.settings.concat(sa.cast(stored, JSONB)),
                 )
             )
+            await self._note(connection, "config.group", f"group:{group.id}", change="rule")
 
     async def change_settings(self, name: str, settings: Mapping[str, Any]) -> None:
         """Changes these settings and leaves the others, also those of a newer version, as they are. The row's lock
@@ -100,13 +113,17 @@ class Administration:
             change = skill_group.c.settings.concat(sa.cast(stored, JSONB))
             await connection.execute(skill_group.update().where(skill_group.c.id == group.id).values(settings=change))
             await self._route(connection, [group.id])
+            await self._note(connection, "config.group", f"group:{group.id}", change="settings", keys=_codes(stored))
 
     async def add_agent(self, address: str, name: str, language: str) -> None:
         async with self._engine.begin() as connection:
             new = insert(staff).values(id=uuid4(), address=address, name=name, language=language)
-            await connection.execute(
-                new.on_conflict_do_update(index_elements=[staff.c.address], set_={"name": name, "language": language})
+            who = await connection.scalar(
+                new.on_conflict_do_update(
+                    index_elements=[staff.c.address], set_={"name": name, "language": language}
+                ).returning(staff.c.id)
             )
+            await self._note(connection, "config.person", f"agent:{who}", change="added")
 
     async def add_member(self, group_name: str, address: str, role: str) -> None:
         """Unknown people are made known by their address and get the group's language; `add_agent` gives them a name
@@ -118,7 +135,8 @@ class Administration:
                 id=uuid4(), address=address, name=address[1:].partition(":")[0], language=language
             )
             await connection.execute(person.on_conflict_do_nothing())
-            who = (await connection.execute(sa.select(staff.c.id).where(staff.c.address == address))).scalar_one()
+            who = await _locked(connection, address)
+            await self._must_not_conflict(connection, address, who, seats=[Role(role)])
             seat = insert(group_member).values(group_id=group.id, staff_id=who, role=Role(role).value)
             await connection.execute(
                 seat.on_conflict_do_update(
@@ -127,6 +145,9 @@ class Administration:
             )
             await self._put(connection, f"seat:{uuid4()}", SeatMember(group=group.id, agent=who))
             await self._route_for(connection, who)
+            # With the keys of what was said in the group's room so far.
+            joins = _entry(f"agent:{who}", "group.join", f"group:{group.id}", "member", {"role": Role(role).value})
+            await self._note(connection, "config.seat", f"agent:{who}", joins, group=str(group.id), role=role)
 
     async def remove_member(self, group_name: str, address: str) -> None:
         async with self._engine.begin() as connection:
@@ -140,6 +161,7 @@ class Administration:
             cases = await _leave_cases(connection, group.id, who)
             left = [UnseatFromCase(conversation=conversation, agent=who) for conversation in cases]
             await self._put(connection, f"seat:{uuid4()}", UnseatMember(group=group.id, agent=who), *left)
+            await self._note(connection, "config.seat", f"agent:{who}", group=str(group.id), role="none")
 
     async def set_skill(self, address: str, skill: str, level: int, *, valid_to: datetime | None = None) -> None:
         """Level 0 takes the skill away. Raises NotPossible."""
@@ -151,6 +173,7 @@ class Administration:
                 row = {"staff_id": who, "skill": skill, "level": level, "valid_to": valid_to}
                 await connection.execute(staff_skill.insert().values(row))
             await self._route_for(connection, who)
+            await self._note(connection, "config.person", f"agent:{who}", change="skill", level=str(level))
 
     async def set_capacity(self, address: str, units: float) -> None:
         """Raises NotPossible."""
@@ -158,6 +181,7 @@ class Administration:
             who = await _person(connection, address)
             await connection.execute(staff.update().where(staff.c.id == who).values(capacity_units=units))
             await self._route_for(connection, who)
+            await self._note(connection, "config.person", f"agent:{who}", change="capacity", units=f"{units:g}")
 
     async def set_status(self, address: str, availability: Availability, reason: str) -> None:
         """Raises NotPossible."""
@@ -166,6 +190,63 @@ class Administration:
             people = SqlPeople(connection, self._keys)
             await people.set_status(AgentId(who), availability, reason, at=utc_now(), source="admin")
             await self._route_for(connection, who)
+            await self._note(connection, "config.person", f"agent:{who}", change="status", status=availability.value)
+
+    async def grant_role(self, address: str, role: HouseRole) -> None:
+        """Raises NotPossible for somebody unknown, and where content and configuration would meet in one person."""
+        async with self._engine.begin() as connection:
+            who = await _locked(connection, address)
+            await self._must_not_conflict(connection, address, who, roles=[role])
+            new = insert(staff_role).values(staff_id=who, role=role.value)
+            await connection.execute(new.on_conflict_do_nothing())
+            await self._note(connection, "config.role", f"agent:{who}", role=role.value, change="granted")
+
+    async def take_role(self, address: str, role: HouseRole) -> None:
+        async with self._engine.begin() as connection:
+            who = await _locked(connection, address)
+            gone = staff_role.delete().where(staff_role.c.staff_id == who, staff_role.c.role == role.value)
+            if not (await connection.execute(gone)).rowcount:
+                raise NotPossible(f"{address} is not {role.value}: stellwerk agent role {address}")
+            await self._note(connection, "config.role", f"agent:{who}", role=role.value, change="taken")
+
+    async def disable(self, address: str) -> None:
+        """All seats and all roles go, and every open glass with them: from then on this person may do nothing."""
+        async with self._engine.begin() as connection:
+            who = await _locked(connection, address)
+            groups = sa.select(skill_group.c.name).join(group_member).where(group_member.c.staff_id == who)
+            names = list(await connection.scalars(groups))
+        for name in names:
+            await self.remove_member(name, address)
+        async with self._engine.begin() as connection:
+            await connection.execute(staff_role.delete().where(staff_role.c.staff_id == who))
+            await connection.execute(broken_glass.delete().where(broken_glass.c.staff_id == who))
+            await connection.execute(case_member.delete().where(case_member.c.staff_id == who))
+            await self._note(connection, "config.person", f"agent:{who}", change="disabled")
+
+    async def _must_not_conflict(
+        self,
+        connection: AsyncConnection,
+        address: str,
+        who: UUID,
+        *,
+        seats: Sequence[Role] = (),
+        roles: Sequence[HouseRole] = (),
+    ) -> None:
+        """The person's row is locked: two grants at once see each other."""
+        has = await connection.scalars(sa.select(staff_role.c.role).where(staff_role.c.staff_id == who))
+        sits = await connection.scalars(sa.select(group_member.c.role).where(group_member.c.staff_id == who))
+        if conflict([*seats, *map(Role, sits)], [*roles, *map(HouseRole, has)]):
+            raise NotPossible(
+                f"{address} would both read conversations and change the configuration. Give one of the two to "
+                f"somebody else: stellwerk agent role {address} shows what they have"
+            )
+
+    async def _note(
+        self, connection: AsyncConnection, action: str, object: str, *more: AuditEntry, **details: str
+    ) -> None:
+        """The last step of a change: the audit log's end is locked from here on."""
+        entry = _entry(self._actor, action, object, "administration", details)
+        await append(connection, self._keys, [entry, *more], at=utc_now())
 
     async def _route_for(self, connection: AsyncConnection, who: UUID) -> None:
         """What this person may be given has changed."""
@@ -187,6 +268,8 @@ class Administration:
             await contacts.set_consent(
                 known.id, at=(known.consent_at or utc_now()) if is_given else None, source=source
             )
+            change = "given" if is_given else "withdrawn"
+            await self._note(connection, "contact.consent", f"contact:{known.id}", change=change, source=source)
 
     async def _put(self, connection: AsyncConnection, source: str, *effects: Effect) -> None:
         now: datetime = utc_now()
@@ -200,6 +283,20 @@ async def _leave_cases(connection: AsyncConnection, group: UUID, who: UUID) -> S
     of_group = sa.select(conversation.c.id).where(conversation.c.group_id == group)
     gone = case_member.delete().where(case_member.c.staff_id == who, case_member.c.conversation_id.in_(of_group))
     return (await connection.scalars(gone.returning(case_member.c.conversation_id))).all()
+
+
+async def _locked(connection: AsyncConnection, address: str) -> UUID:
+    await connection.execute(sa.select(staff.c.id).where(staff.c.address == address).with_for_update())
+    return await _person(connection, address)
+
+
+def _entry(actor: str, action: str, object: str, purpose: str, details: Mapping[str, str]) -> AuditEntry:
+    return AuditEntry(actor=actor, action=action, object=object, purpose=purpose, details=details)
+
+
+def _codes(settings: Mapping[str, Any]) -> str:
+    """Which settings were changed; their values may hold words."""
+    return "/".join(sorted(settings))[:MOST_CODE]
 
 
 async def _person(connection: AsyncConnection, address: str) -> UUID:

@@ -130,6 +130,15 @@ class SqlPeople:
         theirs = new.on_conflict_do_update(index_elements=["room_id"], set_={"staff_id": new.excluded.staff_id})
         await self._connection.execute(theirs)
 
+    async def leads(self, group: GroupId) -> Sequence[Agent]:
+        query = (
+            sa.select(staff)
+            .join_from(staff, group_member, group_member.c.staff_id == staff.c.id)
+            .where(group_member.c.group_id == group, group_member.c.role == Role.LEAD.value)
+            .order_by(staff.c.name, staff.c.address)
+        )
+        return [as_agent(row) for row in await self._connection.execute(query)]
+
     async def can_somebody_answer(self, group: GroupId) -> bool:
         query = (
             sa.select(sa.literal(1))

@@ -231,6 +231,9 @@ PERSONAL_DATA: Mapping[str, Mapping[str, Rule]] = {
             "evidence: ids and codes, no words of the person, no names",
         ),
     },
+    "broken_glass": unseen(
+        "conversation_id staff_id until", "kept", "until when somebody of the staff may read; the audit row shows that"
+    ),
     "audit_head": none("id seq mac key_no", "where the audit chain ends"),
     "mx_device": {
         **unseen("account deleted sealed", "removed", _CIPHER),
@@ -298,6 +301,7 @@ PERSONAL_DATA: Mapping[str, Mapping[str, Rule]] = {
         "idle_since direct_room",
         _STAFF,
     ),
+    "staff_role": none("staff_id role made_at", _STAFF),
     "staff_skill": none("staff_id skill level valid_to", _STAFF),
     "direct_room": none("room_id staff_id", _STAFF),
     "availability_log": none("id staff_id availability source since", _STAFF),

@@ -18,6 +18,7 @@ from messenger.storage.conversations import SqlConversations
 from messenger.storage.courier import NOBODY, Courier
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.database import at_once, transaction
+from messenger.storage.glass import SqlGlass
 from messenger.storage.inbox import SqlInbox
 from messenger.storage.lanes import Round
 from messenger.storage.lists import SqlLists
@@ -56,6 +57,7 @@ class SqlUnit:
         self.contacts = ContactRows(connection, keys, namespace)
         self.lists = SqlLists(connection)
         self.boards = SqlBoards(connection)
+        self.glass = SqlGlass(connection)
         self.audit = SqlAudit(connection, keys, now)
         self.trust = SqlTrust(connection, now=now)
 

@@ -124,6 +124,7 @@ FIELDS: dict[str, str | int | datetime] = {
     "reason": "…",
     "preview": "Mein Antrag",
     "choice": "Claims & bills",
+    "why": "Notfall, die Praxis ist am Telefon",
     "started": "K-9P2M",
     "in_group": "Claims",
     "claimed": "10:03",

@@ -2,10 +2,22 @@
 
 from sqlalchemy import MetaData
 
-from messenger.storage.models import audit, conversations, crypto, disaster, keys, people, queues, rights, rooms, trust
+from messenger.storage.models import (
+    access,
+    audit,
+    conversations,
+    crypto,
+    disaster,
+    keys,
+    people,
+    queues,
+    rights,
+    rooms,
+    trust,
+)
 from messenger.storage.models.base import metadata
 
-TOPICS = (audit, conversations, crypto, disaster, keys, people, queues, rights, rooms, trust)
+TOPICS = (access, audit, conversations, crypto, disaster, keys, people, queues, rights, rooms, trust)
 
 
 def whole_schema() -> MetaData:
