@@ -47,6 +47,8 @@ def show(
     found = ask(ctx, lambda admin: admin.conversation(ref))
     if found is None:
         raise Failed(f"there is no conversation {ref}: stellwerk conversation list shows them")
+    if found.blocked == "restricted":
+        raise Failed(f"{found.ref}: the processing of this person's data is restricted (stellwerk contact unrestrict)")
     labels = {
         "ref": "number",
         "state": "state",

@@ -52,6 +52,7 @@ class ConversationDetails(ConversationRow):
     id: UUID
     messages: int
     history: tuple[Happened, ...]
+    blocked: str | None  # restricted or erased: nobody works on it
 
 
 _COLUMNS = (
@@ -65,6 +66,7 @@ _COLUMNS = (
     conversation.c.wake_on,
     conversation.c.resolved_at,
     conversation.c.resolution,
+    conversation.c.blocked,
     skill_group.c.name.label("group_name"),
     staff.c.name.label("owner_name"),
 )
@@ -98,8 +100,9 @@ def _minute(at: datetime) -> str:
 async def conversations(
     engine: AsyncEngine, *, state: str | None, group: str | None, limit: int
 ) -> Sequence[ConversationRow]:
-    """The longest waiting first."""
-    query = _ROWS.order_by(conversation.c.waiting_since.asc().nulls_last(), conversation.c.opened_at).limit(limit)
+    """The longest waiting first. What nobody may work on is left out."""
+    shown = _ROWS.where(conversation.c.blocked.is_(None))
+    query = shown.order_by(conversation.c.waiting_since.asc().nulls_last(), conversation.c.opened_at).limit(limit)
     if state:
         query = query.where(conversation.c.state == state)
     if group:
@@ -121,7 +124,7 @@ async def conversation_details(engine: AsyncEngine, ref: str) -> ConversationDet
         }
         history = tuple(Happened(at=entry.at, what=entry.type, who=_who(entry.actor, names)) for entry in log)
         count = await connection.scalar(sa.select(sa.func.count()).where(message.c.conversation_id == row.id))
-    return ConversationDetails(id=row.id, messages=count or 0, history=history, **_fields(row))
+    return ConversationDetails(id=row.id, messages=count or 0, history=history, blocked=row.blocked, **_fields(row))
 
 
 def _who(actor: str, names: dict[str, str]) -> str:

@@ -1,8 +1,10 @@
 """Erasing a person with everything real: Synapse, the program, and people with devices of their own."""
 
 import asyncio
+import json
 import os
 import sys
+import zipfile
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -63,9 +65,14 @@ async def stellwerk(house: House, *arguments: str, env: Mapping[str, str] | None
     return process.returncode or 0, said.decode()
 
 
-async def a_life(house: House, name: str) -> tuple[Thread, str]:
-    """Words, an edit, a note, an answer, a file and a reaction. Returns the file's address, too."""
-    thread = await house.conversation(f"Secret matter of {name}", owner=house.ben, name=name)
+async def a_life(house: House, name: str, *, preset: str = "trusted_private_chat") -> tuple[Thread, str]:
+    """Words, a note, an answer and a file. Returns the file's address, too. `trusted_private_chat` gives the desk all
+    power, as Element does."""
+    customer = await house.people.person(name)
+    chat = await customer.create_room(
+        invite=[house.product.desk], is_direct=True, preset=preset, wait_until_joined=True
+    )
+    thread = await house.asked(customer, chat, f"Secret matter of {name}", owner=house.ben)
     await thread.say(house.ben, "We will look into it")
     await thread.received("We will look into it")
     await thread.say(house.ben, "// a note about them")
@@ -108,6 +115,12 @@ async def test_a_person_is_erased_while_the_desk_serves(house: House) -> None:
     thread, file = await a_life(house, "anna")
     person, certificate = thread.customer, house.product.folder / "certificate.json"
     assert "channel_identity" in await trace_in_database(house, person.user_id)
+    archive = house.product.folder / "anna.zip"
+    code, said = await stellwerk(house, "contact", "export", person.user_id, "-o", str(archive))
+    assert code == 0, said
+    with zipfile.ZipFile(archive) as opened:
+        [letter] = [name for name in opened.namelist() if name.startswith("files/")]
+        assert letter.endswith("letter.pdf") and opened.read(letter) == PDF
     code, said = await stellwerk(house, "contact", "erase", person.user_id, "--yes", "-o", str(certificate))
     assert code == 0, said
     assert await trace_in_database(house, person.user_id) == []
@@ -126,6 +139,62 @@ async def test_a_person_is_erased_while_the_desk_serves(house: House) -> None:
     with pytest.raises(MatrixError):
         await house.ben.server.download(file, max_bytes=10_000)
     assert (await stellwerk(house, "contact", "verify-certificate", str(certificate)))[0] == 0
+
+
+async def test_words_that_have_lived_long_enough_are_redacted_on_both_sides(house: House) -> None:
+    thread, file = await a_life(house, "dora")
+    asked = next(each for each in thread.customer.events(thread.chat) if "Secret matter" in each.body)
+    await thread.customer.edit(thread.chat, asked.event_id, "Secret matter, in other words")
+    await house.ben.wait_for(house.room, lambda seen: "in other words" in seen.body)
+    await resolved_long_ago(house, thread)
+    code, said = await stellwerk(house, "retention", "run")
+    assert code == 0, said
+
+    answer = (await thread.received("We will look into it")).event_id
+
+    async def nothing_is_left() -> bool:
+        """The house's own lines to everybody (the greeting, who has taken it) say nothing of the matter and stay."""
+        thread_words = [e for e in words_left(await raw_events(house.ben, house.room)) if in_thread(e, thread.card)]
+        at_customer = words_left(await raw_events(thread.customer, thread.chat))
+        said = [e for e in at_customer if e["sender"] == thread.customer.user_id or e["event_id"] == answer]
+        return not thread_words and not said
+
+    await eventually(nothing_is_left, what="the words are gone from both rooms")
+    with pytest.raises(MatrixError):
+        await house.ben.server.download(file, max_bytes=10_000)
+    assert house.product.desk in thread.customer.members(thread.chat), "the person stays a customer"
+    await eventually(house.nothing_is_left, what="nothing failed")
+
+
+async def resolved_long_ago(house: House, thread: Thread) -> None:
+    engine = connect(house.product.database_url)
+    old = """
+    UPDATE conversation SET state = 'resolved', resolution = 'solved', resolved_at = now() - interval '200 days'
+    FROM chat WHERE chat.id = conversation.chat_id AND chat.remote = :room"""
+    async with engine.begin() as connection:
+        await connection.execute(sa.text(old), {"room": thread.chat})
+    await engine.dispose()
+
+
+async def test_a_room_of_its_own_is_emptied_and_what_the_desk_has_no_power_over_is_said(house: House) -> None:
+    thread, _ = await a_life(house, "emma", preset="private_chat")
+    before = set(house.ben.rooms)
+    await thread.say(house.ben, "!room")
+    await eventually(lambda: set(house.ben.rooms) - before, what="the case room")
+    (own,) = set(house.ben.rooms) - before
+    await house.ben.wait_for(own, lambda seen: "This room is for K-" in seen.body)
+    await house.ben.say(own, "// between us")
+    certificate = house.product.folder / "emma.json"
+    code, said = await stellwerk(house, "contact", "erase", thread.customer.user_id, "--yes", "-o", str(certificate))
+    assert code == 0, said
+    last_word = await house.ben.wait_for(own, lambda seen: "Erased:" in seen.body)
+    assert [event["event_id"] for event in words_left(await raw_events(house.ben, own))] == [last_word.event_id]
+    places = {(each["place"], each["outcome"]): each for each in json.loads(certificate.read_text())["places"]}
+    assert places["case_room_messages", "done"]["count"] > 0
+    assert places["customer_room_messages", "impossible"]["count"] > 0
+    assert "no right" in places["customer_room_messages", "impossible"]["why"]
+    left = words_left(await raw_events(thread.customer, thread.chat))
+    assert {event["sender"] for event in left} == {thread.customer.user_id}
 
 
 def in_thread(event: Mapping[str, Any], card: str) -> bool:
