@@ -17,7 +17,7 @@ from uuid import UUID
 from messenger.app.certificates import KIND, signed_part
 from messenger.app.erasure import needs_homeserver
 from messenger.bootstrap.database import Storage, open_storage
-from messenger.bootstrap.erasures import at_home, erasure_hands, signing_key
+from messenger.bootstrap.erasures import at_home, erasure_hands, reapply_erasures, signing_key
 from messenger.bootstrap.export import Exported, export_person
 from messenger.bootstrap.service import DeskProcess
 from messenger.config import Settings
@@ -110,7 +110,9 @@ class PersonsRights:
         )
 
     async def export(self, address: str, by: str, target: Path) -> Exported:
-        """Raises NotPossible, NeedsApproval and FileIsThere. An approval is spent when the archive is whole."""
+        """Raises NotPossible, NeedsApproval and FileIsThere. An approval is spent when the archive is whole. Nobody is
+        exported from a restored database who was erased."""
+        await reapply_erasures(self._storage, self._settings)
         person = await self._rights.person(address)
         approval = await self._approved("export", person, by)
         made = await export_person(self._storage, self._settings, person.id, target)

@@ -176,6 +176,7 @@ async def resolved_long_ago(house: House, thread: Thread) -> None:
     await engine.dispose()
 
 
+@pytest.mark.long  # the steps are those of the first test; here is another room, and less power
 async def test_a_room_of_its_own_is_emptied_and_what_the_desk_has_no_power_over_is_said(house: House) -> None:
     thread, _ = await a_life(house, "emma", preset="private_chat")
     before = set(house.ben.rooms)
@@ -195,6 +196,20 @@ async def test_a_room_of_its_own_is_emptied_and_what_the_desk_has_no_power_over_
     assert "no right" in places["customer_room_messages", "impossible"]["why"]
     left = words_left(await raw_events(thread.customer, thread.chat))
     assert {event["sender"] for event in left} == {thread.customer.user_id}
+
+
+@pytest.mark.long  # two starts of the program
+async def test_without_a_running_desk_the_command_line_erases_by_itself(house: House) -> None:
+    thread, _ = await a_life(house, "fay")
+    await house.product.stop()
+    certificate = house.product.folder / "fay.json"
+    code, said = await stellwerk(house, "contact", "erase", thread.customer.user_id, "--yes", "-o", str(certificate))
+    assert code == 0, said
+    assert await trace_in_database(house, thread.customer.user_id) == []
+    events = await raw_events(house.ben, house.room)
+    assert not words_left([event for event in events if in_thread(event, thread.card)])
+    await house.product.start()
+    assert len(await notices(house, thread)) == 1
 
 
 def in_thread(event: Mapping[str, Any], card: str) -> bool:

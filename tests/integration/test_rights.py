@@ -1,5 +1,6 @@
 """The rights of a person on a real database: erasure and its ledger, restriction, hold, four eyes."""
 
+import asyncio
 import json
 import stat
 import zipfile
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from messenger import bootstrap
 from messenger.app.effects import AnswerInRoom, RelayToThread, SendToCustomer
 from messenger.app.erasure_ports import Found
 from messenger.app.render import Clock, notice
@@ -20,6 +22,7 @@ from messenger.bootstrap.rights import NeedsApproval, certificate_fault
 from messenger.channels.messages import MediaRef
 from messenger.domain.conversation import fold
 from messenger.i18n import LANGUAGES, texts
+from messenger.matrix.http import Unreachable
 from messenger.storage import erasures
 from messenger.storage.administration import NotPossible
 from messenger.storage.erasure_ledger import LedgerDamaged
@@ -198,6 +201,35 @@ async def test_nothing_is_served_on_a_ledger_that_was_cut_or_changed(house: Righ
         await reapply_erasures(house.storage, house.settings)
     file.write_text(whole)
     assert await reapply_erasures(house.storage, house.settings) == 0
+
+
+async def test_the_program_does_not_start_on_a_ledger_that_was_cut(house: RightsHouse, tmp_path: Path) -> None:
+    await a_life(house)
+    await house.erase(CUSTOMER)
+    house.settings.erasure_ledger_file().write_text("")
+    with pytest.raises(LedgerIsShort):
+        await bootstrap.serve(house.settings, stop=asyncio.Event(), ready=lambda: pytest.fail("it serves"))
+    with pytest.raises(LedgerIsShort):
+        await house.rights.export(OTHER, "dora", tmp_path / "bert.zip")
+
+
+async def test_the_program_erases_again_before_it_asks_its_homeserver_for_anything(
+    tmp_path: Path, test_databases: TestDatabases
+) -> None:
+    name = await test_databases.fresh()
+    settings = settings_for(tmp_path, test_databases.server.uri(name))
+    async with open_rights_house(settings) as house:
+        await a_life(house)
+    await test_databases.server.create_database(f"{name}_old", template=name)
+    async with open_rights_house(settings) as house:
+        await house.erase(CUSTOMER)
+    old = settings_for(tmp_path, test_databases.server.uri(f"{name}_old"), keys_url=settings.key_database.address())
+    with pytest.raises(Unreachable):  # the homeserver of this house
+        await bootstrap.serve(old, stop=asyncio.Event(), ready=lambda: pytest.fail("it serves"))
+    async with open_rights_house(old) as house:
+        assert set(await house.rows_with(CUSTOMER, CHAT)) <= {"erasure_target"}
+    for each in (name, f"{name}_old"):
+        await test_databases.server.drop_database(each)
 
 
 async def test_under_restriction_nobody_works_with_it_and_nothing_is_lost(house: RightsHouse) -> None:
