@@ -15,6 +15,7 @@ from messenger.app.effects import CarryOutTrust, PostNotice, ProvideDirectRoom, 
 from messenger.app.items import DeviceLeftOut, StaffSaid, TrustDoubted, TrustSettled
 from messenger.app.order import DeskOrder
 from messenger.app.persons import find_colleague, matrix_address
+from messenger.app.ports import UnitOfWork
 from messenger.app.records import TrustAlert
 from messenger.app.staff_messages import Refusal
 from messenger.app.turn import Turn
@@ -89,8 +90,7 @@ async def is_doubted(turn: Turn, item: StaffSaid, text: str) -> bool:
 
 async def _decide(order: DeskOrder, address: str, *, trusted: bool) -> bool:
     """All that is open about this person where this lead leads. False if nothing is."""
-    alerts = await order.turn.unit.trust.alerts_of(address)
-    matters = [alert for alert in alerts if alert.state == "open" or (trusted and alert.cause == "identity_changed")]
+    matters = open_for(await order.turn.unit.trust.alerts_of(address), trusted=trusted)
     mine = [alert for alert in matters if await _may_decide(order, alert)]
     if matters and not mine:
         raise NotAllowed(action="trust", who="lead")
@@ -98,26 +98,30 @@ async def _decide(order: DeskOrder, address: str, *, trusted: bool) -> bool:
         return False
     if address == order.person.address:
         raise Refusal("trust.oneself")
-    state = "trusted" if trusted else "removed"
-    await order.turn.unit.trust.decide([alert.id for alert in mine], state=state, by=f"agent:{order.person.id}")
-    for alert in mine:
-        _carry_out(order, alert, trusted=trusted)
-    order.answer(f"trust.{state}", person=address)
+    by = f"agent:{order.person.id}"
+    order.turn.effects.extend(await decide_alerts(order.turn.unit, mine, by=by, trusted=trusted))
+    order.answer("trust.trusted" if trusted else "trust.removed", person=address)
     return True
 
 
-def _carry_out(order: DeskOrder, alert: TrustAlert, *, trusted: bool) -> None:
-    audit(
-        order.turn.unit,
-        actor=f"agent:{order.person.id}",
-        action="trust.accept" if trusted else "trust.remove",
-        object=f"alert:{alert.id}",
-        purpose=PURPOSE,
-        cause=alert.cause,
-    )
-    order.turn.effects.append(
+def open_for(alerts: Sequence[TrustAlert], *, trusted: bool) -> list[TrustAlert]:
+    """What a decision is about. Somebody who was taken out for their new identity can be let in again."""
+    again = trusted and {"identity_changed"}
+    return [alert for alert in alerts if alert.state == "open" or (again and alert.cause in again)]
+
+
+async def decide_alerts(
+    unit: UnitOfWork, alerts: Sequence[TrustAlert], *, by: str, trusted: bool
+) -> list[CarryOutTrust]:
+    """Writes the decision down; the effects carry it out. `by` as in the audit log."""
+    await unit.trust.decide([alert.id for alert in alerts], state="trusted" if trusted else "removed", by=by)
+    action = "trust.accept" if trusted else "trust.remove"
+    for alert in alerts:
+        audit(unit, actor=by, action=action, object=f"alert:{alert.id}", purpose=PURPOSE, cause=alert.cause)
+    return [
         CarryOutTrust(room=alert.room, person=alert.person, device=alert.device, cause=alert.cause, trusted=trusted)
-    )
+        for alert in alerts
+    ]
 
 
 async def _vouch(order: DeskOrder, person: Agent) -> None:

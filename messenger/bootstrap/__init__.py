@@ -11,7 +11,7 @@ from messenger.bootstrap.database import (
     open_engine,
     schema_status,
 )
-from messenger.bootstrap.desk import DeskIdentity, desk_findings, desk_identity, open_desk_client
+from messenger.bootstrap.desk import DeskIdentity, desk_findings, desk_identity, desk_well_known, open_desk_client
 from messenger.bootstrap.keys import key_status, rotate_root_key
 from messenger.bootstrap.recovery import Recovered, recover_desk
 from messenger.bootstrap.service import serve
@@ -29,6 +29,7 @@ __all__ = [
     "back_up_keys",
     "desk_findings",
     "desk_identity",
+    "desk_well_known",
     "embedded_database",
     "key_migration_sql",
     "key_status",

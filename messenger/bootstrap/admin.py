@@ -2,14 +2,17 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-from messenger.app import why
+from messenger.app import sas_emoji, why
 from messenger.app.audit import audit as note
+from messenger.app.effects import TrustPerson
 from messenger.app.render import Clock
+from messenger.app.trust import PURPOSE, decide_alerts, open_for
 from messenger.bootstrap.acting import shell_actor
 from messenger.bootstrap.database import Storage, open_storage
 from messenger.config import Settings
@@ -19,7 +22,8 @@ from messenger.i18n import texts
 from messenger.observability.time import utc_now
 from messenger.queries import audit, contacts, people
 from messenger.queries import conversations as cases
-from messenger.storage.administration import Administration
+from messenger.queries import trust as trust_rows
+from messenger.storage.administration import Administration, NotPossible
 from messenger.storage.audit import renew_key
 from messenger.storage.unit_of_work import SqlUnits
 
@@ -166,6 +170,24 @@ class Admin:
         """Committed before anything is shown."""
         async with self._units() as unit:
             note(unit, actor=shell_actor(), action=action, object=object, purpose="administration", command=verb)
+
+    async def trust(self, *, all: bool) -> tuple[Sequence[trust_rows.AlertRow], Sequence[trust_rows.VerificationRow]]:
+        alerts = await trust_rows.alerts(self._engine, all=all)
+        found = await trust_rows.verifications(self._engine, now=utc_now())
+        english = texts("en")
+        return alerts, [replace(each, emoji=sas_emoji.shown(english, each.emoji)) for each in found]
+
+    async def decide_trust(self, address: str, *, trusted: bool) -> int:
+        """In how many rooms something was decided. Raises NotPossible where there is nothing to remove."""
+        async with self._units() as unit:
+            alerts = open_for(await unit.trust.alerts_of(address), trusted=trusted)
+            if not alerts and not trusted:
+                raise NotPossible(f"nothing is doubted about {address}: stellwerk trust list")
+            effects = await decide_alerts(unit, alerts, by=shell_actor(), trusted=trusted)
+            if not alerts:
+                note(unit, actor=shell_actor(), action="trust.vouch", object="person", purpose=PURPOSE)
+            await unit.outbox.put(f"trust:{uuid4()}", effects or [TrustPerson(person=address)])
+        return len(alerts)
 
     async def audit_rows(self, **which: Any) -> Sequence[audit.AuditRow]:
         """`which` as `queries.audit.rows` takes it."""

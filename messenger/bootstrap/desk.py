@@ -7,15 +7,18 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from messenger.bootstrap.database import Storage, open_storage
 from messenger.config import Desk, Settings
 from messenger.config.sections import read_secret
 from messenger.matrix.crypto.engine import NioEngine
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError
+from messenger.matrix.identity.cross_signing import query_own_keys
 from messenger.matrix.identity.ensure import ensure_identity
 from messenger.matrix.identity.health import Finding, check_identity
 from messenger.matrix.identity.values import Identity
+from messenger.matrix.identity.well_known import desk_page
 from messenger.storage.desk_life import is_alive
 from messenger.storage.desk_store import SqlDeskStore
 from messenger.storage.desks import DeskLogin, desk_key, load_login, save_identity, save_login
@@ -137,6 +140,17 @@ async def desk_identity(settings: Settings, desk: Desk) -> DeskIdentity | None:
     if login is None or login.identity is None:
         return None
     return DeskIdentity(device_id=login.device_id, fingerprint=Identity.from_secret(login.identity).fingerprint)
+
+
+async def desk_well_known(settings: Settings, desk: Desk, *, made_at: str) -> dict[str, Any] | None:
+    """The page with the desk's keys; None before the first start. Raises NotOurs."""
+    async with open_storage(settings) as storage:
+        login = await load_login(storage.engine, storage.keys, desk.user_id)
+    if login is None or login.identity is None:
+        return None
+    async with client(settings, login.token) as http:
+        answer = await query_own_keys(http, desk.user_id)
+    return desk_page(Identity.from_secret(login.identity), answer, login.device_id, made_at=made_at)
 
 
 @asynccontextmanager

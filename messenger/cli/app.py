@@ -23,6 +23,7 @@ from messenger.cli import (
     recover,
     retention,
     serve,
+    trust,
 )
 from messenger.cli.doctor import verb as doctor
 from messenger.cli.state import State, Verbs, overrides_of
@@ -74,6 +75,7 @@ app.add_typer(backup.app, name="backup")
 app.add_typer(migrations.app, name="migrate")
 app.add_typer(groups.app, name="group")
 app.add_typer(agents.app, name="agent")
+app.add_typer(trust.app, name="trust")
 app.add_typer(contacts.app, name="contact")
 app.add_typer(retention.app, name="retention")
 app.add_typer(conversations.app, name="conversation")
