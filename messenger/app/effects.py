@@ -447,10 +447,10 @@ class ProvideGroupRoom(OfGroup):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TellGroup(OfGroup):
-    """A word of the desk in the group's room, to one person, outside any conversation."""
+    """A word of the desk in the group's room, outside any conversation; to one person, or to nobody in particular."""
 
     text: str
-    person: str
+    person: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
     in_their_language: bool = False
 

@@ -8,6 +8,7 @@ from typing import assert_never
 
 from messenger.app import (
     customer_side,
+    dead_letters,
     direct,
     outcomes,
     reactions,
@@ -27,6 +28,7 @@ from messenger.app.items import (
     DeviceLeftOut,
     Item,
     KeyStillMissing,
+    PutAside,
     RoutingWanted,
     SendEnded,
     StaffReacted,
@@ -134,6 +136,8 @@ async def handle(turn: Turn, item: Item) -> None:
             await staff_changes.staff_redacted(turn, item)
         case SendEnded():
             await outcomes.send_ended(turn, item)
+        case PutAside():
+            await dead_letters.put_aside(turn, item)
         case Unreadable():
             await _unreadable(turn, item)
         case TimerDue():

@@ -208,6 +208,18 @@ class SendEnded:
     code: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutAside:
+    """A row that failed for good is a dead letter now. Whose place it was is known by `conversation`, or by the inbox
+    `lane` of this `account`; `kind` is what it held. `message` is the answer of staff that now blocks its lane."""
+
+    account: str
+    kind: str
+    lane: str
+    conversation: UUID | None = None
+    message: UUID | None = None
+
+
 Item = (
     ch.InboundMessage
     | ch.MessageEdited
@@ -230,4 +242,5 @@ Item = (
     | TrustSettled
     | VerificationNews
     | SendEnded
+    | PutAside
 )

@@ -30,12 +30,13 @@ async def tell_group(hands: Hands, effect: fx.TellGroup, txn: str) -> None:
     async with hands.units.look() as unit:
         group = await unit.people.group(GroupId(effect.group))
         room = await unit.people.room_of_group(group.id)
-        seat = await unit.people.seat(group.id, effect.person)
-    if room is None or seat is None:
+        seat = await unit.people.seat(group.id, effect.person) if effect.person else None
+    if room is None or (effect.person and seat is None):
         return
-    words = texts(seat.agent.language if effect.in_their_language else group.language)
-    text = render.notice(words, effect.text, clock=None, **{"person": seat.agent.name, **effect.fields})
-    said = Said(plain=text.plain, html=text.html, mentions=[effect.person])
+    words = texts(seat.agent.language if seat and effect.in_their_language else group.language)
+    fields = {"person": seat.agent.name} if seat else {}
+    text = render.notice(words, effect.text, clock=None, **{**fields, **effect.fields})
+    said = Said(plain=text.plain, html=text.html, mentions=[effect.person] if seat else [])
     await hands.desk.post(Place(room=room), said, txn=txn, policy=group.device_policy)
 
 

@@ -22,9 +22,11 @@ from messenger.i18n import texts
 from messenger.observability.time import utc_now
 from messenger.queries import audit, contacts, people
 from messenger.queries import conversations as cases
+from messenger.queries import dead_letters as letters
 from messenger.queries import trust as trust_rows
 from messenger.storage.administration import Administration, NotPossible
 from messenger.storage.audit import renew_key
+from messenger.storage.dead_letters import DeadLetters, Retried
 from messenger.storage.unit_of_work import SqlUnits
 
 
@@ -192,6 +194,21 @@ class Admin:
     async def audit_rows(self, **which: Any) -> Sequence[audit.AuditRow]:
         """`which` as `queries.audit.rows` takes it."""
         return await audit.rows(self._engine, **which)
+
+    async def dead_letters(self, *, decided: bool = False, limit: int = 50) -> Sequence[letters.DeadLetterRow]:
+        return await letters.dead_letters(self._engine, decided=decided, limit=limit)
+
+    async def dead_letter(self, id: int) -> letters.DeadLetterRow | None:
+        return await letters.one_dead_letter(self._engine, id)
+
+    async def undecided_dead_letters(self) -> int:
+        return await letters.undecided_dead_letters(self._engine)
+
+    async def retry_dead_letter(self, id: int) -> Retried:
+        return await DeadLetters(self._engine, self._keys).retry(id, by=shell_actor(), at=utc_now())
+
+    async def drop_dead_letter(self, id: int, reason: str) -> None:
+        await DeadLetters(self._engine, self._keys).drop(id, reason, by=shell_actor(), at=utc_now())
 
     async def renew_audit_key(self) -> int:
         return await renew_key(self._engine, self._keys, actor=shell_actor(), at=utc_now())

@@ -210,7 +210,7 @@ class DeskProcess:
         self._outbox = OutboxWorker(
             self._outbox_queue, Deliverer(hands), device=device_id, wake=outbox_wake, after=inbox_wake
         )
-        self._inbox = [InboxWorker(units, SqlInboxQueue(engine), wake=inbox_wake) for _ in range(INBOX_WORKERS)]
+        self._inbox = [InboxWorker(units, SqlInboxQueue(engine, keys), wake=inbox_wake) for _ in range(INBOX_WORKERS)]
         units.send_by(Courier(hand=self._outbox, lease=self._lease, device=device_id))
         invites = InvitePolicy(
             frozenset(self._settings.matrix.allowed_servers),

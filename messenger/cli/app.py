@@ -13,6 +13,7 @@ from messenger.cli import (
     configuration,
     contacts,
     conversations,
+    dead_letters,
     demo,
     desks,
     groups,
@@ -79,6 +80,7 @@ app.add_typer(trust.app, name="trust")
 app.add_typer(contacts.app, name="contact")
 app.add_typer(retention.app, name="retention")
 app.add_typer(conversations.app, name="conversation")
+app.add_typer(dead_letters.app, name="deadletter")
 app.add_typer(desks.app, name="desk")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")

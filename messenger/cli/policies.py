@@ -61,6 +61,7 @@ VERBS: Mapping[str, Action] = {
     "audit list": Action.AUDIT,
     "audit export": Action.AUDIT,
     "audit renew-key": Action.OPERATE,
+    **{f"deadletter {verb}": Action.OPERATE for verb in ("list", "show", "retry", "drop")},
     "keys rotate": Action.OPERATE,
     "keys status": Action.OPERATE,
     "backup make": Action.OPERATE,

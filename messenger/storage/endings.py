@@ -83,7 +83,7 @@ _SETTLE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How one row ends: `sent`, `failed` or `dead`, and what it leaves behind."""
+    """How one row ends: `sent`, `failed`, `dead` or `unknown`, and what it leaves behind."""
 
     row: OutboxRow
     state: str
@@ -94,7 +94,7 @@ class Ending:
     def is_plain(self) -> bool:
         """`settle` writes all that it leaves behind."""
         rest = Outcome(traces=self.outcome.traces, items=self.outcome.items)
-        return self.state != "dead" and self.outcome == rest
+        return self.state not in ("dead", "unknown") and self.outcome == rest
 
 
 async def settle(

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from messenger.app.dead_letters import sealed_item_put_aside
 from messenger.app.items import Unreadable
 from messenger.app.records import InboxRow, NewItem
 from messenger.storage.codec import UNREADABLE, dump, load_item
@@ -109,6 +110,7 @@ class SqlInbox:
         log.error("inbox row does not open", extra={"row_id": row.id, "kind": row.kind, "error": reason})
         await self._connection.execute(_SETTLE, {"row": row.id, "ended": "dead"})
         await self._connection.execute(dead_letter.insert().values(queue="inbox", row_id=row.id, reason=reason))
+        await self.add([sealed_item_put_aside(row.id, row.attempts, source=row.source, lane=row.lane, kind=row.kind)])
 
     async def settle(self, row: InboxRow) -> None:
         ended = _FINAL.get(row.item.reason, "done") if isinstance(row.item, Unreadable) else "done"

@@ -3,14 +3,17 @@
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from messenger.app.dead_letters import item_put_aside
 from messenger.app.records import InboxRow
+from messenger.storage.data_keys import DataKeys
 from messenger.storage.database import transaction
+from messenger.storage.inbox import add_rows, sealed_row
 from messenger.storage.models.queues import dead_letter, inbox
 
 
 class SqlInboxQueue:
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, engine: AsyncEngine, keys: DataKeys) -> None:
+        self._engine, self._keys = engine, keys
 
     async def give_back(self, row: InboxRow, error: str, *, tries: int) -> None:
         """Failures count apart from attempts: a row that has waited long for something has not failed yet."""
@@ -28,3 +31,4 @@ class SqlInboxQueue:
             state = await connection.scalar(values.returning(inbox.c.state))
             if state == "dead":
                 await connection.execute(dead_letter.insert().values(queue="inbox", row_id=row.id, reason=error))
+                await add_rows(connection, [await sealed_row(self._keys, item_put_aside(row))])

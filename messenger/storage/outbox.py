@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from messenger.app.dead_letters import sealed_effect_put_aside
 from messenger.app.effects import EditCard, Effect, OfConversation, SendToCustomer, ShowFate
 from messenger.app.records import OutboxRow
 from messenger.channels.errors import LeaseLost
@@ -21,6 +22,7 @@ from messenger.observability.failpoints import fp
 from messenger.storage.codec import dump, load_effect
 from messenger.storage.courier import NOBODY, Courier
 from messenger.storage.data_keys import DataKeys
+from messenger.storage.inbox import add_rows, sealed_row
 from messenger.storage.lanes import Round, walk
 from messenger.storage.leases import HELD, Lease
 from messenger.storage.models.conversations import conversation
@@ -220,7 +222,7 @@ _CLAIM = sa.text(
     claimed_until = now() + interval '{CLAIM_FOR.total_seconds()} s', attempts = attempts + 1,
     first_try_at = coalesce(first_try_at, now()), device_id = coalesce(device_id, :device)
   FROM due WHERE outbox.id = due.id
-  RETURNING outbox.id, lane, txn, attempts, made_at, first_try_at, device_id, kind, enc_body
+  RETURNING outbox.id, conversation_id, lane, txn, attempts, made_at, first_try_at, device_id, kind, enc_body
 )
 SELECT claimed.*, fence.is_held
 FROM (SELECT EXISTS (SELECT FROM held) AS is_held) AS fence LEFT JOIN claimed ON true
@@ -250,10 +252,14 @@ async def claim(
     return sorted(found, key=lambda row: row.id)
 
 
-async def bury(connection: AsyncConnection, row: Any, reason: str) -> None:
+async def bury(connection: AsyncConnection, keys: DataKeys, row: Any, reason: str) -> None:
+    """What cannot be opened cannot be tried again: it blocks nothing, whatever it was."""
     log.error("outbox row does not open", extra={"row_id": row.id, "kind": row.kind, "error": reason})
     await connection.execute(outbox.update().where(outbox.c.id == row.id).values(state="dead", code="unreadable"))
     await connection.execute(dead_letter.insert().values(queue="outbox", row_id=row.id, reason=reason))
+    if row.conversation_id is not None:
+        word = sealed_effect_put_aside(row.conversation_id, txn=row.txn, kind=row.kind, attempts=row.attempts)
+        await add_rows(connection, [await sealed_row(keys, word)])
 
 
 async def opened(keys: DataKeys, row: Any, token: UUID) -> OutboxRow:

@@ -33,6 +33,8 @@ from messenger.storage.people import SqlPeople
 log = logging.getLogger(__name__)
 
 CARD_PAUSE = timedelta(seconds=10)
+# One that is `unknown` keeps its lane until a person has decided.
+_BURIED = {"dead": "skip_and_mark", "unknown": "block_lane"}
 
 
 class SqlOutboxQueue:
@@ -81,7 +83,7 @@ class SqlOutboxQueue:
                 opened.append(await rows.opened(self._keys, row, token))
             except UNREADABLE as error:
                 async with self._fenced() as connection:
-                    await rows.bury(connection, row, type(error).__name__)
+                    await rows.bury(connection, self._keys, row, type(error).__name__)
         self.in_doubt.remove(token)
         return opened
 
@@ -157,15 +159,25 @@ class SqlOutboxQueue:
             if not is_plain:
                 held = [ending for ending in endings if ending.row.id in over]
                 await self._leave_behind(connection, [ending.outcome for ending in held])
-                await self._bury(connection, [ending for ending in held if ending.state == "dead"])
+                await self._bury(connection, [ending for ending in held if ending.state in _BURIED])
             fp("sent_marked")
         fp("send_committed")
         return over
 
     async def _bury(self, connection: AsyncConnection, dead: Sequence[Ending]) -> None:
         if dead:
-            rows = [{"queue": "outbox", "row_id": ending.row.id, "reason": ending.code} for ending in dead]
-            await connection.execute(dead_letter.insert(), rows)
+            await connection.execute(
+                dead_letter.insert(),
+                [
+                    {
+                        "queue": "outbox",
+                        "row_id": ending.row.id,
+                        "reason": ending.code,
+                        "decision": _BURIED[ending.state],
+                    }
+                    for ending in dead
+                ],
+            )
 
     async def _leave_behind(self, connection: AsyncConnection, outcomes: Sequence[Outcome]) -> None:
         """What `settle` does not write."""

@@ -187,7 +187,9 @@ PERSONAL_DATA: Mapping[str, Mapping[str, Rule]] = {
     },
     "dead_letter": {
         **unseen(
-            "id queue row_id enc_raw source_id", "removed", "what was put aside is a message that could not be stored"
+            "id queue row_id enc_raw source_id decision verdict decided_by decided_at",
+            "removed",
+            "what was put aside is a message that could not be stored",
         ),
         **shown({"reason": "waiting[].kind", "at": "waiting[].at"}, "removed"),
     },

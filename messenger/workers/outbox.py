@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
+from messenger.app.dead_letters import blocks_lane, effect_put_aside
 from messenger.app.deliver import Deliverer
 from messenger.app.effects import AtCustomer, EditInThread, MirrorReactions, PostCard, RelayToThread
 from messenger.app.outcome import Outcome, ended
@@ -183,15 +184,30 @@ class OutboxWorker:
     async def _fail(self, row: OutboxRow, code: str) -> None:
         log.warning("delivery refused", extra={"row_id": row.id, "kind": type(row.effect).__name__, "code": code})
         # What a customer wrote is never given up quietly: a person finds it among the dead letters.
-        state = "dead" if isinstance(row.effect, PostCard | RelayToThread | EditInThread) else "failed"
-        await self._queue.end(row, state=state, outcome=_ended_badly(row, code), code=code)
+        if isinstance(row.effect, PostCard | RelayToThread | EditInThread):
+            return await self._bury(row, code)
+        await self._queue.end(row, state="failed", outcome=_ended_badly(row, code), code=code)
         self._after.hint()
 
     async def _again_or_bury(self, row: OutboxRow, reason: str) -> None:
         if row.attempts < OWN_TRIES:
             return await self._queue.retry(row, utc_now() + timedelta(seconds=2**row.attempts), reason)
-        await self._queue.end(row, state="dead", outcome=_ended_badly(row, "internal"), code=reason)
+        await self._bury(row, reason)
+
+    async def _bury(self, row: OutboxRow, reason: str) -> None:
+        """Among the dead letters, with a word to the team. An answer stays where it is in its lane: it may have got
+        through, and what its author wrote after it waits until somebody has decided."""
+        if blocks_lane(row.effect):
+            state, outcome = "unknown", _word(row)
+        else:
+            state, outcome = "dead", _ended_badly(row, "internal")
+        await self._queue.end(row, state=state, outcome=outcome if outcome.items else _word(row), code=reason)
         self._after.hint()
+
+
+def _word(row: OutboxRow) -> Outcome:
+    word = effect_put_aside(row.effect, row.txn, row.attempts)
+    return Outcome(items=[word] if word else [])
 
 
 def _ended_badly(row: OutboxRow, code: str) -> Outcome:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from messenger.cli import app
 from messenger.config import Settings
 from messenger.storage.database import connect
+from messenger.storage.models.queues import dead_letter, inbox
 from tests.support.databases import TestDatabases, key_database_of, make_database
 
 Run = Callable[..., Result]
@@ -264,3 +265,34 @@ def test_the_root_key_is_rotated_and_its_state_is_told(stellwerk: Run) -> None:
     kept.replace("root.key")
     refused = stellwerk("group", "list")
     assert refused.exit_code == 1 and after["root_key"] in refused.output
+
+
+def test_dead_letters_are_listed_shown_retried_and_dropped(stellwerk: Run) -> None:
+    stellwerk("migrate", "up")
+    assert "No dead letter waits" in stellwerk("deadletter", "list").stdout
+    asyncio.run(_give_up_two_rows())
+    first, second = found(stellwerk("deadletter", "list", "--json"))
+    assert (first["queue"], first["kind"], first["reason"]) == ("inbox", "StaffSaid", "OurMistake")
+    assert "OurMistake" in stellwerk("deadletter", "show", str(first["id"])).stdout
+    done = found(stellwerk("deadletter", "retry", str(first["id"]), "--json"))
+    assert done["overtaken"] == 1, "what came later in its lane has gone ahead"
+    assert stellwerk("deadletter", "drop", str(second["id"])).exit_code == 2, "a reason is needed"
+    assert stellwerk("deadletter", "drop", str(second["id"]), "--reason", "seen").exit_code == 0
+    assert stellwerk("deadletter", "drop", "99", "--reason", "seen").exit_code == 1
+    assert [row["verdict"] for row in found(stellwerk("deadletter", "list", "--all", "--json"))] == ["retry", "drop"]
+    audited = found(stellwerk("audit", "list", "--json", "--action", "deadletter"))
+    assert [row["action"] for row in audited] == ["deadletter.drop", "deadletter.retry"]
+
+
+async def _give_up_two_rows() -> None:
+    engine = connect(Settings.load(None).database.address())
+    row = {"source": "x", "lane": "one", "kind": "StaffSaid", "enc_body": b""}
+    states = [("a", "dead"), ("b", "dead"), ("c", "done")]
+    async with engine.begin() as connection:
+        for source_id, state in states:
+            added = inbox.insert().values(**row, source_id=source_id, state=state).returning(inbox.c.id)
+            id = await connection.scalar(added)
+            if state == "dead":
+                letter = dead_letter.insert().values(queue="inbox", row_id=id, reason="OurMistake")
+                await connection.execute(letter)
+    await engine.dispose()

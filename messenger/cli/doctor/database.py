@@ -44,3 +44,14 @@ async def backup(settings: Settings) -> Sequence[Finding]:
     if age > BACKUP_IS_OLD:
         return [warn("backup", f"{when}, {age / timedelta(hours=1):.0f} hours ago. Make one now: stellwerk backup DIR")]
     return [ok("backup", when)]
+
+
+async def dead_letters(settings: Settings) -> Sequence[Finding]:
+    from messenger.bootstrap import open_admin
+
+    async with open_admin(settings) as admin:
+        count = await admin.undecided_dead_letters()
+    if not count:
+        return [ok("dead letters", "none waits for a decision")]
+    wait = "1 waits" if count == 1 else f"{count} wait"
+    return [warn("dead letters", f"{wait} for a decision: stellwerk deadletter list, then retry or drop")]

@@ -58,6 +58,7 @@ def _checks_here(settings: Settings) -> dict[str, Check]:
         "recovery key": partial(local.recovery_keys, settings),
         "database": partial(database.database, settings),
         "backup": partial(database.backup, settings),
+        "dead letters": partial(database.dead_letters, settings),
     }
 
 

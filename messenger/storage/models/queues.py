@@ -135,6 +135,11 @@ dead_letter = Table(
     Column("at", Moment, nullable=False, server_default=func.now()),
     Column("enc_raw", LargeBinary),
     Column("source_id", Text),  # of an event that was put aside whole
+    Column("decision", Text, nullable=False, server_default=text("'skip_and_mark'")),  # or block_lane
+    Column("verdict", Text),  # a person's: retry or drop
+    Column("decided_by", Text),
+    Column("decided_at", Moment),
+    Index("ix_dead_letter_undecided", "id", postgresql_where=text("verdict IS NULL")),
 )
 
 desk = Table(
