@@ -13,6 +13,7 @@ from messenger.bootstrap.database import (
 )
 from messenger.bootstrap.desk import DeskIdentity, desk_findings, desk_identity, desk_well_known, open_desk_client
 from messenger.bootstrap.keys import key_status, rotate_root_key
+from messenger.bootstrap.point_in_time import back_up_continuously, restore_to, verify_continuous
 from messenger.bootstrap.recovery import Recovered, recover_desk
 from messenger.bootstrap.service import serve
 from messenger.storage.backup_set import Manifest
@@ -26,6 +27,7 @@ __all__ = [
     "Recovered",
     "SchemaStatus",
     "back_up",
+    "back_up_continuously",
     "back_up_keys",
     "desk_findings",
     "desk_identity",
@@ -41,9 +43,11 @@ __all__ = [
     "open_engine",
     "recover_desk",
     "restore",
+    "restore_to",
     "rotate_root_key",
     "schema_status",
     "serve",
     "verify",
+    "verify_continuous",
     "write_root_key",
 ]

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 from sqlalchemy import make_url
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.bootstrap.database import Engines, open_engines, open_storage
@@ -33,7 +34,7 @@ from messenger.storage.models.disaster import backup_set
 from messenger.storage.postgres_tools import Tools, tools_for
 from messenger.storage.root_keys import RootKeys
 
-MAIN, KEYS = "main", "keys"
+MAIN, KEYS, CONTINUOUS = "main", "keys", "continuous"
 _SCHEMAS = {MAIN: migration.MAIN, KEYS: migration.KEYS}
 
 
@@ -102,7 +103,7 @@ async def _back_up(settings: Settings, folder: Path, kind: str) -> Manifest:
         facts = {"desks": moment.desks, "erasures": await _erasures(engine)} if kind == MAIN else {}
         manifest = _manifest(kind, moment, tools, roots, file, facts)
         write_manifest(folder, manifest, roots.first)
-        await _remember(engines.main, manifest)
+        await remember(engines.main, manifest, made_at=manifest.made_at)
     return manifest
 
 
@@ -118,7 +119,7 @@ def _manifest(
         id=uuid4(),
         kind=kind,
         made_at=moment.at,
-        program=_program(),
+        program=program(),
         schema=migration.head(_SCHEMAS[kind]),
         postgres=tools.version,
         root_kid=roots.first.kid,
@@ -152,10 +153,12 @@ async def _load(
     await migration.upgrade(engine, schema=_SCHEMAS[manifest.kind])
 
 
-async def _remember(engine: AsyncEngine, manifest: Manifest) -> None:
-    values = {"id": manifest.id, "kind": manifest.kind, "made_at": manifest.made_at, "bytes": manifest.bytes}
+async def remember(engine: AsyncEngine, manifest: Manifest, *, made_at: datetime) -> None:
+    """For `doctor`. A continuous one says again and again that it lives."""
+    values = {"id": manifest.id, "kind": manifest.kind, "made_at": made_at, "bytes": manifest.bytes}
+    new = insert(backup_set).values(**values)
     async with engine.begin() as connection:
-        await connection.execute(backup_set.insert().values(**values))
+        await connection.execute(new.on_conflict_do_update(index_elements=[backup_set.c.id], set_={"made_at": made_at}))
 
 
 async def _tools(settings: Settings, engine: AsyncEngine, kind: str) -> Tools:
@@ -171,7 +174,7 @@ def _url(engine: AsyncEngine) -> str:
     return engine.url.render_as_string(hide_password=False)
 
 
-def _program() -> str:
+def program() -> str:
     try:
         return version("stellwerk")
     except PackageNotFoundError:

@@ -1,5 +1,8 @@
 """`stellwerk backup` and `stellwerk restore`: the database with its crypto store, as one consistent set."""
 
+import asyncio
+import signal
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,10 +11,14 @@ from typer.core import TyperGroup
 
 from messenger.cli import output
 from messenger.cli.options import AsJson
-from messenger.cli.state import run, settings_of
+from messenger.cli.state import Failed, run, settings_of
+from messenger.config import Settings
 
 if TYPE_CHECKING:
     from messenger.bootstrap import Manifest
+
+
+MOMENTS = ["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"]
 
 
 class _MakesOne(TyperGroup):
@@ -60,29 +67,67 @@ def make(
 
 
 @app.command()
+def continuous(ctx: typer.Context, folder: Folder) -> None:
+    """Runs until it is stopped, beside the service: a first copy of the embedded server, then each change as it is
+    made, so that `restore --at` can bring back any moment. With the same DIR it goes on where it was."""
+    run(_continuous(settings_of(ctx), folder))
+
+
+async def _continuous(settings: Settings, folder: Path) -> None:
+    from messenger import bootstrap
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+    def ready(manifest: "Manifest") -> None:
+        output.say(f"{folder}: everything since {output.cell(manifest.made_at)} can come back. Streaming.")
+
+    await bootstrap.back_up_continuously(settings, folder, stop=stop, ready=ready)
+
+
+@app.command()
 def verify(ctx: typer.Context, folder: Folder, as_json: AsJson = False) -> None:
     """Reads a whole set: is it complete, unchanged, and ours? Exit code 1 if not. Needs no database."""
     from messenger import bootstrap
 
-    _tell(bootstrap.verify(settings_of(ctx), folder), folder, as_json=as_json)
+    settings = settings_of(ctx)
+    manifest = bootstrap.verify(settings, folder)
+    if manifest.kind == "continuous":
+        bootstrap.verify_continuous(folder)
+    _tell(manifest, folder, as_json=as_json)
 
 
 def restore(
     ctx: typer.Context,
     folder: Folder,
     keys: KeyFolder = None,
+    at: Annotated[
+        datetime | None,
+        typer.Option(
+            "--at",
+            formats=MOMENTS,
+            metavar="TIME",
+            help="Of a continuous backup: UTC unless it says; else all there is.",
+        ),
+    ] = None,
     replace_empty: Annotated[
         bool, typer.Option("--replace-empty", help="Drop the tables of a database that nobody has worked with.")
     ] = False,
-    as_json: AsJson = False,
 ) -> None:
-    """Brings a set back into an empty database. Never overwrites data. Afterwards: `stellwerk recover-desk`."""
+    """Brings a set back, into empty databases. Never overwrites data. Afterwards: `stellwerk recover-desk`."""
     from messenger import bootstrap
 
-    manifest = run(bootstrap.restore(settings_of(ctx), folder, keys=keys, replace_empty=replace_empty))
-    _tell(manifest, folder, as_json=as_json)
-    if not as_json:
-        output.say("Restored. The desks in it need new devices before they may work: stellwerk recover-desk")
+    settings = settings_of(ctx)
+    manifest = bootstrap.verify(settings, folder)
+    if manifest.kind == "continuous":
+        run(bootstrap.restore_to(settings, folder, at.replace(tzinfo=at.tzinfo or UTC) if at else None))
+    elif at is not None:
+        raise Failed("--at needs a continuous backup; this set knows one moment only")
+    else:
+        run(bootstrap.restore(settings, folder, keys=keys, replace_empty=replace_empty))
+    _tell(manifest, folder, as_json=False)
+    output.say("Restored. The desks in it need new devices before they may work: stellwerk recover-desk")
 
 
 def _tell(manifest: "Manifest", folder: Path, *, as_json: bool) -> None:

@@ -64,15 +64,15 @@ def new_folder(folder: Path) -> None:
     folder.chmod(0o700)
 
 
-def described(file: Path) -> FileOfSet:
-    """Also makes it durable, and readable by its owner only."""
+def described(file: Path, *, name: str = "") -> FileOfSet:
+    """Also makes it durable, and readable by its owner only. `name`: within the set, if it lies deeper."""
     file.chmod(0o600)
     digest = hashlib.sha256()
     with file.open("rb") as content:
         while chunk := content.read(_CHUNK):
             digest.update(chunk)
         os.fsync(content.fileno())
-    return FileOfSet(name=file.name, bytes=file.stat().st_size, sha256=digest.hexdigest())
+    return FileOfSet(name=name or file.name, bytes=file.stat().st_size, sha256=digest.hexdigest())
 
 
 def write_manifest(folder: Path, manifest: Manifest, root: Key) -> None:
@@ -115,11 +115,11 @@ def check_files(folder: Path, manifest: Manifest) -> None:
         file = folder / expected.name
         if not file.is_file():
             raise BadSet(f"{file} is missing: the set is incomplete")
-        if file.stat().st_size != expected.bytes or _sha256(file) != expected.sha256:
+        if file.stat().st_size != expected.bytes or sha256_of(file) != expected.sha256:
             raise BadSet(f"{file} was changed or cut after the backup: do not use this set")
 
 
-def _sha256(file: Path) -> str:
+def sha256_of(file: Path) -> str:
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 

@@ -97,6 +97,7 @@ class EmbeddedPostgres:
             if not (self.data / "PG_VERSION").exists():
                 await self._create_cluster()
             self._check_version()
+            await self._admit()
             if not await self._is_running():
                 # Also when a stale pid file names another process: PostgreSQL itself finds that out.
                 await self._start_server()
@@ -149,6 +150,15 @@ class EmbeddedPostgres:
         finally:
             await connection.close()
 
+    async def value(self, query: str) -> object:
+        """One value, asked as superuser in the maintenance database."""
+        connection = await self._connect()
+        try:
+            found: object = await connection.fetchval(query)
+            return found
+        finally:
+            await connection.close()
+
     async def _connect(self) -> "asyncpg.Connection[asyncpg.Record]":
         return await asyncpg.connect(host=str(self.socket_folder), user=SUPERUSER, database=SUPERUSER, timeout=10)
 
@@ -181,9 +191,23 @@ class EmbeddedPostgres:
             "--locale-provider=builtin",
             "--builtin-locale=C.UTF-8",
         )
-        (self.data / "pg_hba.conf").write_text("local all all peer map=embedded\n")
         names = sorted({self._account.name, pwd.getpwuid(os.geteuid()).pw_name})
         (self.data / "pg_ident.conf").write_text("".join(f'embedded "{name}" {SUPERUSER}\n' for name in names))
+
+    async def _admit(self) -> None:
+        """Who may connect: our own users, also for a stream of the write-ahead log."""
+        file, wanted = self.data / "pg_hba.conf", "local all,replication all peer map=embedded\n"
+        if not file.exists() or file.read_text() != wanted:
+            file.write_text(wanted)
+            await self._run("pg_ctl", "reload", "-D", str(self.data), may_fail=True)
+
+    def adopt(self, folder: Path) -> None:
+        """Gives a folder, with all that is in it, to the server's account, and to nobody else."""
+        account = _server_account()
+        for path in (folder, *folder.rglob("*")):
+            if account.uid is not None and account.gid is not None:
+                os.chown(path, account.uid, account.gid)
+            path.chmod(0o700 if path.is_dir() else 0o600)
 
     def _check_version(self) -> None:
         version = (self.data / "PG_VERSION").read_text().strip()

@@ -67,6 +67,11 @@ class House:
         finally:
             await house._leave()
 
+    async def use(self, database_url: str) -> None:
+        """The accountant looks into another database."""
+        await self.engine.dispose()
+        self.engine = connect(database_url, application="accountant")
+
     async def _leave(self) -> None:
         if hasattr(self, "office"):
             await self.office.abandon()

@@ -1,25 +1,18 @@
-"""The drill: backup, destruction, restore, a new device. People went on writing before and after; nothing of it is
-lost or doubled, and old threads stay readable."""
+"""The drill: backup, destruction, restore, a new device. People went on writing before and after; nothing of it is lost
+or doubled, old threads stay readable, and who was erased stays erased."""
 
 import pytest
 import sqlalchemy as sa
 
 from messenger import bootstrap
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError
-from messenger.storage.models.queues import lease
+from messenger.storage.models.conversations import channel_identity, message
 from tests.disaster.site import Site
+from tests.support.people import Person
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.crash
-
-
-async def _epoch(site: Site) -> int:
-    async with site.house.engine.connect() as connection:
-        return int(await connection.scalar(sa.select(lease.c.epoch)) or 0)
-
-
-async def _login_of_desk(site: Site) -> HomeserverClient:
-    async with bootstrap.open_desk_client(site.settings, site.settings.desk()) as http:
-        return HomeserverClient(http.base_url, token=http.token)
+SECRET = "Quarzgeheimnis"
 
 
 async def test_after_a_restore_nothing_is_lost_or_doubled_and_the_old_device_is_dead(site: Site) -> None:
@@ -28,37 +21,66 @@ async def test_after_a_restore_nothing_is_lost_or_doubled_and_the_old_device_is_
     for matter in office.matters:
         await office.burst(matter.asks, 3)
         await office.burst(matter.answers, 3)
+    gone = await _somebody_who_goes(site)
     await house.drain()
-    await site.types("backup", str(site.set()), "--keys", str(site.set("keys")))
+    await site.back_up()
     before = await bootstrap.desk_identity(site.settings, site.settings.desk())
     old_login = await _login_of_desk(site)
 
-    # The homeserver is ahead of the backup: answers, questions, a new customer; and what is said while nobody listens.
+    # The homeserver is ahead of the backup: answers, questions, a new customer, an erasure; and what is said while
+    # nobody listens.
+    await site.types("contact", "erase", gone.user_id, "--yes", "-o", str(site.product.folder / "certificate.json"))
     for matter in office.matters:
         await office.burst(matter.asks, 4)
         await matter.answers.write(file=True)
     await office.open()
     await house.drain()
-    epoch = await _epoch(site)
+    await eventually(site.has_saved_its_keys, what="every room key is at the homeserver")
+    keys, epoch = await site.room_keys(), await site.epoch()
     site.product.kill()
     for matter in office.matters:
         await office.burst(matter.asks, 2)
         await office.burst(matter.answers, 2)
 
     await site.destroy()
-    await site.types("restore", str(site.set()), "--keys", str(site.set("keys")))
+    await site.restore()
     assert "recover-desk" in await site.types("serve", succeeds=False)
-    report = await site.asks("recover-desk")
-    assert await _epoch(site) > epoch
+    report = await site.recover()
+    assert await site.epoch() > epoch
     await site.product.start()
     await house.drain()
 
     assert not await house.judge()
-    await house.assert_books_balance()
+    assert await house.open_rows() == {}
+    assert keys <= await site.room_keys(), "what could be read before can be read now"
     after = await bootstrap.desk_identity(site.settings, site.settings.desk())
     assert before is not None and after is not None
-    assert after.device_id == report["device_id"] != before.device_id
-    assert after.fingerprint == report["fingerprint"] == before.fingerprint
+    assert after.device_id == report.device_id != before.device_id
+    assert after.fingerprint == report.fingerprint == before.fingerprint
     with pytest.raises(MatrixError, match="M_UNKNOWN_TOKEN"):
         await old_login.call("GET", f"{CLIENT}/account/whoami")
     await old_login.close()
+    assert await _is_erased(site)
+    root_key = site.settings.security.root_key_file.read_text().strip()
+    assert site.is_in_sets(SECRET, "c1-0001", "a1-0001", root_key, before.device_id) == [before.device_id]
+
+
+async def _somebody_who_goes(site: Site) -> Person:
+    person = await site.house.people.person("gone")
+    chat = await person.start_direct_chat(site.product.desk)
+    await person.say(chat, SECRET)
+    await site.house.office.agents[0].wait_for(site.house.office.room, lambda seen: SECRET in seen.body)
+    return person
+
+
+async def _is_erased(site: Site) -> bool:
+    """The two others and the one who came later are known, and all words of theirs; nothing of the one who went."""
+    async with site.house.engine.connect() as connection:
+        people = await connection.scalar(sa.select(sa.func.count()).where(channel_identity.c.kind != "erased"))
+        authors = await connection.scalar(sa.select(sa.func.count(sa.distinct(message.c.conversation_id))))
+    return (people, authors) == (3, 3)
+
+
+async def _login_of_desk(site: Site) -> HomeserverClient:
+    async with bootstrap.open_desk_client(site.settings, site.settings.desk()) as http:
+        return HomeserverClient(http.base_url, token=http.token)

@@ -1,0 +1,141 @@
+"""`stellwerk backup continuous` and `stellwerk restore --at`: the embedded server as it was at any moment."""
+
+import asyncio
+import shutil
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from uuid import uuid4
+
+import sqlalchemy as sa
+
+from messenger.bootstrap.backup import CONTINUOUS, program, remember
+from messenger.bootstrap.database import DATABASE, open_engines, open_storage
+from messenger.config import Settings
+from messenger.observability.time import utc_now
+from messenger.storage import continuous, migration
+from messenger.storage.backup_set import (
+    MANIFEST,
+    BadSet,
+    Manifest,
+    described,
+    read_manifest,
+    write_manifest,
+)
+from messenger.storage.database import connect
+from messenger.storage.dump import DatabaseInUse, counts
+from messenger.storage.embedded import VERSION, EmbeddedPostgres
+from messenger.storage.models.disaster import living_desk
+from messenger.storage.postgres_tools import Tools, tools_for
+from messenger.storage.root_keys import RootKeys
+
+SEEN_EVERY_S = 60.0
+
+
+class NotEmbedded(Exception):
+    """A database that somebody else runs has continuous backups of its own; the text says how."""
+
+
+class StreamEnded(Exception):
+    """The stream of the write-ahead log was cut; the text says what to do."""
+
+
+async def back_up_continuously(
+    settings: Settings, folder: Path, *, stop: asyncio.Event, ready: Callable[[Manifest], None]
+) -> None:
+    """A first copy unless the folder holds one, then the log until `stop`. Raises NotEmbedded, BadSet, StreamEnded."""
+    _assert_embedded(settings)
+    roots = RootKeys.read(settings.security.root_key_file)
+    server = _server(settings)
+    async with open_storage(settings), open_engines(settings) as engines:
+        tools = tools_for(server.uri(DATABASE), VERSION, is_embedded=True)
+        if not (folder / MANIFEST).exists():
+            await _begin(server, tools, folder, roots, await counts(engines.main))
+        manifest = read_manifest(folder, roots)
+        async with continuous.stream(tools, folder) as process:
+            ready(manifest)
+            while not stop.is_set():
+                await remember(engines.main, manifest, made_at=utc_now())
+                await _wait(stop, process, folder)
+
+
+async def _begin(
+    server: EmbeddedPostgres, tools: Tools, folder: Path, roots: RootKeys, rows: Mapping[str, int]
+) -> None:
+    made_at = utc_now()
+    checksums = await continuous.make_base(server, tools, folder)
+    manifest = Manifest(
+        id=uuid4(),
+        kind=CONTINUOUS,
+        made_at=made_at,
+        program=program(),
+        schema=migration.head(),
+        postgres=VERSION,
+        root_kid=roots.first.kid,
+        counts=rows,
+        files=[described(checksums, name=f"{continuous.BASE}/{checksums.name}")],
+    )
+    write_manifest(folder, manifest, roots.first)
+
+
+async def _wait(stop: asyncio.Event, process: asyncio.subprocess.Process, folder: Path) -> None:
+    ended, told = asyncio.create_task(process.wait()), asyncio.create_task(stop.wait())
+    await asyncio.wait({ended, told}, timeout=SEEN_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+    for task in (ended, told):
+        task.cancel()
+    if process.returncode is not None and not stop.is_set():
+        assert process.stderr is not None
+        said = (await process.stderr.read()).decode(errors="replace").strip()[-400:]
+        raise StreamEnded(
+            f"the stream ended ({said}). Start it again with the same folder; if that is refused, with a new one"
+        )
+
+
+def verify_continuous(folder: Path) -> None:
+    """What `verify` does not: the copy's own checksums, and no gap in the log. Raises BadSet."""
+    continuous.check_base(folder)
+
+
+async def restore_to(settings: Settings, folder: Path, at: datetime | None) -> None:
+    """Beside the place where the server shall be; moved there when all is done and its desks are dead. Raises BadSet,
+    DatabaseInUse and NotEmbedded before anything is touched."""
+    _assert_embedded(settings)
+    manifest = read_manifest(folder, RootKeys.read(settings.security.root_key_file))
+    if at is not None and at < manifest.made_at:
+        raise BadSet(f"this copy begins at {manifest.made_at:%Y-%m-%d %H:%M:%S} UTC: before that, take another set")
+    verify_continuous(folder)
+    place = _server(settings).folder
+    if (place / "data" / "PG_VERSION").exists():
+        raise DatabaseInUse(f"{place} holds a server, and a restore never overwrites one: move that folder away first")
+    draft = EmbeddedPostgres(place.with_name(f"{place.name}.restoring"))
+    shutil.rmtree(draft.folder, ignore_errors=True)
+    draft.folder.mkdir(parents=True)
+    continuous.lay_out(draft, folder, at)
+    try:
+        await continuous.play_forward(draft)
+        await _end_desks(draft)
+    finally:
+        await draft.stop()
+    shutil.rmtree(place, ignore_errors=True)
+    draft.folder.rename(place)
+
+
+async def _end_desks(server: EmbeddedPostgres) -> None:
+    engine = connect(server.uri(DATABASE))
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(sa.delete(living_desk))
+    finally:
+        await engine.dispose()
+
+
+def _server(settings: Settings) -> EmbeddedPostgres:
+    return EmbeddedPostgres(settings.server.data_dir / "postgres")
+
+
+def _assert_embedded(settings: Settings) -> None:
+    if settings.database.address():
+        raise NotEmbedded(
+            "your PostgreSQL is not run by Stellwerk: make its continuous backups with its own tools (pg_basebackup "
+            "and pg_receivewal, or pgBackRest). The manual has the recipe, and recover-desk works after them too"
+        )
