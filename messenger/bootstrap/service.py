@@ -33,6 +33,7 @@ from messenger.matrix.desk import MatrixDesk
 from messenger.matrix.engine import Doubt
 from messenger.matrix.erasure import MatrixErasure
 from messenger.matrix.http import HomeserverClient, MatrixError, Unreachable
+from messenger.matrix.identity.cross_signing import SigningKey, sign_person
 from messenger.matrix.identity.health import check_identity
 from messenger.matrix.identity.key_backup import BackupChanged, KeyBackup
 from messenger.matrix.identity.values import Identity
@@ -200,7 +201,9 @@ class DeskProcess:
         )
         self._hands = hands = Hands(
             units=units,
-            desk=MatrixDesk(self._http, sender, media, book, self._engine, lookup, verify=self._verifier.ask),
+            desk=MatrixDesk(
+                self._http, sender, media, book, self._engine, lookup, verify=self._verifier.ask, vouch=self._vouch
+            ),
             channel=channel,
             door=channel,
             files=media,
@@ -250,6 +253,15 @@ class DeskProcess:
         ours = Side(user_id=self._desk.user_id, device_id=device_id)
         voice = MatrixVoice(self._http, sender)
         return Verifier(ours, keys, voice=voice, book=self._engine, tell=self._tell_verification)
+
+    async def _vouch(self, person: str, master_key: str) -> None:
+        """Best effort: what counts while this database lives is in it."""
+        seed = self._identity.user_signing_seed
+        signed = seed is not None and await sign_person(
+            self._http, self._desk.user_id, SigningKey(seed), person, master_key
+        )
+        if not signed:
+            log.warning("a person is trusted, but not signed for later devices", extra={"account": self._desk.user_id})
 
     async def _tell_verification(self, news: News) -> None:
         shown = news.short_string

@@ -2,7 +2,7 @@
 port."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from messenger.app.records import Place, Said
@@ -39,9 +39,11 @@ class MatrixDesk:
         lookup: SentLookup,
         *,
         verify: Callable[[str, str | None, str], None] = lambda person, room, body: None,
+        vouch: Callable[[str, str], Awaitable[None]] | None = None,
     ) -> None:
         self._http, self._sender, self._media, self._book, self._engine = http, sender, media, book, engine
         self._lookup, self.account, self._verify = lookup, engine.user_id, verify
+        self._sign_person = vouch
         self._relations = Relations(http, sender, own=engine.user_id)
 
     async def find(self, room: str, txn: str) -> str | None:
@@ -156,7 +158,13 @@ class MatrixDesk:
         self._book.forget([room])
 
     async def trust(self, person: str) -> None:
-        await self._engine.approve_identity(person, verified=True)
+        """Kept here, and signed for later devices of this account."""
+        try:
+            master = await self._engine.approve_identity(person, verified=True)
+            if master and self._sign_person:
+                await self._sign_person(person, master)
+        except (MatrixError, Unreachable) as error:
+            raise as_channel_error(error) from error
 
     async def decide(self, room: str, person: str, device: str, cause: str, *, trusted: bool) -> None:
         match cause, trusted:
@@ -165,7 +173,7 @@ class MatrixDesk:
             case "unsigned_device", False:
                 await self._engine.block_device(person, device)
             case (("identity_changed" | "customer_identity"), True):
-                await self._engine.approve_identity(person, verified=True)
+                await self.trust(person)
             case _, False:
                 await self.unseat(room, person)
         self._book.forget([room])

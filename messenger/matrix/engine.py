@@ -170,8 +170,8 @@ class CryptoEngine(Protocol):
         The caller keeps order per room. One failing request does not fail the others."""
         ...
 
-    async def approve_identity(self, user_id: str, *, verified: bool = False) -> None:
-        """A person looked: the user's present master key is theirs."""
+    async def approve_identity(self, user_id: str, *, verified: bool = False) -> str | None:
+        """A person looked: the user's present master key is theirs. Returns it; None if they have none."""
         ...
 
     async def trust_device(self, user_id: str, device_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -50,6 +51,14 @@ async def reset_by_somebody(login: BotLogin) -> None:
         "session": challenge.value.body["session"],
     }
     await login.http.call("POST", url, {**body, "auth": auth})
+
+
+async def test_an_identity_that_an_earlier_version_has_stored_gets_its_user_signing_key_back(bot: BotLogin) -> None:
+    whole = await ensure_identity(bot.http, bot.device)
+    lacking = replace(whole, user_signing_seed=None)
+    assert (await ensure_identity(bot.http, bot.device, stored=lacking)).user_signing_seed is None
+    again = await ensure_identity(bot.http, bot.device, stored=lacking, recovery_key=whole.recovery_key)
+    assert again.user_signing_seed == whole.user_signing_seed is not None
 
 
 async def test_a_fresh_account_gets_a_whole_identity_without_its_password(bot: BotLogin) -> None:

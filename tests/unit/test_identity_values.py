@@ -14,6 +14,7 @@ IDENTITY = Identity(
     backup_version="7",
     backup_public_key="public",
     backup_private_key=b"p" * 32,
+    user_signing_seed=b"u" * 32,
     recovery_key="EsTc LW2K",
 )
 
@@ -27,7 +28,7 @@ def test_the_recovery_key_is_not_stored() -> None:
 
 
 def test_printing_an_identity_shows_no_secret() -> None:
-    for secret in ("EsTc", "ssss", "pppp"):
+    for secret in ("EsTc", "ssss", "pppp", "uuuu"):
         assert secret not in repr(IDENTITY)
 
 

@@ -246,10 +246,10 @@ class NioEngine:
             rows = await unit.read("mx_identity", [{"changed": True}])
         return sorted(row.key["user_id"] for row in rows)
 
-    async def approve_identity(self, user_id: str, *, verified: bool = False) -> None:
+    async def approve_identity(self, user_id: str, *, verified: bool = False) -> str | None:
         """A person looked: the user's present master key is theirs. `verified` also satisfies the policy of that
         name."""
-        await self._lists.load([user_id])
+        await self._lists.refresh([user_id])
         async with self._state.change():
             identity = self._state.user(user_id).identity
             if identity is not None:
@@ -261,6 +261,8 @@ class NioEngine:
                         verified=verified,
                     )
                 )
+            pinned = self._state.user(user_id).identity
+            return pinned.pinned if pinned else None
 
     async def trust_device(self, user_id: str, device_id: str) -> None:
         await self._lists.load([user_id])

@@ -9,7 +9,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from messenger.matrix.crypto.canonical import add_signature, canonical_json, ub64
+from messenger.matrix.crypto.canonical import add_signature, canonical_json, master_key_of, ub64
 from messenger.matrix.engine import OwnDevice
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError
 from messenger.matrix.identity.values import IdentityLocked
@@ -69,7 +69,7 @@ def sign_device_keys(device: OwnDevice, self_signing: SigningKey) -> dict[str, A
 
 
 async def query_own_keys(http: HomeserverClient, user_id: str) -> Mapping[str, Any]:
-    """The account's own devices and cross-signing keys as the homeserver shows them to everybody."""
+    """An account's devices and cross-signing keys as the homeserver shows them."""
     answer = await http.call("POST", f"{CLIENT}/keys/query", {"device_keys": {user_id: []}})
     return answer if isinstance(answer, dict) else {}
 
@@ -105,6 +105,19 @@ async def upload_device_signature(http: HomeserverClient, device: OwnDevice, sel
             f"The homeserver did not accept the signature for device {device.device_id}. Check that this "
             "device still exists; if it was logged out, give the desk a new login."
         )
+
+
+async def sign_person(http: HomeserverClient, own: str, user_signing: SigningKey, person: str, master_key: str) -> bool:
+    """Puts our user-signing key's signature on somebody's master key, where a later device of this account finds it
+    (nobody else is shown it). False if the homeserver shows another master key by now, or does not take it."""
+    answer = await query_own_keys(http, person)
+    if master_key_of(answer, person) != master_key:
+        return False
+    shown = answer["master_keys"][person]
+    bare = {name: part for name, part in shown.items() if name not in ("signatures", "unsigned")}
+    signed = add_signature(bare, own, user_signing.public, user_signing.sign(bare))
+    taken = await http.call("POST", f"{CLIENT}/keys/signatures/upload", {person: {master_key: signed}})
+    return not taken.get("failures")
 
 
 def _key_object(user_id: str, usage: str, key: SigningKey) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from messenger.matrix.crypto.canonical import master_key_of, owner_signed, self_signing_key_of
+from messenger.matrix.crypto.canonical import public_key_of as published_key_of
 from messenger.matrix.engine import OwnDevice
 from messenger.matrix.http import HomeserverClient
 from messenger.matrix.identity.backup_version import SECRET_NAME as BACKUP_SECRET
@@ -65,6 +66,8 @@ async def ensure_identity(
         identity = await _restored(http, device, answer, published, recovery_key)
     else:
         identity = await _created(http, device, password, recovery_key, keep_recovery_key)
+    if identity.user_signing_seed is None and recovery_key is not None:
+        identity = await _with_user_signing(http, identity, answer, recovery_key)
     return await _with_signed_device(http, device, identity, answer)
 
 
@@ -163,7 +166,19 @@ def _identity(
         backup_version=version,
         backup_public_key=public_key_of(private_key),
         backup_private_key=private_key,
+        user_signing_seed=keys.user_signing.seed,
     )
+
+
+async def _with_user_signing(
+    http: HomeserverClient, identity: Identity, answer: Mapping[str, Any], recovery_key: str
+) -> Identity:
+    """An identity that an earlier version has stored lacks this seed; secret storage has it."""
+    storage = await open_storage(AccountData(http, identity.user_id), _usable(recovery_key))
+    seed = await _read(storage, SECRET_NAMES["user_signing"]) if storage else None
+    shown = (answer.get("user_signing_keys") or {}).get(identity.user_id)
+    is_ours = seed is not None and published_key_of(shown) == SigningKey(seed).public
+    return replace(identity, user_signing_seed=seed) if is_ours else identity
 
 
 def _usable(recovery_key: str) -> bytes:

@@ -16,8 +16,9 @@ class IdentityLocked(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """The cross-signing identity of one bot account, as far as a running desk needs it. The seeds of the master key
-    and the user-signing key are not here: they live in secret storage only."""
+    """The cross-signing identity of one bot account, as far as a running desk needs it. The seed of the master key is
+    not here: it lives in secret storage only. That of the user-signing key signs people whom somebody has vouched for;
+    nobody but this account sees or believes those signatures."""
 
     mode: IdentityMode
     user_id: str
@@ -26,6 +27,7 @@ class Identity:
     backup_version: str
     backup_public_key: str
     backup_private_key: bytes = field(repr=False)
+    user_signing_seed: bytes | None = field(default=None, repr=False)  # None: an earlier version has not kept it
     recovery_key: str | None = field(default=None, repr=False)  # only in mode `created`; show it once
 
     @property
@@ -43,6 +45,7 @@ class Identity:
                 "backup_version": self.backup_version,
                 "backup_public_key": self.backup_public_key,
                 "backup_private_key": ub64(self.backup_private_key),
+                "user_signing_seed": ub64(self.user_signing_seed) if self.user_signing_seed else None,
             }
         ).encode()
 
@@ -68,4 +71,5 @@ def _from_fields(fields: dict[str, Any]) -> Identity:
         backup_version=fields["backup_version"],
         backup_public_key=fields["backup_public_key"],
         backup_private_key=unb64(fields["backup_private_key"]),
+        user_signing_seed=unb64(fields["user_signing_seed"]) if fields.get("user_signing_seed") else None,
     )
