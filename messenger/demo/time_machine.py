@@ -9,11 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.demo.actor import StoryBroke
 from messenger.storage.models import whole_schema
+from messenger.storage.models.audit import audit, audit_head
 from messenger.storage.models.queues import inbox, lease, outbox
 
 PATIENCE_S, LOOKS_PER_S = 60.0, 10
-# A lease says who works now; that is no record of the past, and an older one would be lost.
-_OF_THE_PRESENT = frozenset({lease.name})
+# A lease says who works now; that is no record of the past, and an older one would be lost. The audit log is chained:
+# nobody changes what it says of the past, not even we.
+_AS_THEY_ARE = frozenset({lease.name, audit.name, audit_head.name})
 # ISO 8601, as a value of an event: `"until": "2026-12-03T08:00:00Z"`.
 _MOMENT = r"^\d{4}-\d\d-\d\dT\d\d:\d\d"
 _EVENT_TIMES = sa.text(
@@ -40,7 +42,7 @@ async def make_older(connection: AsyncConnection, by: timedelta) -> None:
     """As `go_on`, at once, for who knows that nothing is on its way."""
     for table in whole_schema().sorted_tables:
         moments = [column.name for column in table.columns if isinstance(column.type, sa.DateTime)]
-        if moments and table.name not in _OF_THE_PRESENT:
+        if moments and table.name not in _AS_THEY_ARE:
             await connection.execute(table.update().values({name: table.c[name] - by for name in moments}))
     await connection.execute(_EVENT_TIMES, {"by": by})
 

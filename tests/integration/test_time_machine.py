@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from messenger.app.audit import audit
 from messenger.demo import time_machine
 from messenger.demo.actor import StoryBroke
 from messenger.demo.time_machine import go_on
@@ -13,6 +14,8 @@ from messenger.domain.conversation import State, fold
 from messenger.domain.events import ConversationPaused, ConversationResumed
 from messenger.observability.time import utc_now
 from messenger.storage.models import whole_schema
+from messenger.storage.models.audit import audit as audit_log
+from messenger.storage.models.audit import audit_head
 from messenger.storage.models.queues import inbox, lease, outbox
 from messenger.storage.timers import fire_due
 from tests.integration.staff_desk import StaffDesk, staff_says
@@ -32,12 +35,12 @@ async def nothing_on_its_way(desk: StaffDesk) -> None:
 
 
 async def moments(desk: StaffDesk) -> dict[str, list[datetime | None]]:
-    """Every time in the database but those of leases, by table."""
+    """Every time in the database but those of leases and of the audit log, by table."""
     found: dict[str, list[datetime | None]] = {}
     async with desk.engine.begin() as connection:
         for table in whole_schema().sorted_tables:
             columns = [column for column in table.columns if isinstance(column.type, sa.DateTime)]
-            if columns and table.name != lease.name:
+            if columns and table.name not in (lease.name, audit_log.name, audit_head.name):
                 rows = await connection.execute(sa.select(*columns).order_by(*columns))
                 found[table.name] = [value for row in rows for value in row]
     return found
@@ -52,6 +55,20 @@ async def test_everything_recorded_becomes_older_by_the_same_time(desk: StaffDes
         key for key in before if before[key]
     }
     assert await moments(desk) == {name: [at and at - WEEK for at in each] for name, each in before.items()}
+
+
+async def test_the_audit_log_keeps_its_times(desk: StaffDesk) -> None:
+    """It is chained: nobody changes what it says of the past."""
+    await desk.set_up([BEN])
+    async with desk.units() as unit:
+        audit(unit, actor="admin", action="conversation.show", object="conversation:1", purpose="serve")
+    await nothing_on_its_way(desk)
+    query = sa.select(audit_log.c.seq, audit_log.c.at, audit_log.c.mac)
+    async with desk.engine.begin() as connection:
+        before = (await connection.execute(query)).all()
+    await go_on(desk.engine, WEEK)
+    async with desk.engine.begin() as connection:
+        assert before and (await connection.execute(query)).all() == before
 
 
 async def test_a_pause_that_ends_meanwhile_ends_once_and_the_log_is_the_state(desk: StaffDesk) -> None:
