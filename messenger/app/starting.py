@@ -10,7 +10,7 @@ from messenger.app.effects import OpenChat, PostNotice, TellCustomer
 from messenger.app.languages import detect
 from messenger.app.order import DeskOrder
 from messenger.app.persons import matrix_address
-from messenger.app.records import Chat, Contact, Seat
+from messenger.app.records import Chat, Contact, Seat, Trace
 from messenger.app.staff_messages import Refusal, actor_of, add_message, mentions_us
 from messenger.app.turn import Turn
 from messenger.channels.messages import Handle
@@ -38,8 +38,17 @@ async def start(order: DeskOrder) -> None:
         order.turn.effects.append(TellCustomer(chat=chat.id, text="C1.started", agent=seat.agent.id))
     if text:
         await _say(order, id, seat, text)
+    else:
+        await _note_command(order, id)
     number = await order.turn.unit.conversations.number_of(id)
     order.answer("start.done.text" if text else "start.done", started=number, in_group=group.name)
+
+
+async def _note_command(order: DeskOrder, id: ConversationId) -> None:
+    """It names the customer, in a room where nothing else of them is."""
+    item = order.item
+    trace = Trace(account=item.account, room=item.room, remote_id=item.event, kind="notice", conversation=id)
+    await order.turn.unit.messages.add_trace(trace)
 
 
 async def free_number(turn: Turn, id: ConversationId) -> str:

@@ -7,13 +7,14 @@ from messenger.app import render
 from messenger.app.hands import Hands, clock_of
 from messenger.app.notices import filled, worded
 from messenger.app.outcome import NOTHING, Outcome
-from messenger.app.records import Place, Said
+from messenger.app.records import Place, Said, Trace
 from messenger.channels.errors import Temporary
 from messenger.domain.ids import AgentId, ConversationId, GroupId
 from messenger.i18n import texts
 
 
-async def answer_in_room(hands: Hands, effect: fx.AnswerInRoom, txn: str) -> None:
+async def answer_in_room(hands: Hands, effect: fx.AnswerInRoom, txn: str) -> Outcome:
+    """It may name the customer, and lies outside of the conversation's places: so it is noted where it is."""
     async with hands.units.look() as unit:
         case = await unit.conversations.case(ConversationId(effect.conversation))
         fields = await filled(unit, case, effect.fields)
@@ -23,7 +24,11 @@ async def answer_in_room(hands: Hands, effect: fx.AnswerInRoom, txn: str) -> Non
     text = worded(texts(reader.language if reader else case.group.language), effect.text, clock_of(case), fields)
     said = Said(plain=text.plain, html=text.html, is_notice=True, reply_to=effect.event)
     place = Place(room=effect.room, thread=effect.thread)
-    await hands.desk.post(place, said, txn=txn, policy=case.group.device_policy)
+    event = await hands.desk.post(place, said, txn=txn, policy=case.group.device_policy)
+    said_there = Trace(
+        account=hands.desk.account, room=effect.room, remote_id=event, kind="notice", conversation=case.conversation.id
+    )
+    return Outcome(traces=[said_there])
 
 
 async def tell_group(hands: Hands, effect: fx.TellGroup, txn: str) -> None:

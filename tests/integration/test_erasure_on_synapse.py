@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import sys
 import zipfile
 from collections.abc import AsyncIterator, Mapping
@@ -115,6 +116,7 @@ async def test_a_person_is_erased_while_the_desk_serves(house: House) -> None:
     thread, file = await a_life(house, "anna")
     person, certificate = thread.customer, house.product.folder / "certificate.json"
     assert "channel_identity" in await trace_in_database(house, person.user_id)
+    elsewhere = await asked_elsewhere(house, thread)
     archive = house.product.folder / "anna.zip"
     code, said = await stellwerk(house, "contact", "export", person.user_id, "-o", str(archive))
     assert code == 0, said
@@ -134,11 +136,23 @@ async def test_a_person_is_erased_while_the_desk_serves(house: House) -> None:
     mine = [event for event in of_group if in_thread(event, thread.card)]
     assert not [event for event in words_left(mine) if event["event_id"] not in await notices(house, thread)]
     assert words_left([event for event in of_group if in_thread(event, other.card)])
+    assert elsewhere not in [event["event_id"] for event in words_left(of_group)]
     assert not words_left(await raw_events(person, thread.chat), sender=house.product.desk)
     await eventually(lambda: house.product.desk not in person.members(thread.chat), what="the desk has left")
     with pytest.raises(MatrixError):
         await house.ben.server.download(file, max_bytes=10_000)
     assert (await stellwerk(house, "contact", "verify-certificate", str(certificate)))[0] == 0
+
+
+async def asked_elsewhere(house: House, thread: Thread) -> str:
+    """An answer of the desk beside all threads that names the customer."""
+    number = re.findall(r"K-\w+", (await thread.told(house.ben, "You have K-")).body)[0]
+    await house.ben.say(house.room, f"!who {number}")
+    answer = await house.ben.wait_for(
+        house.room, lambda seen: seen.thread is None and "owner:" in seen.body and number in seen.body
+    )
+    assert "anna" in answer.body.lower()
+    return answer.event_id
 
 
 async def test_words_that_have_lived_long_enough_are_redacted_on_both_sides(house: House) -> None:
