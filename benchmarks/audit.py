@@ -28,9 +28,9 @@ from messenger.storage.audit_chain import BEGINNING, chain_secret, details_text,
 from messenger.storage.audit_verify import verify
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.database import connect
-from messenger.storage.encryption import Key, new_secret
 from messenger.storage.migration import upgrade
 from messenger.storage.unit_of_work import SqlUnits
+from tests.support.keyring import keys_of
 
 
 async def fill(engine: AsyncEngine, keys: DataKeys, rows: int) -> None:
@@ -117,7 +117,7 @@ async def main() -> None:
         url = await server.create_database("stellwerk")
         engine, for_keys = connect(url), connect(url, pool_size=2)
         await upgrade(engine)
-        keys = DataKeys(for_keys, Key(1, new_secret()))
+        keys = keys_of(for_keys)
         units = SqlUnits(engine, keys, namespace=uuid4(), desk="@desk:x")
         figures = await verified(engine, keys, options.rows)
         figures |= await appended(units, options.appends)

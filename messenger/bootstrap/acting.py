@@ -25,31 +25,30 @@ def shell_actor() -> str:
     return f"shell:{os.getuid()}"
 
 
-async def act(
-    engine: AsyncEngine, keys: DataKeys, *, by: str, action: Action, object: str, command: str, purpose: str = ""
-) -> str:
-    """Asks the gate and writes one row, committed when this returns. `by`: the name or address of somebody of the
-    staff, or whatever the operator is called. Returns the actor as the log names them. Raises NotPossible."""
+async def must_be_allowed(
+    engine: AsyncEngine, keys: DataKeys, *, by: str, action: Action, object: str, command: str
+) -> None:
+    """`by`: the name of somebody of the staff, or whatever the operator is called. A refusal is written down here; what
+    is allowed is written down by the one who does it. Raises NotPossible."""
     async with transaction(engine) as connection:
         person = await SqlPeople(connection, keys).colleague(by)
-        actor = f"agent:{person.id}" if person else shell_actor()
         decision = await _decide(connection, person.id if person else None, action)
+        if decision.is_allowed:
+            return
         entry = AuditEntry(
-            actor=actor,
+            actor=f"agent:{person.id}" if person else shell_actor(),
             action=action.value,
             object=object,
-            purpose=purpose or "administration",
-            outcome="allowed" if decision.is_allowed else "refused",
+            purpose="administration",
+            outcome="refused",
             reason=decision.reason,
             details={"command": command, "at": shell_actor()},
         )
         await append(connection, keys, [entry], at=utc_now())
-    if not decision.is_allowed:
-        raise NotPossible(
-            f"{by} may not do that. It is for a data-protection officer: stellwerk agent role USER_ID dpo makes one; "
-            "--as names one"
-        )
-    return actor
+    raise NotPossible(
+        f"{by} may not do that: it is for a data-protection officer. stellwerk agent role USER_ID dpo makes one, and "
+        "--as names one"
+    )
 
 
 async def _decide(connection: AsyncConnection, person: UUID | None, action: Action) -> Decision:

@@ -16,11 +16,13 @@ from uuid import UUID
 
 from messenger.app.certificates import KIND, signed_part
 from messenger.app.erasure import needs_homeserver
+from messenger.bootstrap.acting import must_be_allowed
 from messenger.bootstrap.database import Storage, open_storage
 from messenger.bootstrap.erasures import at_home, erasure_hands, reapply_erasures, signing_key
 from messenger.bootstrap.export import Exported, export_person
 from messenger.bootstrap.service import DeskProcess
 from messenger.config import Settings
+from messenger.domain.access import Action
 from messenger.matrix.http import MatrixError, Unreachable
 from messenger.observability.time import utc_now
 from messenger.storage import erasures, leases
@@ -63,20 +65,24 @@ class PersonsRights:
 
     async def hold(self, address: str, reason: str, by: str) -> None:
         person = await self._rights.person(address)
+        await self._gate(by, Action.RESTRICT, person.id, "contact.hold")
         await self._rights.hold(person.id, reason, by)
 
     async def release(self, address: str, reason: str, by: str) -> None:
         person = await self._rights.person(address)
+        await self._gate(by, Action.RESTRICT, person.id, "contact.release")
         if person.held_at is None:
             raise NotPossible(f"there is no legal hold on {address}")
         await self._rights.release(person.id, reason, by)
 
     async def restrict(self, address: str, reason: str, by: str) -> None:
         person = await self._rights.person(address)
+        await self._gate(by, Action.RESTRICT, person.id, "contact.restrict")
         await self._rights.restrict(person.id, reason, by)
 
     async def unrestrict(self, address: str, reason: str, by: str) -> None:
         person = await self._rights.person(address)
+        await self._gate(by, Action.RESTRICT, person.id, "contact.unrestrict")
         if person.restricted_at is None:
             raise NotPossible(f"the processing of {address} is not restricted")
         await self._rights.unrestrict(person.id, reason, by)
@@ -88,15 +94,23 @@ class PersonsRights:
         ordered = 0 if dry_run else await kept.run(utc_now())
         return RetentionReport(due=due, out_of_reach=out_of_reach, ordered=ordered)
 
+    async def _gate(self, by: str, action: Action, about: UUID | str, command: str) -> None:
+        """Raises NotPossible."""
+        object = f"contact:{about}" if isinstance(about, UUID) else f"request:{about}"
+        engine, keys = self._storage.engine, self._storage.keys
+        await must_be_allowed(engine, keys, by=by, action=action, object=object, command=command)
+
     async def requests(self) -> Sequence[Request]:
         return await self._rights.requests(now=utc_now())
 
     async def approve(self, id: str, by: str) -> Request:
+        await self._gate(by, Action.ERASE, id, "contact.approve")
         return await self._rights.approve(id, by, now=utc_now(), lasting=self._lasting)
 
     async def erase(self, address: str, by: str) -> UUID:
         """Orders it. Raises NotPossible and NeedsApproval."""
         person = await self._rights.person(address)
+        await self._gate(by, Action.ERASE, person.id, "contact.erase")
         await self._refuse_under_hold(person, by)
         request = await self.permitted("erase", person, by)
         await self._rights.note(by, "contact.erase", person.id, request.id if request else "")
@@ -114,6 +128,7 @@ class PersonsRights:
         exported from a restored database who was erased."""
         await reapply_erasures(self._storage, self._settings)
         person = await self._rights.person(address)
+        await self._gate(by, Action.EXPORT, person.id, "contact.export")
         approval = await self._approved("export", person, by)
         made = await export_person(self._storage, self._settings, person.id, target)
         if approval is not None:

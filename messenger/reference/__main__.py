@@ -4,9 +4,9 @@ it also fills the quotations of the pages that people write."""
 import sys
 from pathlib import Path
 
-from messenger.reference import commands, group_settings, quotes
+from messenger.reference import access, commands, group_settings, quotes
 
-PAGES = {"commands.md": commands.page, "group-settings.md": group_settings.page}
+PAGES = {"access.md": access.page, "commands.md": commands.page, "group-settings.md": group_settings.page}
 QUOTING = Path("docs/tutorials/agents.md")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from messenger.bootstrap.audit import check_audit
 from messenger.demo.synapse import Synapse
 from messenger.storage.embedded import EmbeddedPostgres
 from tests.support.people import People
@@ -43,6 +44,8 @@ async def test_no_marker_is_found_in_any_file(
     await customer.wait_for(chat, lambda seen: "Quarzantwort" in seen.body)
     await people.leave()
     await watched.stop()
+    log = (await check_audit(watched.settings)).verdict
+    assert log.is_whole and log.witnessed == log.rows > 0, "the stop has left a checkpoint of all rows"
     await own_postgres.execute("CHECKPOINT")
 
     found = _files_with(tmp_path, "Quarzmarke", "quarzdatei", "Quarznotiz", "Quarzantwort", "Quarzname")

@@ -219,6 +219,26 @@ def test_a_consent_is_given_shown_and_withdrawn(stellwerk: Run) -> None:
     assert stellwerk("contact", "consent", kim, "--source", "a long sentence").exit_code == 2
 
 
+def test_roles_are_given_shown_and_taken_and_never_mix_content_with_configuration(stellwerk: Run) -> None:
+    stellwerk("migrate", "up")
+    stellwerk("group", "add", "Claims")
+    stellwerk("agent", "add", "@ada:example.org", "Ada")
+    assert stellwerk("agent", "role", "@ada:example.org", "admin").exit_code == 0
+    refused = stellwerk("group", "member", "add", "Claims", "@ada:example.org")
+    assert refused.exit_code == 1 and "both read conversations and change the configuration" in refused.output
+    assert found(stellwerk("agent", "role", "@ada:example.org", "--json"))["roles"] == ["admin"]
+    assert stellwerk("agent", "role", "@ada:example.org", "admin", "--take").exit_code == 0
+    assert stellwerk("agent", "role", "@ada:example.org", "admin", "--take").exit_code == 1
+    assert stellwerk("agent", "role", "@ada:example.org", "emperor").exit_code == 2
+    assert stellwerk("group", "member", "add", "Claims", "@ada:example.org").exit_code == 0
+    assert stellwerk("agent", "disable", "@ada:example.org").exit_code == 0
+    assert found(stellwerk("agent", "role", "@ada:example.org", "--json"))["groups"] == []
+    changes = [
+        row["details"].get("change") for row in found(stellwerk("audit", "list", "--json", "--action", "config"))
+    ]
+    assert changes[0] == "disabled" and {"granted", "taken"} <= set(changes)
+
+
 def test_the_audit_log_is_listed_exported_and_verified(stellwerk: Run) -> None:
     stellwerk("migrate", "up")
     assert stellwerk("audit", "renew-key").exit_code == 0

@@ -1,6 +1,7 @@
 """Every way in has a policy: the ways are taken from the program itself, so that a new one without a policy fails."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from messenger.cli import app
 from messenger.cli.policies import VERBS
 from messenger.domain.access import CONTENT, IN_HOUSE, Action, Actor, HouseRole, authorize
 from messenger.domain.command_table import COMMANDS
+from messenger.reference.access import page
 from messenger.storage.codec import _EFFECTS
 
 
@@ -66,3 +68,8 @@ def test_every_effect_says_what_it_shows() -> None:
 
 def test_every_command_is_carried_out_behind_the_gate() -> None:
     assert {command.name for command in COMMANDS} == set(_ORDERS) | set(DESK_ORDERS)
+
+
+def test_the_reference_page_is_current() -> None:
+    written = Path(__file__).parents[2] / "docs/reference/access.md"
+    assert written.read_text("utf-8") == page(), "run: python -m messenger.reference"
