@@ -25,6 +25,7 @@ from messenger.app.items import (
     ChatReady,
     ChatRefused,
     CustomerReacted,
+    DeskIdentityChanged,
     DeviceLeftOut,
     Item,
     KeyStillMissing,
@@ -146,6 +147,8 @@ async def handle(turn: Turn, item: Item) -> None:
             await routing.give_out(turn, item)
         case DeviceLeftOut():
             await staff_side.device_left_out(turn, item)
+        case DeskIdentityChanged():
+            await verifying.desk_identity_changed(turn, item)
         case TrustDoubted():
             await trust.doubted(turn, item)
         case TrustSettled():

@@ -160,6 +160,14 @@ class DeviceLeftOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeskIdentityChanged:
+    """The desk has another identity than people were told of. `master` is its new public master key."""
+
+    account: str
+    master: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrustDoubted:
     """Nothing leaves in the room until somebody decides about this. `cause`: `unsigned_device`, `identity_changed`,
     `unexpected_member`; `key` is the key it is about, or empty."""
@@ -238,6 +246,7 @@ Item = (
     | TimerDue
     | RoutingWanted
     | DeviceLeftOut
+    | DeskIdentityChanged
     | TrustDoubted
     | TrustSettled
     | VerificationNews

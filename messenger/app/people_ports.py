@@ -140,6 +140,14 @@ class TrustPort(Protocol):
         """`state`: `trusted`, `removed`, or `cleared` (its cause has gone by itself)."""
         ...
 
+    async def announce(self, account: str, master: str) -> bool:
+        """From now on this is the desk's identity that people know. True if they knew another one."""
+        ...
+
+    async def open_chats(self) -> Sequence[tuple[ConversationId, ChatId]]:
+        """Of all conversations that are not over and have a place among the staff."""
+        ...
+
     async def doubted_rooms(self, account: str) -> Sequence[str]: ...
 
     async def chat_with(self, account: str, address: str, *, room: str | None) -> tuple[str, str] | None:

@@ -19,6 +19,7 @@ from messenger.app.ports import UnitOfWork
 from messenger.app.records import TrustAlert
 from messenger.app.staff_messages import Refusal
 from messenger.app.turn import Turn
+from messenger.app.verifying import grouped
 from messenger.domain.errors import NotAllowed
 from messenger.domain.ids import ConversationId, GroupId
 from messenger.domain.people import Agent, Role, SkillGroup
@@ -40,7 +41,7 @@ async def doubted(turn: Turn, item: TrustDoubted) -> None:
         return
     audit(turn.unit, actor="system", action="trust.alert", object=f"cause:{item.cause}", purpose=PURPOSE)
     place = await _place_of(turn, item.account, item.room)
-    fields = {"place": place.name, "person": item.user, "device": item.device, "key": _grouped(item.key)}
+    fields = {"place": place.name, "person": item.user, "device": item.device, "key": grouped(item.key)}
     await _tell(turn, place, f"S31.{item.cause}", fields, person=item.user)
 
 
@@ -194,7 +195,3 @@ async def _tell(turn: Turn, place: _Place, text: str, fields: dict[str, str], *,
         if lead.address != person:
             turn.effects.append(ProvideDirectRoom(agent=lead.id))
             turn.effects.append(TellPerson(agent=lead.id, text=text, fields=fields))
-
-
-def _grouped(key: str) -> str:
-    return " ".join(key[start : start + 4] for start in range(0, len(key), 4))

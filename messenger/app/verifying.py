@@ -3,8 +3,9 @@ proves, and why it alone changes nothing in what the desk believes, stands in `m
 
 from dataclasses import dataclass
 
-from messenger.app.effects import AskVerification, SayOfTrust
-from messenger.app.items import VerificationNews
+from messenger.app.audit import audit
+from messenger.app.effects import AskVerification, PostNotice, SayOfTrust, TellCustomer
+from messenger.app.items import DeskIdentityChanged, VerificationNews
 from messenger.app.order import DeskOrder
 from messenger.app.turn import Turn
 
@@ -51,6 +52,22 @@ async def _listener(turn: Turn, item: VerificationNews) -> _Listener | None:
         return _Listener(room, agent.language, is_staff=True) if room else None
     chat = await turn.unit.trust.chat_with(item.account, item.user, room=item.room)
     return _Listener(chat[0], chat[1], is_staff=False) if chat else None
+
+
+async def desk_identity_changed(turn: Turn, item: DeskIdentityChanged) -> None:
+    """People's apps warn of it; so that they know why, or can tell us that it was not us."""
+    audit(turn.unit, actor="system", action="desk.identity_changed", object="desk", purpose="device_trust")
+    fields = {"key": grouped(item.master)}
+    for conversation, chat in await turn.unit.trust.open_chats():
+        told = TellCustomer(chat=chat, conversation=conversation, text="verify.new_identity", fields=fields)
+        turn.effects.append(told)
+        notice = PostNotice(conversation=conversation, text="verify.new_identity.staff", fields=fields)
+        turn.effects.append(notice)
+
+
+def grouped(key: str) -> str:
+    """As people compare it."""
+    return " ".join(key[start : start + 4] for start in range(0, len(key), 4))
 
 
 async def verify(order: DeskOrder) -> None:

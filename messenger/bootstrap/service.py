@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from messenger.app.boards import renew_boards
 from messenger.app.deliver import Deliverer
 from messenger.app.hands import Hands, Organisation
-from messenger.app.items import DeviceLeftOut, TrustDoubted, TrustSettled, VerificationNews
+from messenger.app.items import DeskIdentityChanged, DeviceLeftOut, TrustDoubted, TrustSettled, VerificationNews
 from messenger.app.ports import StorageAway
 from messenger.app.records import NewItem
 from messenger.bootstrap.audit import Witness, poster
@@ -172,6 +172,7 @@ class DeskProcess:
         await be_quiet(self._http)
         await take_back_claims(self._storage.engine, desk=self._desk.user_id)
         self._wire(login.device_id, await load_sent(self._storage.engine, self._desk.user_id))
+        await self._announce_identity()
         async with self._units.look() as unit:
             self._sender.remember_doubts(await unit.trust.doubted_rooms(self._desk.user_id))
 
@@ -262,6 +263,16 @@ class DeskProcess:
         )
         if not signed:
             log.warning("a person is trusted, but not signed for later devices", extra={"account": self._desk.user_id})
+
+    async def _announce_identity(self) -> None:
+        account, master = self._desk.user_id, self._identity.master_key
+        async with self._units() as unit:
+            if await unit.trust.announce(account, master):
+                item = DeskIdentityChanged(account=account, master=master)
+                new = NewItem(
+                    source="identity", source_id=f"{account}|{master}|{uuid4().hex}", lane="identity", item=item
+                )
+                await unit.inbox.add([new])
 
     async def _tell_verification(self, news: News) -> None:
         shown = news.short_string

@@ -283,6 +283,7 @@ PERSONAL_DATA: Mapping[str, Mapping[str, Rule]] = {
     "root_key": none("kid state made_at retired_at", "the installation's own keys"),
     "mx_account": none("account device_id sealed", "the desk's own encryption account"),
     "desk": none("account device_id enc_login enc_identity key_id made_at mark", "the desk's own login"),
+    "announced_identity": none("account master since", "the desk's own identity"),
     "living_desk": none("account", "which database is the desk's own"),
     "sent_before": unseen(
         "account txn room_id event_id made_at",

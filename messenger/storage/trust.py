@@ -10,11 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from messenger.app.items import TrustDoubted, VerificationNews
 from messenger.app.records import TrustAlert
-from messenger.domain.ids import GroupId
+from messenger.domain.ids import ChatId, ConversationId, GroupId
 from messenger.domain.people import Agent, Role
-from messenger.storage.models.conversations import channel_identity, chat
+from messenger.storage.models.conversations import channel_identity, chat, conversation
 from messenger.storage.models.people import group_member, staff
-from messenger.storage.models.trust import trust_alert, verification
+from messenger.storage.models.trust import announced_identity, trust_alert, verification
 from messenger.storage.people import as_agent
 
 _PAUSES = trust_alert.c.cause != "customer_identity"  # of which the team is told, and no more
@@ -81,6 +81,30 @@ class SqlTrust:
     async def decide(self, alerts: Sequence[int], *, state: str, by: str) -> None:
         decided = {"state": state, "decided_by": by, "decided_at": self._now}
         await self._connection.execute(trust_alert.update().where(trust_alert.c.id.in_(alerts)).values(decided))
+
+    async def announce(self, account: str, master: str) -> bool:
+        known = sa.select(announced_identity.c.master).where(announced_identity.c.account == account)
+        before = await self._connection.scalar(known.with_for_update())
+        new = insert(announced_identity).values(account=account, master=master, since=self._now)
+        changed = {"master": new.excluded.master, "since": new.excluded.since}
+        await self._connection.execute(
+            new.on_conflict_do_update(
+                index_elements=[announced_identity.c.account],
+                set_=changed,
+                where=announced_identity.c.master != new.excluded.master,
+            )
+        )
+        return before is not None and before != master
+
+    async def open_chats(self) -> Sequence[tuple[ConversationId, ChatId]]:
+        query = (
+            sa.select(conversation.c.id, conversation.c.chat_id)
+            .join(chat, chat.c.id == conversation.c.chat_id)
+            .where(conversation.c.state.not_in(("resolved", "closed")), conversation.c.card_event.is_not(None))
+            .where(chat.c.remote.like("!%"))
+            .order_by(conversation.c.id)
+        )
+        return [(ConversationId(row.id), ChatId(row.chat_id)) for row in await self._connection.execute(query)]
 
     async def doubted_rooms(self, account: str) -> Sequence[str]:
         query = sa.select(trust_alert.c.room_id).distinct()

@@ -5,9 +5,25 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app.effects import CarryOutTrust, PostNotice, ProvideDirectRoom, SayAnswer, TellPerson, TrustPerson
-from messenger.app.items import DeviceLeftOut, StaffSaid, TrustDoubted, TrustSettled, VerificationNews
+from messenger.app.effects import (
+    CarryOutTrust,
+    PostNotice,
+    ProvideDirectRoom,
+    SayAnswer,
+    TellCustomer,
+    TellPerson,
+    TrustPerson,
+)
+from messenger.app.items import (
+    DeskIdentityChanged,
+    DeviceLeftOut,
+    StaffSaid,
+    TrustDoubted,
+    TrustSettled,
+    VerificationNews,
+)
 from messenger.channels.messages import Content
+from messenger.storage.models.conversations import conversation
 from messenger.storage.models.people import skill_group
 from messenger.storage.models.trust import trust_alert, verification
 from tests.integration.staff_desk import AT, CHAT, DESK, GROUP, StaffDesk
@@ -126,6 +142,29 @@ async def test_a_lead_vouches_for_somebody_of_whom_nothing_is_doubted(desk: Staf
     assert [effect.person for effect in found if isinstance(effect, TrustPerson)] == [BEN]
     answers = [effect.text for effect in found if isinstance(effect, SayAnswer)]
     assert answers == ["trust.done", "S10c.lead", "trust.nothing"]
+
+
+async def test_another_identity_of_the_desk_is_told_in_every_open_conversation(desk: StaffDesk) -> None:
+    async with desk.engine.begin() as connection:
+        await connection.execute(conversation.update().values(card_event="$card"))
+    assert [await desk_announces(desk, master) for master in ("one", "one", "two", "two")] == [
+        False,
+        False,
+        True,
+        False,
+    ]
+    found = await after(desk, DeskIdentityChanged(account=DESK, master="abcdefgh"))
+    told = [effect for effect in found if isinstance(effect, TellCustomer | PostNotice)]
+    assert [effect.text for effect in told] == ["verify.new_identity", "verify.new_identity.staff"]
+    assert {effect.fields["key"] for effect in told} == {"abcd efgh"}
+    async with desk.engine.begin() as connection:
+        await connection.execute(conversation.update().values(state="resolved"))
+    assert await after(desk, DeskIdentityChanged(account=DESK, master="again")) == []
+
+
+async def desk_announces(desk: StaffDesk, master: str) -> bool:
+    async with desk.units() as unit:
+        return await unit.trust.announce(DESK, master)
 
 
 async def test_verifications_are_kept_for_the_command_line(desk: StaffDesk) -> None:

@@ -42,3 +42,12 @@ trust_alert = Table(
     Index("uq_trust_alert_open", "account", "room_id", "user_id", "device_id", "cause", "key", unique=True,
           postgresql_where=text("state = 'open'")),
 )  # fmt: skip
+
+# The master key that people were told of last.
+announced_identity = Table(
+    "announced_identity",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("master", Text, nullable=False),
+    Column("since", Moment, nullable=False, server_default=func.now()),
+)
