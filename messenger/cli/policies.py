@@ -66,6 +66,7 @@ VERBS: Mapping[str, Action] = {
     "keys status": Action.OPERATE,
     "backup make": Action.OPERATE,
     "backup verify": Action.OPERATE,
+    "backup continuous": Action.OPERATE,
     "restore": Action.OPERATE,
     "retention run": Action.OPERATE,
     "drill": Action.OPERATE,
