@@ -98,3 +98,31 @@ async def test_a_new_device_stops_the_room_until_a_lead_decides(
     else:
         assert not any("banana" in text_of(each) for each in added.reports if each["ev"] == "event")
     assert [each for each in team.ben.undecryptable if each["room"] == team.room] == []
+
+
+async def test_a_device_that_logs_out_is_in_no_key_that_comes_after(
+    product: Product, people: People, synapse: Synapse, element: StartElement
+) -> None:
+    account = await synapse.register(f"ben{secrets.token_hex(3)}")
+    ben = await element(account, recovery=True)
+    await product.add_group(
+        "General", [(ben.user_id, "Ben Li", "agent")], default=True, device_policy="cross-signed-tofu"
+    )
+    await product.start()
+    room = await product.group_room("General")
+    await ben.is_invited(room)
+    await ben.join(room)
+    phone = await element(account, recovery_key=ben.info["recovery_key"])  # signed by its owner: no doubt
+    customers = [await people.person(name) for name in ("anna", "bea", "cem")]
+    chats = [await each.start_direct_chat(product.desk) for each in customers]
+    sessions = []
+    for customer, chat, word in zip(customers, chats, ("apple", "banana", "cherry"), strict=True):
+        if word == "cherry":
+            await phone.do("logout")
+        await customer.say(chat, word)
+        report = await reads(ben, room, word)
+        sessions.append(report["wire_content"]["session_id"])
+        if word != "cherry":
+            await reads(phone, room, word)
+    assert sessions[0] == sessions[1] != sessions[2]
+    await product.stop()
