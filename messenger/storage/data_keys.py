@@ -19,7 +19,7 @@ from messenger.observability.time import utc_now
 from messenger.storage.database import transaction
 from messenger.storage.encryption import Key, KeyDestroyed, KeyMissing, kid_of, new_secret
 from messenger.storage.models.keys import data_key, installation
-from messenger.storage.subject_keys import SubjectKeys
+from messenger.storage.subject_keys import LARGEST_KID, SubjectKeys
 
 # The days of the queues are subjects too: their keys are destroyed when nothing waits under them any more.
 _DAYS = UUID("6f1b7a58-5d0c-4b67-9a3e-2f0f6c1d9e42")
@@ -105,7 +105,10 @@ class DataKeys:
     async def open(self, record: bytes, *, where: str) -> bytes:
         """Opens a record by the key that it names. Raises CannotOpen; KeyDestroyed where it belonged to somebody who
         was erased."""
-        held = self._by_kid.get(kid_of(record)) or await self._load(data_key.c.kid == kid_of(record))
+        kid = kid_of(record)
+        held = self._by_kid.get(kid)
+        if held is None and kid <= LARGEST_KID:
+            held = await self._load(data_key.c.kid == kid)
         if held is None:
             raise KeyMissing("the record names a data key that is not there")
         await self._check(held)

@@ -28,6 +28,7 @@ NOTICED_EVERY_S = 5.0
 # So long is a remembered key used for new data keys before its use is noted again. Far less than ORPHAN_AFTER.
 USE_NOTED_EVERY_S = 3600.0
 ORPHAN_AFTER = "7 days"
+LARGEST_KID = 2**31 - 1  # of PostgreSQL's integers; a record that was changed may name any
 _OVERLAP = "1 minute"  # clocks within one database: a destruction that commits late is still seen
 
 _USE = (
@@ -94,7 +95,7 @@ class SubjectKeys:
             return known[0]
         query = sa.select(subject_key).where(subject_key.c.kid == kid, subject_key.c.subject == subject)
         async with transaction(self.engine) as connection:
-            row = (await connection.execute(query)).first()
+            row = (await connection.execute(query)).first() if kid <= LARGEST_KID else None
         if row is None:
             raise KeyMissing("the key of this person is not in the key database: is it older than the main database?")
         if row.wrapped is None:

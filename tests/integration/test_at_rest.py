@@ -1,19 +1,30 @@
-"""Bodies, file names and customers' names are nowhere in clear: not in the database's files or its log of writes, not
-in the homeserver's store, not in any log."""
+"""Bodies, file names and customers' names are nowhere in clear, in no encoding: not in the databases' files, their logs
+of writes or their dumps, not in the homeserver's store, not in any log, not in what failures leave behind."""
 
+import asyncio
+import base64
+import mmap
+import os
+import signal
 import subprocess
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from messenger.bootstrap.audit import check_audit
 from messenger.demo.synapse import Synapse
-from messenger.storage.embedded import EmbeddedPostgres
+from messenger.storage.embedded import SUPERUSER, EmbeddedPostgres
+from tests.support.databases import key_database_of
 from tests.support.people import People
 from tests.support.product import Product
+from tests.support.waiting import eventually
 
 PDF = b"%PDF-1.4\n1 0 obj <<>> endobj\ntrailer <<>>\n%%EOF\n"
+SAID, NAME = "Quarzmarke", "Namensquarz"
 
 
 @pytest.fixture
@@ -24,39 +35,122 @@ async def watched(tmp_path: Path, own_synapse: Synapse, own_postgres: EmbeddedPo
     await product.stop()
 
 
-async def test_no_marker_is_found_in_any_file(
-    watched: Product, own_synapse: Synapse, own_postgres: EmbeddedPostgres, tmp_path: Path
+@pytest.mark.parametrize("count", [pytest.param(20, id="20"), pytest.param(1000, id="1000", marks=pytest.mark.long)])
+async def test_no_marker_is_found_anywhere_in_any_form(
+    watched: Product, own_synapse: Synapse, own_postgres: EmbeddedPostgres, tmp_path: Path, count: int
 ) -> None:
     people = People(own_synapse)
     agent = await people.person("ben")
-    customer = await people.person("anna", displayname="Quarzname Krüger")
+    customer = await people.person("anna", displayname=f"{NAME} Krüger")
     await watched.add_group("General", [(agent.user_id, "Ben Li", "agent")], default=True)
-    await watched.start()
+    await watched.start(environment={"STELLWERK__LOG__LEVEL": "debug"})
     room = await watched.group_room("General")
     chat = await customer.start_direct_chat(watched.desk)
-    for n in range(20):
-        await customer.say(chat, f"Quarzmarke {n}")
-    await customer.send_file(chat, PDF, name="quarzdatei.pdf", mimetype="application/pdf")
-    last = await agent.wait_for(room, lambda seen: "quarzdatei.pdf" in seen.body and seen.thread is not None)
+    for n in range(count):
+        await customer.say(chat, f"{SAID} {n}")
+    for n in range(max(1, count // 50)):
+        await customer.send_file(chat, PDF, name=f"{SAID}-{n}.pdf", mimetype="application/pdf")
+    last = await agent.wait_for(room, lambda seen: ".pdf" in seen.body and seen.thread is not None, timeout_s=600)
     await agent.react(room, str(last.thread), "👀")
-    await agent.say(room, "// Quarznotiz", thread=last.thread)
-    await agent.say(room, "Quarzantwort", thread=last.thread)
-    await customer.wait_for(chat, lambda seen: "Quarzantwort" in seen.body)
+    await agent.say(room, f"// {SAID} note", thread=last.thread)
+    await agent.say(room, f"!tag {SAID}", thread=last.thread)
+    await agent.say(room, f"{SAID} answer", thread=last.thread)
+    await customer.wait_for(chat, lambda seen: f"{SAID} answer" in seen.body)
+    await _failures(watched, lambda: customer.say(chat, f"{SAID} in the middle of a failure"))
+    await agent.wait_for(room, lambda seen: "failure" in seen.body, timeout_s=120)
     await people.leave()
+    await _dump(own_postgres, tmp_path)
     await watched.stop()
     log = (await check_audit(watched.settings)).verdict
     assert log.is_whole and log.witnessed == log.rows > 0, "the stop has left a checkpoint of all rows"
+    await watched.start()
+    await _abort(watched)
     await own_postgres.execute("CHECKPOINT")
 
-    found = _files_with(tmp_path, "Quarzmarke", "quarzdatei", "Quarznotiz", "Quarzantwort", "Quarzname")
+    told = watched.log_text()
+    assert "inbox row failed" in told and "ProgrammingError" in told, "there was a failure to tell"
+    found = list(_files_with(tmp_path, NAME))
     # The homeserver knows the display name: the customer published it there. It is none of our data.
     assert found, "the search finds what is there"
-    assert [file for file in found if "synapse" not in file] == []
-    assert _files_with(tmp_path, "Quarzmarke", "quarzdatei", "Quarznotiz", "Quarzantwort") == []
+    assert [file for file in found if "synapse" not in str(file)] == []
+    assert list(_files_with(tmp_path, SAID)) == []
+    assert not list(tmp_path.rglob("core*")), "no image of the process"
 
 
-def _files_with(folder: Path, *markers: str) -> list[str]:
+async def _failures(product: Product, cause: Callable[[], Awaitable[object]]) -> None:
+    """A table is away for a moment: what comes in meanwhile fails with its words in hand; then verbs fail, too."""
+    async with _without(product, "message"):
+        await cause()
+        await eventually(lambda: "inbox row failed" in product.log_text(), 120)
+    await _verb(product, "conversation", "show", "K-0000")
+    async with _without(product, "contact"):
+        await _verb(product, "contact", "show", "@x:y")
+
+
+@asynccontextmanager
+async def _without(product: Product, table: str) -> AsyncIterator[None]:
+    engine = create_async_engine(product.database_url, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql(f"ALTER TABLE {table} RENAME TO {table}_away")
+        try:
+            yield
+        finally:
+            await connection.exec_driver_sql(f"ALTER TABLE {table}_away RENAME TO {table}")
+    await engine.dispose()
+
+
+async def _verb(product: Product, *verb: str) -> None:
+    command = [sys.executable, "-m", "messenger.cli", "--config", str(product.settings_file), *verb]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=False)
+    assert done.returncode == 1
+    (product.folder / f"verb-{'-'.join(verb[:2])}.txt").write_bytes(done.stdout + done.stderr)
+
+
+async def _dump(postgres: EmbeddedPostgres, folder: Path) -> None:
+    program = postgres._programs / "pg_dump"
+    for name in ("stellwerk", str(key_database_of(postgres.uri("stellwerk")).rpartition("/")[2].partition("?")[0])):
+        command = [str(program), "-h", str(postgres.socket_folder), "-U", SUPERUSER, "--inserts", name]
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=True)
+        assert b"CREATE TABLE" in done.stdout
+        (folder / f"{name}.sql").write_bytes(done.stdout)
+
+
+async def _abort(product: Product) -> None:
+    """As a crash in native code would: without a chance to tidy up, and with a core file where that is allowed."""
+    os.kill(product.pid, signal.SIGABRT)
+    await product.wait_until_ended()
+
+
+def _forms(marker: str) -> Iterator[bytes]:
+    """As it is, in wide characters, as digits, and as base64 at each of the three offsets in what is around it."""
+    text = marker.encode()
+    yield from (text, marker.encode("utf-16-le"), marker.encode("utf-16-be"), text.hex().encode())
+    yield text.hex().upper().encode()
+    for offset in range(3):
+        coded = base64.b64encode(bytes(offset) + text + bytes(-(offset + len(text)) % 3))
+        yield coded[-(-offset * 4 // 3) : (offset + len(text)) * 4 // 3]
+
+
+def _files_with(folder: Path, marker: str) -> Iterator[Path]:
     """Byte for byte, in everything below the folder."""
-    patterns = [argument for marker in markers for argument in ("-e", marker)]
-    done = subprocess.run(["grep", "-rlaiF", *patterns, str(folder)], capture_output=True, text=True, check=False)
-    return done.stdout.split()
+    forms = list(_forms(marker))
+    for file in folder.rglob("*"):
+        if file.is_file() and file.stat().st_size:
+            with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                if any(content.find(form) >= 0 for form in forms):
+                    yield file
+
+
+def test_the_search_sees_each_form(tmp_path: Path) -> None:
+    around = f'{{"body":"x{SAID} 7"}}'
+    forms = [
+        around.encode(),
+        around.encode("utf-16-le"),
+        around.encode("utf-16-be"),
+        around.encode().hex().encode(),
+        *(base64.b64encode(b"-" * n + around.encode()) for n in range(3)),
+    ]
+    for n, form in enumerate(forms):
+        (tmp_path / str(n)).write_bytes(b"\0" + form)
+    assert len(list(_files_with(tmp_path, SAID))) == len(forms)
+    assert list(_files_with(tmp_path, NAME)) == []
