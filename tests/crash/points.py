@@ -8,12 +8,10 @@
 
 The name of a domain event is a point too: when the event is recorded, before anything is committed."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.crash.house import House
-
-Stimulus = Callable[[House], Awaitable[None]]
+from tests.crash.house import House, Stimulus
 
 
 @dataclass(frozen=True, slots=True)

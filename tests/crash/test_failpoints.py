@@ -19,9 +19,7 @@ async def test_no_message_is_lost_doubled_or_moved_whatever_dies(house: House) -
     house.product.kill()
     office.talk()
     for number, point in enumerate(WALKED):
-        if point.before:
-            await point.before(house)
-        await house.dies_at(point.spec, program=point.program)
+        await house.dies_at(point.spec, program=point.program, stimulus=point.before)
         if number % 12 in (5, 8):
             await _a_server_crashes(house, house.crash_homeserver if number % 12 == 5 else house.crash_database)
     await house.product.start()

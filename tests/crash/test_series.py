@@ -73,9 +73,7 @@ async def test_nothing_is_lost_doubled_or_moved_in_the_whole_series(house: House
 async def _dies(house: House, moment: Point | float) -> None:
     if not isinstance(moment, Point):
         return await house.dies_in_time(moment)
-    if moment.before:
-        await moment.before(house)
-    await house.dies_at(moment.spec, program=moment.program, timeout_s=PATIENCE_S)
+    await house.dies_at(moment.spec, program=moment.program, stimulus=moment.before)
 
 
 async def _a_server_crashes(house: House, done: Counter[str], *, is_homeserver: bool) -> None:
