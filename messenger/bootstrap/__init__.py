@@ -12,6 +12,7 @@ from messenger.bootstrap.database import (
     schema_status,
 )
 from messenger.bootstrap.desk import DeskIdentity, desk_findings, desk_identity, desk_well_known, open_desk_client
+from messenger.bootstrap.drill import Drilled, drill
 from messenger.bootstrap.keys import key_status, rotate_root_key
 from messenger.bootstrap.point_in_time import back_up_continuously, restore_to, verify_continuous
 from messenger.bootstrap.recovery import Recovered, recover_desk
@@ -22,6 +23,7 @@ from messenger.storage.encryption import write_root_key
 __all__ = [
     "Admin",
     "DeskIdentity",
+    "Drilled",
     "LastBackup",
     "Manifest",
     "Recovered",
@@ -32,6 +34,7 @@ __all__ = [
     "desk_findings",
     "desk_identity",
     "desk_well_known",
+    "drill",
     "embedded_database",
     "key_migration_sql",
     "key_status",

@@ -25,6 +25,13 @@ def shell_actor() -> str:
     return f"shell:{os.getuid()}"
 
 
+async def note(engine: AsyncEngine, keys: DataKeys, *, action: str, object: str) -> None:
+    """One row about what the operator has done to the installation as a whole, committed when this returns."""
+    entry = AuditEntry(actor=shell_actor(), action=action, object=object, purpose="operation")
+    async with transaction(engine) as connection:
+        await append(connection, keys, [entry], at=utc_now())
+
+
 async def must_be_allowed(
     engine: AsyncEngine, keys: DataKeys, *, by: str, action: Action, object: str, command: str
 ) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import make_url
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from messenger.bootstrap.acting import note
 from messenger.bootstrap.database import Engines, open_engines, open_storage
 from messenger.config import Settings
 from messenger.storage import migration
@@ -66,8 +67,8 @@ async def restore(
 ) -> Manifest:
     """Into empty databases. `keys` is a set of the key database, if that is lost too. The desks in the result are not
     alive: `recover_desk` gives each a new device. Raises BadSet and DatabaseInUse before anything is touched."""
-    manifest = _of_kind(settings, folder, MAIN)
-    key_manifest = _of_kind(settings, keys, KEYS) if keys is not None else None
+    manifest = of_kind(settings, folder, MAIN)
+    key_manifest = of_kind(settings, keys, KEYS) if keys is not None else None
     async with open_engines(settings) as engines:
         await assert_empty(engines.main, replace_empty=replace_empty)
         if key_manifest is not None:
@@ -79,7 +80,14 @@ async def restore(
         if keys is not None and key_manifest is not None:
             await _load(settings, engines.keys, keys, key_manifest, replace_empty=replace_empty)
         await _load(settings, engines.main, folder, manifest, replace_empty=replace_empty)
+    await note_restore(settings, manifest)
     return manifest
+
+
+async def note_restore(settings: Settings, manifest: Manifest) -> None:
+    """In the restored audit log, so that a gap in it has its explanation."""
+    async with open_storage(settings) as storage:
+        await note(storage.engine, storage.keys, action="backup.restore", object=f"set:{manifest.id}")
 
 
 async def last_backup(settings: Settings) -> LastBackup | None:
@@ -94,7 +102,7 @@ async def last_backup(settings: Settings) -> LastBackup | None:
 
 async def _back_up(settings: Settings, folder: Path, kind: str) -> Manifest:
     roots = RootKeys.read(settings.security.root_key_file)
-    async with open_storage(settings), open_engines(settings) as engines:
+    async with open_storage(settings) as storage, open_engines(settings) as engines:
         new_folder(folder)
         engine, file = _engine(engines, kind), folder / f"{kind}.dump"
         tools = await _tools(settings, engine, kind)
@@ -104,6 +112,7 @@ async def _back_up(settings: Settings, folder: Path, kind: str) -> Manifest:
         manifest = _manifest(kind, moment, tools, roots, file, facts)
         write_manifest(folder, manifest, roots.first)
         await remember(engines.main, manifest, made_at=manifest.made_at)
+        await note(storage.engine, storage.keys, action=f"backup.{kind}", object=f"set:{manifest.id}")
     return manifest
 
 
@@ -129,7 +138,7 @@ def _manifest(
     )
 
 
-def _of_kind(settings: Settings, folder: Path, kind: str) -> Manifest:
+def of_kind(settings: Settings, folder: Path, kind: str) -> Manifest:
     manifest = verify(settings, folder)
     if manifest.kind != kind:
         raise BadSet(f"{folder} is a set of kind {manifest.kind}, needed is {kind}")
@@ -144,7 +153,13 @@ async def _load(
     settings: Settings, engine: AsyncEngine, folder: Path, manifest: Manifest, *, replace_empty: bool
 ) -> None:
     await assert_empty(engine, replace_empty=replace_empty, drop=True)
-    tools = await _tools(settings, engine, manifest.kind)
+    section = settings.database if manifest.kind == MAIN else settings.key_database
+    await load_set(engine, folder, manifest, is_embedded=not section.address())
+
+
+async def load_set(engine: AsyncEngine, folder: Path, manifest: Manifest, *, is_embedded: bool = True) -> None:
+    """Into an empty database: brought to our schema, its rows counted. Raises BadSet, NoTool and ToolFailed."""
+    tools = tools_for(_url(engine), await server_version(engine), is_embedded=is_embedded)
     await load(tools, folder / manifest.files[0].name, str(make_url(_url(engine)).database))
     found = await counts(engine)
     wanted = {name: count for name, count in manifest.counts.items() if name != "living_desk"}

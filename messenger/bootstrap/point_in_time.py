@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from messenger.bootstrap.backup import CONTINUOUS, program, remember
+from messenger.bootstrap.backup import CONTINUOUS, note_restore, program, remember
 from messenger.bootstrap.database import DATABASE, open_engines, open_storage
 from messenger.config import Settings
 from messenger.observability.time import utc_now
@@ -118,6 +118,7 @@ async def restore_to(settings: Settings, folder: Path, at: datetime | None) -> N
         await draft.stop()
     shutil.rmtree(place, ignore_errors=True)
     draft.folder.rename(place)
+    await note_restore(settings, manifest)
 
 
 async def _end_desks(server: EmbeddedPostgres) -> None:

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from messenger.bootstrap.acting import note
 from messenger.bootstrap.catching_up import catch_up, homeserver_lost_since, invitations_of_the_lost
 from messenger.bootstrap.database import Storage, open_storage
 from messenger.bootstrap.desk import client, identify, log_in_with_password
@@ -223,4 +224,5 @@ class _Recovery:
         async with database.begin() as connection:
             await leases.fence(connection, self._lease)
             await desk_life.give_life(connection, account)
+        await note(database, self._storage.keys, action="desk.recover", object=f"device:{self._report.device_id}")
         log.info("desk recovered", extra={"account": account, "device_id": self._report.device_id})

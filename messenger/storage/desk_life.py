@@ -85,8 +85,9 @@ async def raise_mark(engine: AsyncEngine, held: Lease, account: str, *, beyond: 
 
 async def activity(engine: AsyncEngine) -> tuple[int, int]:
     """Grows with everything that comes or leaves."""
+    newest = [sa.select(sa.func.max(table.c.id)).scalar_subquery() for table in (inbox, outbox)]
     async with engine.connect() as connection:
-        row = (await connection.execute(sa.select(sa.func.max(inbox.c.id), sa.func.max(outbox.c.id)))).one()
+        row = (await connection.execute(sa.select(*newest))).one()
     return int(row[0] or 0), int(row[1] or 0)
 
 

@@ -57,14 +57,14 @@ _SHOWN = _MESSAGES.where(
 )
 
 
-def _body_place(conversation: ConversationId, id: MessageId) -> str:
+def body_place(conversation: ConversationId, id: MessageId) -> str:
     return f"message|enc_body|{conversation}|{id}"
 
 
 async def as_message(row: Any, keys: DataKeys) -> StoredMessage:
     """With an empty body where its person was erased."""
     try:
-        body = load_body(await keys.open(row.m_enc_body, where=_body_place(row.m_conversation_id, row.m_id)))
+        body = load_body(await keys.open(row.m_enc_body, where=body_place(row.m_conversation_id, row.m_id)))
     except KeyDestroyed:
         body = None
     return StoredMessage(
@@ -98,7 +98,7 @@ async def without_files(connection: AsyncConnection, stored: StoredMessage, keys
     """Its body sealed anew, without what names and opens the files. Raises KeyDestroyed."""
     body = _body(replace(stored, content=replace(stored.content, media=())))
     key = await key_of_conversation(connection, keys, stored.conversation)
-    return key.seal(dump(body), where=_body_place(stored.conversation, stored.id))
+    return key.seal(dump(body), where=body_place(stored.conversation, stored.id))
 
 
 def _body(new: StoredMessage) -> StoredBody:
@@ -160,7 +160,7 @@ class SqlMessages:
                 "flags": _flags(new),
                 "at": new.at,
                 "edited_at": new.edited_at,
-                "enc_body": key.seal(dump(_body(new)), where=_body_place(new.conversation, new.id)),
+                "enc_body": key.seal(dump(_body(new)), where=body_place(new.conversation, new.id)),
             },
         )
 
@@ -216,7 +216,7 @@ class SqlMessages:
 
     async def replace_content(self, changed: StoredMessage) -> None:
         key = await key_of_conversation(self._connection, self._keys, changed.conversation)
-        sealed = key.seal(dump(_body(changed)), where=_body_place(changed.conversation, changed.id))
+        sealed = key.seal(dump(_body(changed)), where=body_place(changed.conversation, changed.id))
         again = message.update().where(message.c.id == changed.id)
         await self._connection.execute(
             again.values(enc_body=sealed, edited_at=changed.edited_at, type=changed.type, flags=_flags(changed))

@@ -1,6 +1,10 @@
 """The drill: backup, destruction, restore, a new device. People went on writing before and after; nothing of it is lost
 or doubled, old threads stay readable, and who was erased stays erased."""
 
+import asyncio
+import time
+from collections.abc import Callable
+
 import pytest
 import sqlalchemy as sa
 
@@ -42,6 +46,8 @@ async def test_after_a_restore_nothing_is_lost_or_doubled_and_the_old_device_is_
         await office.burst(matter.asks, 2)
         await office.burst(matter.answers, 2)
 
+    drilled = await bootstrap.drill(site.settings, site.folder(), keys=site.folder("keys"))
+    assert (drilled.opened, drilled.erased, drilled.unreadable) == (15, 0, 0), "of the moment of the backup"
     await site.destroy()
     await site.restore()
     assert "recover-desk" in await site.types("serve", succeeds=False)
@@ -63,6 +69,34 @@ async def test_after_a_restore_nothing_is_lost_or_doubled_and_the_old_device_is_
     assert await _is_erased(site)
     root_key = site.settings.security.root_key_file.read_text().strip()
     assert site.is_in_sets(SECRET, "c1-0001", "a1-0001", root_key, before.device_id) == [before.device_id]
+
+
+@pytest.mark.long
+async def test_a_thousand_messages_are_back_long_before_half_an_hour_is_over(
+    site: Site, record_property: Callable[[str, object], None]
+) -> None:
+    """From the loss to the last message handled: verify, restore, new device, start, catching up."""
+    house = site.house
+    office = await house.open_office(agents=2, customers=5)
+    lanes = [lane for matter in office.matters for lane in (matter.asks, matter.answers)]
+    await asyncio.gather(*(office.burst(lane, 100) for lane in lanes))
+    await house.drain(patience_s=300)
+    await site.back_up()
+    await asyncio.gather(*(office.burst(lane, 5) for lane in lanes))
+    site.product.kill()
+    await site.destroy()
+
+    began = time.monotonic()
+    await site.types("restore", str(site.folder()), "--keys", str(site.folder("keys")))
+    await site.types("recover-desk")
+    await site.product.start()
+    await house.drain(patience_s=300)
+    minutes = (time.monotonic() - began) / 60
+    drilled = await bootstrap.drill(site.settings, site.folder(), keys=site.folder("keys"))
+    record_property("rto", f"{minutes * 60:.0f} s, {drilled.bytes / 1e6:.2f} MB of sets, {drilled}")
+    assert not await house.judge()
+    assert drilled.opened >= 1_000 and drilled.unreadable == 0
+    assert minutes < 30
 
 
 async def _somebody_who_goes(site: Site) -> Person:

@@ -95,6 +95,8 @@ def test_a_set_is_private_whole_and_comes_back_as_it_was(place: Place) -> None:
     assert done.exit_code == 0 and "recover-desk" in done.output, done.output
     assert place("group", "list", "--json").stdout == groups
     assert place("migrate", "status").exit_code == 0
+    newest = json.loads(place("audit", "list", "--json", "--limit", "1").stdout)
+    assert [row["action"] for row in newest] == ["backup.restore"]
 
 
 def test_a_second_backup_into_the_same_folder_is_refused(place: Place) -> None:
@@ -188,6 +190,23 @@ def test_the_keys_of_persons_are_in_a_set_of_their_own(place: Place) -> None:
     done = place("restore", "set", "--keys", "keys")
     assert done.exit_code == 0, done.output
     assert place("agent", "list", "--json").stdout == agents
+
+
+def test_a_drill_restores_beside_the_installation_and_touches_nothing_of_it(place: Place) -> None:
+    folder = _with_a_set(place)
+    place("backup", "--keys", "keys")
+    before = place("agent", "list", "--json").stdout
+    done = json.loads(place("drill", "set", "--keys", "keys", "--json").stdout)
+    assert (done["opened"], done["unreadable"]) == (0, 0) and set(done["seconds"]) == {
+        "verify",
+        "restore",
+        "open",
+        "all",
+    }
+    assert place("agent", "list", "--json").stdout == before
+    _flipped(folder)
+    refused = place("drill", "set", "--keys", "keys")
+    assert refused.exit_code == 1 and "was changed or cut" in refused.output
 
 
 def test_doctor_asks_for_a_backup_that_is_missing_or_old(place: Place) -> None:
