@@ -132,6 +132,8 @@ async def device_left_out(turn: Turn, item: DeviceLeftOut) -> None:
     care, but another identity is."""
     if item.code == "identity_changed":
         return await trust.customer_changed(turn, item)
+    if item.code == "not_verified":
+        await trust.tell_unverified(turn, item)
     text = _LEFT_OUT.get(item.code)
     own_room = await turn.unit.conversations.place_of_room(item.room)
     if own_room is not None and text is not None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from messenger.app.audit import audit
-from messenger.app.effects import CarryOutTrust, PostNotice, ProvideDirectRoom, TellPerson, TrustPerson
+from messenger.app.effects import CarryOutTrust, PostNotice, ProvideDirectRoom, SayOfTrust, TellPerson, TrustPerson
 from messenger.app.items import DeviceLeftOut, StaffSaid, TrustDoubted, TrustSettled
 from messenger.app.order import DeskOrder
 from messenger.app.persons import find_colleague, matrix_address
@@ -54,6 +54,17 @@ async def settled(turn: Turn, item: TrustSettled) -> None:
     place = await _place_of(turn, item.account, item.room)
     for person in dict.fromkeys(alert.person for alert in alerts):
         await _tell(turn, place, "trust.cleared", {"place": place.name, "person": person}, person=person)
+
+
+async def tell_unverified(turn: Turn, item: DeviceLeftOut) -> None:
+    """Where only verified people read, they cannot read what is said there about it: they hear it between themselves
+    and the desk."""
+    for _, seat in (await turn.unit.people.seats_of(item.user))[:1]:
+        room = await turn.unit.people.direct_room_of(seat.agent.id)
+        if room is not None:
+            fields = {"person": seat.agent.name, "device": item.device}
+            said = SayOfTrust(room=room, text="S31.not_verified", language=seat.agent.language, fields=fields)
+            turn.effects.append(said)
 
 
 async def customer_changed(turn: Turn, item: DeviceLeftOut) -> None:

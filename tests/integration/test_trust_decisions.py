@@ -10,11 +10,14 @@ from messenger.app.effects import (
     PostNotice,
     ProvideDirectRoom,
     SayAnswer,
+    SayOfTrust,
     TellCustomer,
+    TellGroup,
     TellPerson,
     TrustPerson,
 )
 from messenger.app.items import (
+    ChatReady,
     DeskIdentityChanged,
     DeviceLeftOut,
     StaffSaid,
@@ -22,7 +25,7 @@ from messenger.app.items import (
     TrustSettled,
     VerificationNews,
 )
-from messenger.channels.messages import Content
+from messenger.channels.messages import Content, Handle
 from messenger.storage.models.conversations import conversation
 from messenger.storage.models.people import skill_group
 from messenger.storage.models.trust import trust_alert, verification
@@ -135,6 +138,15 @@ async def test_a_customers_new_identity_is_told_once_and_approved_by_a_lead(desk
     assert [effect.text for effect in found if isinstance(effect, PostNotice)] == ["S31.customer_identity"]
     [decision] = [effect for effect in found if isinstance(effect, CarryOutTrust)]
     assert (decision.cause, decision.person, decision.trusted) == ("customer_identity", "@anna:x", True)
+
+
+async def test_who_is_not_verified_hears_so_where_they_can_read_it(desk: StaffDesk) -> None:
+    await desk.put(ChatReady(account=DESK, chat="!direct", person=Handle(kind="mxid", value=BEN), name="Ben", at=AT))
+    await desk.work(1)
+    news = DeviceLeftOut(account=DESK, room=ROOM, user=BEN, device="PHONE", code="not_verified")
+    [said, told] = await after(desk, news)
+    assert isinstance(said, SayOfTrust) and (said.room, said.text) == ("!direct", "S31.not_verified")
+    assert isinstance(told, TellGroup) and told.text == "S31.not_verified"
 
 
 async def test_a_lead_vouches_for_somebody_of_whom_nothing_is_doubted(desk: StaffDesk) -> None:
