@@ -17,6 +17,8 @@ from messenger.storage.root_keys import RootKeys
 from messenger.storage.subject_keys import SubjectKeys
 
 DATABASE, KEY_DATABASE = "stellwerk", "stellwerk_keys"
+# Of a statement; asyncpg waits as long again for the word that it was cancelled, and then gives the connection up.
+PATIENCE_S = 15.0
 KEY_CONNECTIONS = 2
 
 
@@ -91,10 +93,10 @@ async def embedded_database(settings: Settings) -> AsyncIterator[Addresses]:
 
 
 @asynccontextmanager
-async def open_engines(settings: Settings) -> AsyncIterator[Engines]:
+async def open_engines(settings: Settings, *, patience_s: float | None = None) -> AsyncIterator[Engines]:
     async with embedded_database(settings) as addresses:
-        main = connect(addresses.main, pool_size=settings.database.pool_size)
-        keys = connect(addresses.keys, pool_size=KEY_CONNECTIONS, application="stellwerk keys")
+        main = connect(addresses.main, pool_size=settings.database.pool_size, patience_s=patience_s)
+        keys = connect(addresses.keys, pool_size=KEY_CONNECTIONS, application="stellwerk keys", patience_s=patience_s)
         try:
             yield Engines(main=main, keys=keys)
         finally:
@@ -110,17 +112,21 @@ async def open_engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
 
 
 @asynccontextmanager
-async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
-    """Raises BadRootKey, KeyDatabaseUnclear and SchemaIsOld, in words for the operator."""
+async def open_storage(settings: Settings, *, is_serving: bool = False) -> AsyncIterator[Storage]:
+    """`is_serving`: there are only short statements. Raises BadRootKey, KeyDatabaseUnclear and SchemaIsOld, in words
+    for the operator."""
     roots = RootKeys.read(settings.security.root_key_file)
-    async with open_engines(settings) as engines:
+    # The embedded database is at the end of no line, and migrates here, which may take longer.
+    patience_s = PATIENCE_S if is_serving and settings.database.address() else None
+    async with open_engines(settings, patience_s=patience_s) as engines:
         if not settings.database.address():
             await migration.upgrade(engines.main)
             await migration.upgrade(engines.keys, schema=migration.KEYS)
         if not (await _status(engines)).is_current:
             raise SchemaIsOld("the database lacks migrations: stellwerk migrate up")
         # A pool of its own: who asks for a key holds a connection already, and many of them would wait for each other.
-        for_keys = connect(engines.main.url.render_as_string(hide_password=False), pool_size=KEY_CONNECTIONS)
+        address = engines.main.url.render_as_string(hide_password=False)
+        for_keys = connect(address, pool_size=KEY_CONNECTIONS, patience_s=patience_s)
         try:
             subjects = SubjectKeys(engines.keys, roots)
             await subjects.check_root()

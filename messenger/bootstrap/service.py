@@ -93,7 +93,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
     if len(settings.matrix.desks) > 1:
         raise TooManyDesks("this version serves one desk for each database: give the others databases of their own")
     async with AsyncExitStack() as stack:
-        storage = await stack.enter_async_context(open_storage(settings))
+        storage = await stack.enter_async_context(open_storage(settings, is_serving=True))
         await reapply_erasures(storage, settings)
         for desk in settings.matrix.desks:
             await stack.enter_async_context(_running(storage, settings, desk, stop))

@@ -203,7 +203,7 @@ async def create_or_find(http: HomeserverClient, own: str, alias: str, body: Map
     """Creates a room once: a repeat finds it by its alias. Raises ChannelError."""
     try:
         try:
-            return str((await http.call("POST", f"{CLIENT}/createRoom", body, timeout_s=120))["room_id"])
+            return str((await http.call("POST", f"{CLIENT}/createRoom", body, silence_s=120))["room_id"])
         except MatrixError as error:
             if error.errcode != "M_ROOM_IN_USE":
                 raise

@@ -11,6 +11,11 @@ import aiohttp
 CLIENT = "/_matrix/client/v3"
 CLIENT_V1 = "/_matrix/client/v1"
 MAX_JSON_BYTES = 64 * 1024 * 1024
+# A line that is dead at one end only says nothing, for ever. A slow one still says something.
+SILENCE_S = 30.0
+CONNECT_S = 10.0
+LONGEST_S = 600.0
+LONGEST_TRANSFER_S = 120.0
 
 
 class MatrixError(Exception):
@@ -38,8 +43,8 @@ def path(*segments: str) -> str:
 class HomeserverClient:
     """One account's connection to its homeserver. The access token can be set after login."""
 
-    def __init__(self, base_url: str, *, token: str = "", timeout_s: float = 60) -> None:
-        self.base_url, self.token, self._timeout_s = base_url.rstrip("/"), token, timeout_s
+    def __init__(self, base_url: str, *, token: str = "", silence_s: float = SILENCE_S) -> None:
+        self.base_url, self.token, self._silence_s = base_url.rstrip("/"), token, silence_s
         self._session: aiohttp.ClientSession | None = None
 
     async def call(
@@ -48,19 +53,20 @@ class HomeserverClient:
         url: str,
         body: Any = None,
         *,
-        timeout_s: float | None = None,
+        silence_s: float | None = None,
         query: Mapping[str, str] | None = None,
     ) -> Any:
-        """`url` is a path below the homeserver. Returns the decoded JSON of a 200. Raises MatrixError, Unreachable or
-        AnswerTooLarge."""
+        """`url` is a path below the homeserver. Returns the decoded JSON of a 200. After `silence_s` without a byte
+        there is no answer, however much of it has come. Raises MatrixError, Unreachable or AnswerTooLarge."""
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
-        status, raw = await self._exchange(method, url, data, "application/json", timeout_s, query, MAX_JSON_BYTES)
+        patience = self._patience(silence_s or self._silence_s, LONGEST_S)
+        status, raw = await self._exchange(method, url, data, "application/json", patience, query, MAX_JSON_BYTES)
         return _decoded(status, raw)
 
     async def upload(self, data: bytes, *, content_type: str = "application/octet-stream") -> str:
         """Stores bytes in the media repository; returns their `mxc://` address."""
         status, raw = await self._exchange(
-            "POST", "/_matrix/media/v3/upload", data, content_type, 120, None, MAX_JSON_BYTES
+            "POST", "/_matrix/media/v3/upload", data, content_type, self._transfer(), None, MAX_JSON_BYTES
         )
         return str(_decoded(status, raw)["content_uri"])
 
@@ -71,7 +77,7 @@ class HomeserverClient:
         if not mxc.startswith("mxc://") or not server or not media_id:
             raise ValueError("not an mxc:// address")
         url = f"{CLIENT_V1}/media/download/" + path(server, media_id)
-        status, raw = await self._exchange("GET", url, None, "", 120, None, max_bytes)
+        status, raw = await self._exchange("GET", url, None, "", self._transfer(), None, max_bytes)
         if status != 200:
             _decoded(status, raw)
         return raw
@@ -80,13 +86,20 @@ class HomeserverClient:
         if self._session is not None:
             await self._session.close()
 
+    def _transfer(self) -> aiohttp.ClientTimeout:
+        """Of a file. The homeserver may ask another one for it first, and is silent meanwhile."""
+        return self._patience(LONGEST_TRANSFER_S, LONGEST_TRANSFER_S)
+
+    def _patience(self, silence_s: float, longest_s: float) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(total=longest_s, sock_connect=min(CONNECT_S, silence_s), sock_read=silence_s)
+
     async def _exchange(
         self,
         method: str,
         url: str,
         data: bytes | None,
         content_type: str,
-        timeout_s: float | None,
+        patience: aiohttp.ClientTimeout,
         query: Mapping[str, str] | None,
         max_bytes: int,
     ) -> tuple[int, bytes]:
@@ -97,10 +110,9 @@ class HomeserverClient:
         headers = {"Content-Type": content_type} if content_type else {}
         if self.token:
             headers["Authorization"] = "Bearer " + self.token
-        timeout = aiohttp.ClientTimeout(total=timeout_s or self._timeout_s)
         try:
             async with self._session.request(
-                method, self.base_url + url, data=data, headers=headers, timeout=timeout, params=query
+                method, self.base_url + url, data=data, headers=headers, timeout=patience, params=query
             ) as answer:
                 return answer.status, await _read_at_most(answer, max_bytes)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -118,11 +130,14 @@ async def _read_at_most(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes
 
 
 def _decoded(status: int, raw: bytes) -> Any:
+    """A 200 that is broken off, or is some proxy's page, says nothing about what was asked: it may have happened."""
     try:
         body = json.loads(raw) if raw else {}
     except ValueError:
-        body = {}
+        body = None
     if status == 200:
+        if body is None:
+            raise Unreachable("the answer is no JSON")
         return body
     details = body if isinstance(body, dict) else {}
     wait_ms = details.get("retry_after_ms")

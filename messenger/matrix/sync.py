@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 
 _NOTHING: dict[str, Any] = {"types": []}
 MOST_EVENTS = 50  # of one room in one answer
-LONG_POLL_MS = 30_000
+FIRST_SYNC_S = 120  # the homeserver gathers all rooms
+LONG_POLL_MS, GRACE_S = 20_000, 10  # a dead line is noticed after 30 seconds
 # From one /sync to the next: so much for each event that the last one has brought, but never less than the first and
 # never more than the second. From 60 events a second on it grows to its end; below, it falls back.
 SPACING_S, LONGEST_SPACING_S, SPACING_OF_AN_EVENT_S = 0.1, 0.4, 1 / 60
@@ -137,7 +138,7 @@ class SyncLoop:
             answer = await self._http.call(
                 "GET",
                 f"{CLIENT}/sync",
-                timeout_s=timeout_ms / 1000 + 30,
+                silence_s=timeout_ms / 1000 + GRACE_S if since else FIRST_SYNC_S,
                 query=_query(self._most_events, timeout_ms if since else 0, since),
             )
         except AnswerTooLarge:

@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -11,15 +13,29 @@ from messenger.app.ports import StorageAway
 
 # A stopped process must not keep its locks (the fence of a desk among them) for longer than this.
 IDLE_IN_TRANSACTION_MS = 10_000
+# What PostgreSQL itself does when its client is gone without a word. A unix socket has no such end, and ignores them.
+_SERVER = {
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
+# A session that waits for the second half of a request is not idle, and would keep its locks for ever. From 17 on.
+_END_LONG_TRANSACTIONS = (
+    "SELECT set_config('transaction_timeout', '60s', false) FROM pg_settings WHERE name = 'transaction_timeout'"
+)
 # PostgreSQL, appendix A: connection exceptions, operator intervention (shutdown, crash, start), too many connections.
 _AWAY = ("08", "57P", "53300")
 
 
-def connect(url: str, *, pool_size: int = 20, application: str = "stellwerk") -> AsyncEngine:
-    """`url` is `postgresql+asyncpg://…`; a plain `postgresql://…` is understood too."""
+def connect(
+    url: str, *, pool_size: int = 20, application: str = "stellwerk", patience_s: float | None = None
+) -> AsyncEngine:
+    """`url` is `postgresql+asyncpg://…`; a plain `postgresql://…` is understood too. With `patience_s` a statement that
+    has no answer for so long counts as one to a database that is away: a line may be dead at one end only."""
     url = url.replace("postgresql://", "postgresql+asyncpg://", 1)
     settings = {"application_name": application, "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MS)}
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=pool_size,
         # A connection beyond the pool would be opened and thrown away at every turn: far dearer than waiting for one.
@@ -27,8 +43,18 @@ def connect(url: str, *, pool_size: int = 20, application: str = "stellwerk") ->
         pool_use_lifo=True,
         pool_pre_ping=False,
         hide_parameters=True,
-        connect_args={"server_settings": settings, "timeout": 10},
+        connect_args={"server_settings": settings | _SERVER, "timeout": 10, "command_timeout": patience_s},
     )
+    if patience_s is not None:
+        sa.event.listen(engine.sync_engine, "connect", _end_long_transactions)
+    return engine
+
+
+def _end_long_transactions(connection: Any, record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute(_END_LONG_TRANSACTIONS)
+    cursor.close()
+    connection.commit()
 
 
 @asynccontextmanager

@@ -198,6 +198,19 @@ async def test_a_homeserver_that_answers_with_errors_for_a_while_is_waited_for(h
     await thread.received("an answer through all that")
 
 
+async def test_a_file_waits_for_room_on_the_homeservers_disk(house: House, proxy: Proxy) -> None:
+    """And what was written after it waits behind it."""
+    thread = await house.conversation(owner=house.ben)
+    rule = proxy.fail("POST .*/upload", times=2, status=507)
+    await thread.customer.send_file(thread.chat, b"a text of some length", name="full.txt", mimetype="text/plain")
+    await thread.customer.say(thread.chat, "did it arrive?")
+    await thread.told(house.ben, "did it arrive?")
+    assert rule.hits == 2
+    [file], [text] = thread.lines(house.ben, "full.txt"), thread.lines(house.ben, "did it arrive?")
+    order = [each.event_id for each in house.ben.messages(house.room, thread=thread.card)]
+    assert order.index(file.event_id) < order.index(text.event_id)
+
+
 async def test_an_answer_that_is_no_json_is_no_answer(house: House, proxy: Proxy) -> None:
     thread = await house.conversation(owner=house.ben)
     proxy.fail("GET .*/sync", times=2, status=200)

@@ -256,7 +256,7 @@ class Person:
         query = {"timeout": str(timeout_ms), "set_presence": "offline"}
         if self._since:
             query["since"] = self._since
-        answer = await self.server.call("GET", f"{CLIENT}/sync", query=query, timeout_s=timeout_ms / 1000 + 30)
+        answer = await self.server.call("GET", f"{CLIENT}/sync", query=query, silence_s=timeout_ms / 1000 + 30)
         for event in answer.get("to_device", {}).get("events", []):
             await self._take_to_device(event)
         self.keys.forget_devices(answer.get("device_lists", {}).get("changed", []))
