@@ -84,6 +84,13 @@ class RoutingHouse(StaffDesk):
             found: str | None = await connection.scalar(query.where(conversation.c.id == id))
             return found
 
+    async def in_work(self) -> list[tuple[ConversationId, str]]:
+        """What somebody has open or paused, and who."""
+        query = sa.select(conversation.c.id, staff.c.address).join(staff, staff.c.id == conversation.c.owner_id)
+        query = query.where(conversation.c.state.in_(("open", "paused"))).order_by(conversation.c.queued_at)
+        async with self.engine.begin() as connection:
+            return [(ConversationId(row.id), row.address) for row in await connection.execute(query)]
+
     async def loads(self, group: str) -> dict[str, tuple[float, float]]:
         """Load and units of everybody with a seat there, by address."""
         async with self.units() as unit:

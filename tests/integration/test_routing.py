@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from messenger.app import effects as fx
 from messenger.domain.conversation import State, fold
 from messenger.domain.events import ConversationAssigned, ConversationClaimed
+from messenger.domain.ids import ConversationId
 from messenger.domain.routing.availability import Availability
 from messenger.domain.routing.capacity import DEFAULT_WEIGHING, Held, Turn, load
 from messenger.storage.models.conversations import conversation
@@ -180,7 +181,8 @@ async def test_claims_and_the_router_race_for_one_owner(house: RoutingHouse, con
 async def _live(house: RoutingHouse, events: int, seed: int) -> None:
     """Two groups share half of their people; two workers race. What the router gives never exceeds anybody's units.
     Nobody makes their own load bigger: no claims, and no answer but the first
-    word on a conversation: later it may rest, be done, or weigh nothing any more."""
+    word on a conversation: later it may rest, be done, or weigh nothing any more. Most is done by owners to what they
+    have: among thousands that are over or wait nobody would meet it by chance."""
     chance = random.Random(seed)
     people = {"tax": [ANNA, BEN], "law": [BEN, CEM]}
     units = {ANNA: 2.0, BEN: 3.0, CEM: 1.4}
@@ -189,19 +191,24 @@ async def _live(house: RoutingHouse, events: int, seed: int) -> None:
     await house.capacity(units)
     groups: list[str] = []
     touched: set[int] = set()
+    numbers: dict[ConversationId, int] = {}
     done = 0
     while done < events:
+        in_work = await house.in_work()
         for _ in range(chance.randint(1, 8)):
             if chance.random() < 0.3 or not groups:
                 group = chance.choice(list(people))
-                await house.customer(group, len(groups))
+                numbers[await house.customer(group, len(groups))] = len(groups)
                 groups.append(group)
             else:
-                number = chance.randrange(len(groups))
+                number, writer = chance.randrange(len(groups)), None
+                if in_work and chance.random() < 0.6:
+                    id, writer = chance.choice(in_work)
+                    number = numbers[id]
                 said = ["!resolve", "!release", "!pause until reply", "Hello", "Hello", "!resolve"]
                 word = chance.choice(said[:3] if number in touched else said)
                 touched.add(number)
-                await house.writes(chance.choice(people[groups[number]]), number, word)
+                await house.writes(writer or chance.choice(people[groups[number]]), number, word)
         house.now += timedelta(seconds=chance.randrange(600))
         await house.tick(timedelta(0))
         done += await house.work(2)
