@@ -15,7 +15,7 @@ from uuid import UUID
 
 from messenger.app import effects as fx
 from messenger.app.effects import Effect, PostNotice, TellGroup
-from messenger.app.items import PutAside
+from messenger.app.items import DeskOut, PutAside
 from messenger.app.records import InboxRow, NewItem
 from messenger.app.turn import Turn
 from messenger.domain.ids import ConversationId, MessageId
@@ -125,3 +125,16 @@ async def _tell_the_default_group(turn: Turn, item: PutAside) -> None:
     default = next((group for group in groups if group.is_default), None)
     if default is not None:
         turn.effects.append(TellGroup(group=default.id, text="S34.first"))
+
+
+async def desk_out(turn: Turn, item: DeskOut) -> None:
+    """Nobody writes into a room that nobody reads without knowing it. An invitation of the desk ends it."""
+    chat = await turn.unit.chats.find(item.account, item.room)
+    if chat is not None:
+        if chat.conversation is not None:
+            turn.effects.append(PostNotice(conversation=chat.conversation, text="S35.chat"))
+        return
+    lost = await turn.unit.people.group_of_room(item.room)
+    default = next((group for group in await turn.unit.people.groups() if group.is_default), None)
+    if lost is not None and default is not None and lost.id != default.id:
+        turn.effects.append(TellGroup(group=default.id, text="S35.group", fields={"group": lost.name}))

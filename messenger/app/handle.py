@@ -26,6 +26,7 @@ from messenger.app.items import (
     ChatRefused,
     CustomerReacted,
     DeskIdentityChanged,
+    DeskOut,
     DeviceLeftOut,
     Item,
     KeyStillMissing,
@@ -137,6 +138,8 @@ async def handle(turn: Turn, item: Item) -> None:
             await staff_changes.staff_redacted(turn, item)
         case SendEnded():
             await outcomes.send_ended(turn, item)
+        case DeskOut():
+            await dead_letters.desk_out(turn, item)
         case PutAside():
             await dead_letters.put_aside(turn, item)
         case Unreadable():

@@ -106,6 +106,14 @@ class ChatRefused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeskOut:
+    """The desk was in this room and is no more: thrown out, banned, or the room was closed."""
+
+    account: str
+    room: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unreadable:
     """A message that cannot be read (yet): no key, a broken cipher, or clear text where there must be none."""
 
@@ -241,6 +249,7 @@ Item = (
     | ChatInvited
     | ChatReady
     | ChatRefused
+    | DeskOut
     | Unreadable
     | KeyStillMissing
     | TimerDue

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from messenger.app.desk_ports import Arrival, IngestStore, IngestUnit, RoomState
-from messenger.app.items import ChatInvited
+from messenger.app.items import ChatInvited, DeskOut
 from messenger.channels.messages import Handle
 from messenger.matrix import convert, room_state
 from messenger.matrix.batch import RoomBatch, SyncBatch, as_dict, as_list, events, parse, server_of, state_events
@@ -195,11 +195,23 @@ class SyncLoop:
             for invite in batch.invites
             if self._invites.allows(invite.sender)
         ]
+        arrivals += await self._lost(unit, batch.left, since)
         await unit.save_rooms([replace(NO_ROOM, room_id=room_id, membership="leave") for room_id in batch.left])
         replays = await unit.take(arrivals)
         if replays:
             log.warning("replayed ciphertexts refused", extra={"count": replays})
         return [*changed, *batch.left]
+
+    async def _lost(self, unit: IngestUnit, left: Sequence[str], since: str | None) -> list[Arrival]:
+        """Rooms of somebody's that we are in no more."""
+        known = await unit.rooms(left) if left else {}
+        lost = [id for id, room in known.items() if room.membership == "join" and room.use != "none"]
+        for room_id in lost:
+            log.error("the desk is no longer in a room", extra={"room_id": room_id, "kind": known[room_id].use})
+        return [
+            Arrival(source_id=f"out|{id}|{since or ''}", lane=id, item=DeskOut(account=self._account, room=id))
+            for id in lost
+        ]
 
     async def _arrivals(
         self, unit: IngestUnit, room: RoomState, timeline: Sequence[Mapping[str, Any]]

@@ -225,6 +225,22 @@ async def test_a_chat_that_cannot_be_entered_at_once_is_entered_later(house: Hou
     await thread.received("Linden Health")
 
 
+async def test_a_desk_that_was_thrown_out_says_so_and_comes_back_when_it_is_asked(house: House) -> None:
+    customer, desk = await house.people.person("anna"), house.product.desk
+    chat = await customer.create_room(invite=[desk], is_direct=True, wait_until_joined=True)
+    thread = await house.asked(customer, chat, "Hello", owner=house.ben)
+    await customer.kick(chat, desk)
+    await thread.told(house.ben, "no longer in the room of")
+    lost = await thread.say(house.ben, "nobody reads this")
+    await thread.fate(lost, Fate.FAILED)
+    await customer.invite(chat, desk)
+    await customer.wait_for_members(chat, [desk])
+    await customer.say(chat, "there you are")
+    await thread.told(house.ben, "there you are")
+    await thread.say(house.ben, "here again")
+    await thread.received("here again")
+
+
 async def test_the_program_lives_and_worked_everything_off(house: House) -> None:
     assert house.product.is_running
     thread = await house.conversation(owner=house.ben)

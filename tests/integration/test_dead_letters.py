@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from messenger.app import effects as fx
 from messenger.app import render
 from messenger.app.effects import Effect, PostNotice, SendToCustomer, TellGroup
+from messenger.app.items import DeskOut
 from messenger.app.outcome import Outcome, ended
 from messenger.channels.errors import Rejected
 from messenger.domain.ids import ConversationId
@@ -302,3 +303,11 @@ async def give_up_head(office: Office) -> None:
             row = await unit.inbox.claim()
         assert row is not None
         await SqlInboxQueue(office.engine, office.keys).give_back(row, "OurMistake", tries=TRIES)
+
+
+async def test_the_thread_says_when_the_desk_is_no_longer_in_the_customers_room(office: Office) -> None:
+    await office.run()
+    await office.has_card()
+    await office.put(DeskOut(account=DESK, room="!chat"))
+    await office.run()
+    assert "S35.chat" in [each.text for each in office.hands.of(PostNotice)]  # type: ignore[attr-defined]
