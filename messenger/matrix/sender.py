@@ -84,7 +84,7 @@ SentBefore = Mapping[str, tuple[str, str]]
 NOTHING_BEFORE: SentBefore = MappingProxyType({})
 
 
-LOOK_AGAIN = timedelta(seconds=30)  # whether a doubt has gone
+LOOK_AGAIN = timedelta(seconds=10)  # whether a doubt has gone
 
 
 class Sender:

@@ -169,6 +169,13 @@ class OutboxWorker:
             pause = error.retry_after
         if isinstance(error, BadCredentials | Uncertain):
             pause = max(pause, timedelta(seconds=30))
+        self._log_postponed(row, error, pause)
+        await self._queue.retry(row, utc_now() + pause, error.code)
+
+    def _log_postponed(self, row: OutboxRow, error: ChannelError, pause: timedelta) -> None:
+        """What waits for a person's decision is said once: it may be looked at for days."""
+        if isinstance(error, Undecided) and row.attempts > 1:
+            return
         log.log(
             logging.INFO if row.attempts < 3 else logging.WARNING,
             "delivery postponed",
@@ -179,7 +186,6 @@ class OutboxWorker:
                 "seconds": pause.total_seconds(),
             },
         )
-        await self._queue.retry(row, utc_now() + pause, error.code)
 
     async def _fail(self, row: OutboxRow, code: str) -> None:
         log.warning("delivery refused", extra={"row_id": row.id, "kind": type(row.effect).__name__, "code": code})

@@ -37,7 +37,9 @@ async def test_a_message_whose_key_comes_soon_is_handled_in_its_place(small_hous
     assert [body for body in await _bodies(small_house) if "(late, written" in body] == []
 
 
-@pytest.mark.parametrize("restarted", [False, True], ids=["running", "restarted"])
+@pytest.mark.parametrize(
+    "restarted", [pytest.param(False, id="running", marks=pytest.mark.long), pytest.param(True, id="restarted")]
+)
 async def test_after_ten_seconds_the_lane_goes_on_behind_a_gap_marker(small_house: House, restarted: bool) -> None:
     office = await small_house.open_office(agents=1, customers=1)
     matter = office.matters[0]

@@ -179,7 +179,7 @@ async def test_a_hostile_name_is_harmless_on_card_and_in_thread(house: House) ->
     assert "\n" not in relayed.content["com.beeper.per_message_profile"]["displayname"]
 
 
-async def test_somebody_else_in_the_chat_speaks_under_his_own_address(house: House) -> None:
+async def test_somebody_else_in_the_chat_speaks_under_his_own_address_and_stops_answers(house: House) -> None:
     thread = await house.conversation()
     friend = await house.people.person("friend")
     await thread.customer.invite(thread.chat, friend.user_id)
@@ -189,9 +189,11 @@ async def test_somebody_else_in_the_chat_speaks_under_his_own_address(house: Hou
     assert friend.user_id.split(":")[0] in shown.body and not shown.body.startswith("anna")
     await thread.claim(house.ben)
     answer = await thread.say(house.ben, "only for the customer")
+    await thread.told(house.ben, "I send nothing there until a lead has decided")
+    assert not [each for each in thread.customer.events(thread.chat) if "only for the customer" in each.body]
+    await friend.leave_room(thread.chat)
     await thread.received("only for the customer")
     await thread.fate(answer, Fate.DELIVERED)
-    await settled(lambda: len(friend.events(thread.chat)), quiet_s=1)
     assert not [each for each in friend.events(thread.chat) if "only for the customer" in each.body]
 
 

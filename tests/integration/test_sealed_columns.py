@@ -38,7 +38,7 @@ PLACES: dict[str, Callable[[Row], str]] = {
     "audit.enc_words": lambda row: words_place(row["seq"]),
     "contact.enc_name": lambda row: chats.name_place(row["id"]),
     "conversation.enc_tags": lambda row: conversations._tags_place(row["id"]),
-    "message.enc_body": lambda row: messages._body_place(row["conversation_id"], row["id"]),
+    "message.enc_body": lambda row: messages.body_place(row["conversation_id"], row["id"]),
     "inbox.enc_body": lambda row: inbox.inbox_place(row["source"], row["source_id"]),
     "inbox.enc_raw": lambda row: desk_store._raw_place(row["source"], row["source_id"]),
     "outbox.enc_body": lambda row: outbox.outbox_place(row["txn"]),

@@ -72,6 +72,7 @@ async def test_the_direct_chat_of_staff_is_no_customers_chat(house: House) -> No
     assert not [each for each in house.ben.messages(house.room) if "only talk" in each.body]
 
 
+@pytest.mark.long  # half a minute between two edits; the rest of it is tested without a homeserver
 async def test_the_board_is_pinned_once_and_edited_when_something_changes(house: House) -> None:
     async def pinned() -> list[str]:
         return (await house.ben.state(house.room, "m.room.pinned_events"))["pinned"]

@@ -308,9 +308,10 @@ ANSWER = {
 }
 
 
-def test_ten_thousand_broken_answers_raise_nothing_and_everything_can_be_stored() -> None:
+@pytest.mark.parametrize("count", [3_000, pytest.param(10_000, marks=pytest.mark.long)])
+def test_broken_answers_raise_nothing_and_everything_can_be_stored(count: int) -> None:
     batches = items = 0
-    for body in fuzzed_bodies([ANSWER], seed=20261124, count=10_000):
+    for body in fuzzed_bodies([ANSWER], seed=20261124, count=count):
         batch = parse(_decoded(body))
         for room in batch.rooms if batch else ():
             batches += 1
@@ -319,7 +320,7 @@ def test_ten_thousand_broken_answers_raise_nothing_and_everything_can_be_stored(
             storable(state.algorithm, state.history_visibility, *members, *members.values())
             for raw in room.timeline[:4] + room.timeline[-5:]:
                 items += converts(state, raw)
-    assert batches > 10_000 and items > 10_000, "too much was thrown away to prove anything"
+    assert batches > count and items > count, "too much was thrown away to prove anything"
 
 
 def converts(room: RoomState, raw: Mapping[str, Any]) -> int:
