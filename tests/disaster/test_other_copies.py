@@ -25,6 +25,7 @@ async def own_site(
         yield Site(house, test_databases.server, tmp_path)
 
 
+@pytest.mark.long
 async def test_a_database_that_somebody_rolled_back_by_hand_is_refused(
     site: Site, test_databases: TestDatabases, people: People
 ) -> None:

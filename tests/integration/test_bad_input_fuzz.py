@@ -112,7 +112,7 @@ async def a_lookout(database: AsyncEngine) -> AsyncIterator[Lookout]:
     await server.stop()
 
 
-AMOUNTS = pytest.mark.parametrize("count", [150, pytest.param(10_000, marks=pytest.mark.long)])
+AMOUNTS = pytest.mark.parametrize("count", [60, pytest.param(10_000, marks=pytest.mark.long)])
 
 
 @AMOUNTS

@@ -214,7 +214,7 @@ async def test_a_customers_edit_and_deletion_are_visible_and_nobody_edits_for_an
     assert thread.lines(house.ben, "forged") == []
 
 
-@pytest.mark.parametrize("flood", [30, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("flood", [15, pytest.param(200, marks=pytest.mark.long)])
 async def test_a_flood_of_invitations_does_not_keep_others_waiting(house: House, flood: int) -> None:
     thread = await house.conversation(owner=house.ben)
     flooder = await house.people.person("flood")

@@ -113,6 +113,7 @@ def test_the_story_can_be_told_again_on_the_same_data_also_to_a_german_team(fold
     assert "Pausiert" in text and "Erledigt" in text
 
 
+@pytest.mark.long
 def test_a_second_start_is_quick_prints_the_same_and_changes_nothing(folder: Path) -> None:
     before = {name: (folder / name).read_bytes() for name in KEPT}
     groups = group_list(folder)

@@ -9,7 +9,7 @@ import pytest
 from messenger.demo.synapse import Synapse
 from tests.interop.conftest import StartElement
 from tests.interop.oracle import Element, Isolation, Report
-from tests.interop.test_product_with_element import BOTH_MODES, Desk, text_of
+from tests.interop.test_product_with_element import BOTH_MODES, STRICT_MODE, Desk, text_of
 from tests.support.product import Product
 from tests.support.waiting import eventually
 
@@ -80,7 +80,7 @@ async def test_a_colleague_who_joins_today_reads_the_past_claims_and_answers(
     assert text_of(await desk.at_the_customers("I go on with it.")) == "Cleo: I go on with it."
 
 
-@BOTH_MODES
+@STRICT_MODE
 async def test_who_is_removed_from_the_group_reads_nothing_that_comes_after(desk: Desk, late: Element) -> None:
     await desk.ask("the first question")
     await joins_today(desk, late)
@@ -94,7 +94,7 @@ async def test_who_is_removed_from_the_group_reads_nothing_that_comes_after(desk
     assert not any("after somebody left" in text_of(each) for each in late.reports if each["ev"] == "event")
 
 
-@BOTH_MODES
+@STRICT_MODE
 async def test_a_case_room_is_read_by_its_members_from_the_first_word(desk: Desk, late: Element) -> None:
     await desk.ask("something private")
     await desk.claim()

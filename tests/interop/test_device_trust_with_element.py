@@ -74,7 +74,10 @@ async def reads(element: Element, room: str, text: str) -> Report:
     )
 
 
-@pytest.mark.parametrize("command", ["!trust", "!remove", "operator"])
+@pytest.mark.parametrize(
+    "command",
+    ["!trust", pytest.param("!remove", marks=pytest.mark.long), pytest.param("operator", marks=pytest.mark.long)],
+)
 async def test_a_new_device_stops_the_room_until_a_lead_decides(
     team: Team, people: People, element: StartElement, command: str
 ) -> None:

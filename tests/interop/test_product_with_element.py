@@ -18,6 +18,8 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.oracle
 
 BOTH_MODES = pytest.mark.parametrize("isolation", ["all", "signed"])
+# The strict mode is the harder one; the other runs with the long tests.
+STRICT_MODE = pytest.mark.parametrize("isolation", [pytest.param("all", marks=pytest.mark.long), "signed"])
 PDF = b"%PDF-1.7\n" + bytes(range(256)) * 40 + b"\n%%EOF\n"
 
 
@@ -141,7 +143,7 @@ async def test_a_conversation_goes_both_ways_and_element_finds_nothing_to_warn_o
     assert not [each for each in desk.customer.reports if each["ev"] == "event" and "worried" in text_of(each)]
 
 
-@BOTH_MODES
+@STRICT_MODE
 async def test_replies_edits_reactions_and_deletions_cross_between_two_devices_of_element(desk: Desk) -> None:
     bot, agent, customer = desk.product.desk, desk.agent, desk.customer
     await desk.ask("which letter?")
@@ -177,7 +179,7 @@ async def shows(element: Element, room: str, event: str, wanted: dict[str, list[
     return bool(await element.do("reactions", room=room, event=event) == wanted)
 
 
-@BOTH_MODES
+@STRICT_MODE
 async def test_element_understands_the_menu_and_the_desk_its_vote(desk: Desk) -> None:
     await desk.product.add_group("Pharmacy", menu_label="Medicines")
     await desk.product.add_group("Billing", [(desk.agent.user_id, "Ben Li", "agent")], menu_label="A bill")

@@ -116,6 +116,7 @@ async def test_the_desk_asks_when_an_agent_wants_it(house: House) -> None:
     await eventually(lambda: sees_the_desk_as_verified(ben, house.desk), what="the desk is verified")
 
 
+@pytest.mark.long
 async def test_two_people_verify_at_once(house: House) -> None:
     await asyncio.gather(
         house.customer.do("verify_user", user=house.desk, room=house.chat),
@@ -125,7 +126,9 @@ async def test_two_people_verify_at_once(house: House) -> None:
         await eventually(lambda each=element: sees_the_desk_as_verified(each, house.desk))  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("in_room", [True, False], ids=["in a room", "between devices"])
+@pytest.mark.parametrize(
+    "in_room", [pytest.param(True, id="in a room", marks=pytest.mark.long), pytest.param(False, id="between devices")]
+)
 async def test_emoji_that_differ_verify_nothing(house: House, in_room: bool) -> None:
     ben = house.agent
     await ben.do("when_compared", say="mismatch")
