@@ -440,6 +440,21 @@ async def message_count(house: RightsHouse) -> int:
         return int(await connection.scalar(sa.select(sa.func.count()).select_from(message)) or 0)
 
 
+async def conversations_like_it(house: RightsHouse, count: int) -> None:
+    """So many more like the one that is there."""
+    many = """
+    WITH new AS (
+      INSERT INTO conversation SELECT (jsonb_populate_record(old, jsonb_build_object(
+        'id', gen_random_uuid(), 'number', 'K-' || n))).* FROM conversation AS old, generate_series(1, :count) AS n
+      RETURNING id
+    )
+    INSERT INTO message (id, conversation_id, type, at, enc_body)
+    SELECT gen_random_uuid(), id, 'm.text', now(), '' FROM new
+    """
+    async with house.engine.begin() as connection:
+        await connection.execute(sa.text(many), {"count": count})
+
+
 async def test_words_go_when_their_time_is_over_and_not_before(house: RightsHouse) -> None:
     await a_life(house)
     await resolved_days_ago(house, 179)
@@ -504,17 +519,7 @@ async def test_a_hold_or_a_restriction_wins_over_retention(house: RightsHouse, k
 async def test_retention_goes_in_batches_and_each_has_its_row_in_the_audit_log(house: RightsHouse) -> None:
     await a_life(house)
     await resolved_days_ago(house, 400)
-    many = """
-    WITH new AS (
-      INSERT INTO conversation SELECT (jsonb_populate_record(old, jsonb_build_object(
-        'id', gen_random_uuid(), 'number', 'K-' || n))).* FROM conversation AS old, generate_series(1, 1200) AS n
-      RETURNING id
-    )
-    INSERT INTO message (id, conversation_id, type, at, enc_body)
-    SELECT gen_random_uuid(), id, 'm.text', now(), '' FROM new
-    """
-    async with house.engine.begin() as connection:
-        await connection.execute(sa.text(many))
+    await conversations_like_it(house, 1200)
     assert (await house.rights.retention(dry_run=False)).ordered == 1201
     async with house.engine.begin() as connection:
         query = sa.select(audit.c.details).where(audit.c.action == "retention.batch").order_by(audit.c.seq)
