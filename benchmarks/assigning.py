@@ -27,7 +27,7 @@ from benchmarks.parts.meter import percentile
 from messenger.app.handle import handle_next
 from messenger.app.items import RoutingWanted, routing_lane
 from messenger.app.records import NewItem
-from messenger.bootstrap.service import INBOX_WORKERS
+from messenger.bootstrap.desk_process import INBOX_WORKERS
 from messenger.storage.administration import Administration
 from messenger.storage.inbox_queue import SqlInboxQueue
 from messenger.storage.migration import KEYS, upgrade

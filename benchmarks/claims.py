@@ -25,7 +25,7 @@ from benchmarks.parts.meter import own_cpu_seconds, percentile
 from messenger.app.handle import handle_next
 from messenger.app.items import StaffReacted
 from messenger.app.records import NewItem
-from messenger.bootstrap.service import INBOX_WORKERS
+from messenger.bootstrap.desk_process import INBOX_WORKERS
 from messenger.storage.database import at_once
 from messenger.storage.models.conversations import event_log
 

@@ -18,9 +18,9 @@ from messenger.app.certificates import KIND, signed_part
 from messenger.app.erasure import needs_homeserver
 from messenger.bootstrap.acting import must_be_allowed
 from messenger.bootstrap.database import Storage, open_storage
+from messenger.bootstrap.desk_process import DeskProcess
 from messenger.bootstrap.erasures import at_home, erasure_hands, reapply_erasures, signing_key
 from messenger.bootstrap.export import Exported, export_person
-from messenger.bootstrap.service import DeskProcess
 from messenger.config import Settings
 from messenger.domain.access import Action
 from messenger.matrix.http import MatrixError, Unreachable

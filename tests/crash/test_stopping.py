@@ -6,7 +6,7 @@ import signal
 import pytest
 import sqlalchemy as sa
 
-from messenger.bootstrap.service import DRAIN_S
+from messenger.bootstrap.desk_process import DRAIN_S
 from messenger.storage.models.queues import lease, outbox
 from tests.crash.house import House
 from tests.support.waiting import eventually

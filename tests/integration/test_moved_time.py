@@ -19,7 +19,7 @@ from tests.support.moved_time import Clock
 
 BEN, CLEO = "@ben:x", "@cleo:x"
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
-TIMERS_EVERY = SECOND  # bootstrap.service looks so often
+TIMERS_EVERY = SECOND  # bootstrap.housekeeping looks so often
 MONDAY = datetime(2026, 11, 23, 10, tzinfo=UTC)
 
 

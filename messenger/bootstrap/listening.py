@@ -1,0 +1,34 @@
+"""The line to the homeserver: one /sync after the other, and what each answer means for everything else."""
+
+import asyncio
+
+from messenger.bootstrap.identity_care import IdentityCare
+from messenger.bootstrap.marks import DeskMarks
+from messenger.matrix.sync import SyncLoop
+from messenger.storage.outbox_queue import SqlOutboxQueue
+
+MARK_EVERY_S = 60.0
+
+
+class Listening:
+    def __init__(self, sync: SyncLoop, queue: SqlOutboxQueue, marks: DeskMarks, care: IdentityCare) -> None:
+        self._sync, self._queue, self._marks, self._care = sync, queue, marks, care
+        self._is_cut_off = False
+
+    async def step(self) -> None:
+        """Every answer after a failure says that the homeserver is back: nothing waits any longer for it."""
+        try:
+            await self._sync.once()
+        except Exception:
+            self._is_cut_off = True
+            raise
+        await self._queue.hear()
+        if self._is_cut_off:
+            await self._marks.step()  # it may be another homeserver than the one that went away
+            await self._queue.hurry()
+            self._is_cut_off = False
+        await self._care.save_new_keys()
+
+    async def mark(self) -> None:
+        await asyncio.sleep(MARK_EVERY_S)
+        await self._marks.step()
