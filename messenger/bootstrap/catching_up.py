@@ -49,8 +49,8 @@ async def catch_up(http: HomeserverClient, engine: NioEngine, store: SqlDeskStor
 async def invitations_of_the_lost(http: HomeserverClient, storage: Storage, account: str, rooms: Sequence[str]) -> int:
     """Chats that were opened after the backup: the desk is in them already, so that no invitation comes any more. They
     are handled as if one had just come."""
-    strangers = [room for room in rooms if room not in await _known_rooms(storage.engine, account)]
-    found = [item for room in strangers if (item := await _invitation(http, account, room)) is not None]
+    known = await _known_rooms(storage.engine, account)
+    found = [item for room in rooms if room not in known and (item := await _invitation(http, account, room))]
     units = SqlUnits(storage.engine, storage.keys, namespace=storage.namespace, desk=account)
     async with units() as unit:
         await unit.inbox.add(found)
