@@ -20,6 +20,7 @@ from messenger.app import (
     verifying,
 )
 from messenger.app.blocked import STAFFS, blocked_answer
+from messenger.app.counting import Step, count
 from messenger.app.items import (
     ChatInvited,
     ChatReady,
@@ -67,14 +68,14 @@ class HandlingFailed(Exception):
 async def handle_next(units: Units) -> InboxRow | None:
     """Handles the head row of some lane. Returns it, or None if nothing is due. Raises HandlingFailed and
     StorageAway."""
-    row = None
+    row, steps = None, list[Step]()
     try:
         async with units() as unit:
             row = await unit.inbox.claim()
             if row is None:
                 return None
             fp("inbox_claimed")
-            row = await _take_turn(unit, row)
+            row, steps = await _take_turn(unit, row)
     except StorageAway:
         raise
     except BodyErased:
@@ -86,6 +87,7 @@ async def handle_next(units: Units) -> InboxRow | None:
             raise
         raise HandlingFailed(row) from error
     fp("process_committed")
+    count(steps, unit.now)
     return row
 
 
@@ -96,25 +98,25 @@ async def _let_go(units: Units, row: InboxRow) -> None:
         await unit.inbox.settle(row)
 
 
-async def _take_turn(unit: UnitOfWork, row: InboxRow) -> InboxRow:
-    """Returns the row, which is not the last one if the turn itself has asked for another."""
+async def _take_turn(unit: UnitOfWork, row: InboxRow) -> tuple[InboxRow, list[Step]]:
+    """Returns the row, which is not the last one if the turn itself has asked for another, and what has happened."""
     turn = Turn(unit, f"{row.source}|{row.source_id}")
     try:
         await handle(turn, row.item)
     except NotYet as wait:
         if wait.until is not None or row.attempts < wait.tries:
             await unit.inbox.defer(row, wait.until or unit.now + _pause(row))
-            return row
+            return row, []
         if wait.is_vital:
             raise
     except Blocked as stop:
         if isinstance(stop, ProcessingRestricted) and not isinstance(row.item, STAFFS):
             await unit.inbox.defer(row, unit.now + RESTRICTED_PAUSE)
-            return row
+            return row, []
         turn = Turn(unit, turn.source, effects=list(blocked_answer(row.item, stop)))
     wants_routing = await turn.finish()
     await unit.inbox.settle(row)
-    return replace(row, is_last=False) if wants_routing else row
+    return replace(row, is_last=False) if wants_routing else row, turn.steps
 
 
 def _pause(row: InboxRow) -> timedelta:

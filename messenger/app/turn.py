@@ -7,6 +7,7 @@ from datetime import datetime
 
 from messenger.app.access import note_reads
 from messenger.app.case_members import keep_members
+from messenger.app.counting import Step
 from messenger.app.effects import Effect, RouteGroup, SetTimer
 from messenger.app.items import RoutingWanted, StaffSaid, routing_lane
 from messenger.app.ports import UnitOfWork
@@ -45,6 +46,8 @@ class Turn:
     answer_to: StaffSaid | None = None
     # The command carries a message, whose fate is the one marker on it.
     has_mark: bool = False
+    # All that has happened in it, for the metrics.
+    steps: list[Step] = field(default_factory=list)
     _groups: dict[GroupId, SkillGroup] = field(default_factory=dict)
     _hands: set[AgentId] = field(default_factory=set)
     _freed: set[AgentId] = field(default_factory=set)
@@ -133,7 +136,7 @@ class Turn:
         self, id: ConversationId, before: Conversation | None, events: Sequence[Event], actor: str
     ) -> None:
         now, conversation, recorded = self.unit.now, before, []
-        steps = []
+        steps: list[Step] = []
         for event in events:
             entry = Recorded(
                 conversation=id,
@@ -148,6 +151,7 @@ class Turn:
         assert conversation is not None
         await self.unit.conversations.record(before, recorded, conversation)
         await keep_members(self.unit, steps)
+        self.steps.extend(steps)
         fp("event_appended")
         for event in events:
             fp(type(event).__name__)

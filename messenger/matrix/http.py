@@ -8,6 +8,9 @@ from urllib.parse import quote
 
 import aiohttp
 
+from messenger.observability import metrics
+from messenger.observability.endpoints import NO_ANSWER, endpoint_of
+
 CLIENT = "/_matrix/client/v3"
 CLIENT_V1 = "/_matrix/client/v1"
 MAX_JSON_BYTES = 64 * 1024 * 1024
@@ -114,9 +117,16 @@ class HomeserverClient:
             async with self._session.request(
                 method, self.base_url + url, data=data, headers=headers, timeout=patience, params=query
             ) as answer:
-                return answer.status, await _read_at_most(answer, max_bytes)
+                raw = await _read_at_most(answer, max_bytes)
+                _count(url, str(answer.status))
+                return answer.status, raw
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            _count(url, NO_ANSWER)
             raise Unreachable(type(error).__name__) from error
+
+
+def _count(url: str, code: str) -> None:
+    metrics.REQUESTS.of(endpoint=endpoint_of(url), code=code).inc()
 
 
 async def _read_at_most(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:

@@ -7,6 +7,7 @@ the database: when the transaction fails, the Olm machine is thrown away and loa
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -21,6 +22,7 @@ from messenger.matrix.engine import CryptoEngine, Decrypted, SyncCrypto
 from messenger.matrix.http import CLIENT, AnswerTooLarge, HomeserverClient, MatrixError, path
 from messenger.matrix.verification import heard
 from messenger.matrix.verification.heard import Heard
+from messenger.observability import metrics
 from messenger.observability.failpoints import fp
 from messenger.observability.time import utc_now
 
@@ -86,6 +88,7 @@ class SyncLoop:
         self._heard: list[Heard] = []
         self._account, self._most_events = store.account, MOST_EVENTS
         self._since: str | None = None
+        self.heard_at = time.monotonic()  # when the last batch was committed; in the beginning, when we were made
         self._asked_at, self._spacing_s, self._has_started = 0.0, SPACING_S, False
 
     async def once(self, *, timeout_ms: int = LONG_POLL_MS) -> int:
@@ -94,13 +97,22 @@ class SyncLoop:
             await self._start()
         since = self._since
         await self._keep_distance()
-        batch = await self._fill_gaps(await self._ask(since, timeout_ms), since)
+        answer = await self._ask(since, timeout_ms)
+        answered_at = time.monotonic()
+        batch = await self._fill_gaps(answer, since)
         await self._commit(batch, since)
+        self._count(batch, answered_at)
         self._since, self._most_events = batch.next_batch, MOST_EVENTS
         await self._engine.settle()
         count = sum(len(room.timeline) for room in batch.rooms)
         self._spacing_s = min(max(SPACING_S, count * SPACING_OF_AN_EVENT_S), LONGEST_SPACING_S)
         return count
+
+    def _count(self, batch: SyncBatch, answered_at: float) -> None:
+        self.heard_at = time.monotonic()
+        metrics.SYNC_DURATION.of(desk=self._account).observe(self.heard_at - answered_at)
+        if batch.one_time_keys is not None:
+            metrics.ONE_TIME_KEYS.of(desk=self._account).set(batch.one_time_keys)
 
     async def begin_anew(self, *, not_before: datetime) -> None:
         """For a homeserver that was restored to an older state and does not know our token: one batch with everything
@@ -243,7 +255,12 @@ class SyncLoop:
             self._heard.append(message)
 
     def _opened(self, room_id: str, event: Mapping[str, Any]) -> Decrypted | None:
-        return self._engine.decrypt(room_id, event) if event["type"] == "m.room.encrypted" else None
+        if event["type"] != "m.room.encrypted":
+            return None
+        opened = self._engine.decrypt(room_id, event)
+        if opened.state != "new":
+            metrics.DECRYPT_FAILURES.of(reason=opened.state).inc()
+        return opened
 
     async def _unpark(self, unit: IngestUnit, sessions: Sequence[tuple[str, str]]) -> None:
         """Events whose key has come: handled in their old place."""
@@ -284,6 +301,7 @@ class SyncLoop:
         )
 
     async def _filled(self, room: RoomBatch, since: str) -> RoomBatch:
+        metrics.SYNC_GAPS.of(desk=self._account).inc()
         # What was said in a room between our invitation and our joining stands before our token. Only the batch itself
         # tells that we have just come in: the sender may know the room already.
         until = None if any(self._lets_us_in(event) for event in room.state) else since

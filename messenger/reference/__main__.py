@@ -4,9 +4,14 @@ it also fills the quotations of the pages that people write."""
 import sys
 from pathlib import Path
 
-from messenger.reference import access, commands, group_settings, quotes
+from messenger.reference import access, commands, group_settings, metrics, quotes
 
-PAGES = {"access.md": access.page, "commands.md": commands.page, "group-settings.md": group_settings.page}
+PAGES = {
+    "access.md": access.page,
+    "commands.md": commands.page,
+    "group-settings.md": group_settings.page,
+    "metrics.md": metrics.page,
+}
 QUOTING = Path("docs/tutorials/agents.md")
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
+from messenger.app.counting import CHANNEL, count_sent
 from messenger.app.dead_letters import blocks_lane, effect_put_aside
 from messenger.app.deliver import Deliverer
 from messenger.app.effects import AtCustomer, EditInThread, MirrorReactions, PostCard, RelayToThread
@@ -16,6 +17,7 @@ from messenger.app.ports import BodyErased, StorageAway
 from messenger.app.reconcile import already_sent
 from messenger.app.records import OutboxRow
 from messenger.channels.errors import BadCredentials, ChannelError, LeaseLost, Rejected, Temporary, Uncertain, Undecided
+from messenger.observability import metrics
 from messenger.observability.time import utc_now
 from messenger.workers.supervise import Wake
 
@@ -137,6 +139,7 @@ class OutboxWorker:
             await self._again_or_bury(row, type(error).__name__)
         else:
             has_more = await self._queue.end(row, state="sent", outcome=outcome)
+            count_sent(row, utc_now())
             if outcome.items:
                 self._after.hint()
             return has_more
@@ -169,6 +172,8 @@ class OutboxWorker:
             pause = error.retry_after
         if isinstance(error, BadCredentials | Uncertain):
             pause = max(pause, timedelta(seconds=30))
+        if isinstance(error, Uncertain):
+            metrics.UNCERTAIN.of(channel=CHANNEL).inc()
         self._log_postponed(row, error, pause)
         await self._queue.retry(row, utc_now() + pause, error.code)
 
@@ -189,6 +194,7 @@ class OutboxWorker:
 
     async def _fail(self, row: OutboxRow, code: str) -> None:
         log.warning("delivery refused", extra={"row_id": row.id, "kind": type(row.effect).__name__, "code": code})
+        metrics.DELIVERY_FAILURES.of(channel=CHANNEL, reason=code).inc()
         # What a customer wrote is never given up quietly: a person finds it among the dead letters.
         if isinstance(row.effect, PostCard | RelayToThread | EditInThread):
             return await self._bury(row, code)
@@ -198,6 +204,7 @@ class OutboxWorker:
     async def _again_or_bury(self, row: OutboxRow, reason: str) -> None:
         if row.attempts < OWN_TRIES:
             return await self._queue.retry(row, utc_now() + timedelta(seconds=2**row.attempts), reason)
+        metrics.DELIVERY_FAILURES.of(channel=CHANNEL, reason="internal").inc()
         await self._bury(row, reason)
 
     async def _bury(self, row: OutboxRow, reason: str) -> None:
