@@ -181,10 +181,6 @@ def say_leg(texts: Texts, leg: Leg, channel: str) -> str:
     return texts.plain(f"leg.{leg}", provider=say_channel(texts, channel))
 
 
-def say_state(texts: Texts, state: str) -> str:
-    return texts.plain(f"state.{state}")
-
-
 def say_wakes(texts: Texts, until: datetime | None, wake_on: Sequence[str], clock: Clock) -> str:
     """What ends a pause: `Tue 24 Nov 09:00, or when the customer writes`."""
     causes = [texts.plain(f"wake.{cause}") for cause in wake_on if cause != "time"]

@@ -62,9 +62,8 @@ SETTINGS = (
     Setting("hold_seconds", Number(0, 60), "For so long an answer waits, so that it can be changed or taken back."),
     Setting("edit_window_minutes", Number(0, 1440), "Later edits of an answer stay inside."),
     Setting("desk_layout", Choice(DeskLayout), "Where a conversation stands: in a thread, or in a room of its own."),
-    Setting("assignment", Choice(Assignment), "Staff claim what waits, or it is offered and assigned to them."),
-    Setting("open_claim", Flag(), "Others may claim what is offered to somebody."),
-    Setting("required_skills", Levels(), "The skills that somebody needs to be offered the group's conversations."),
+    Setting("assignment", Choice(Assignment), "Staff claim what waits, or it is given to them."),
+    Setting("required_skills", Levels(), "The skills that somebody needs to be given the group's conversations."),
     Setting(
         "load_waiting_percent",
         Number(0, 100),

@@ -43,7 +43,7 @@ class DeskLayout(StrEnum):
 
 
 class Assignment(StrEnum):
-    """Whether staff claim what waits, or the matcher offers and assigns it."""
+    """Whether staff claim what waits, or the matcher assigns it."""
 
     MANUAL = "manual"
     AUTOMATIC = "automatic"
@@ -112,7 +112,6 @@ class SkillGroup:
     edit_window_minutes: int = 5
     desk_layout: DeskLayout = DeskLayout.THREADS
     assignment: Assignment = Assignment.MANUAL
-    open_claim: bool = True
     required_skills: Mapping[str, int] = field(default_factory=dict, hash=False)
     load_waiting_percent: int = 20
     load_inactive_minutes: int = 60

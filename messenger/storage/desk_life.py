@@ -15,7 +15,7 @@ from messenger.storage.data_keys import DataKeys
 from messenger.storage.leases import Lease, fence
 from messenger.storage.models.conversations import conversation, place, remote_message
 from messenger.storage.models.disaster import living_desk, sent_before
-from messenger.storage.models.queues import cursor, desk, inbox, lease, outbox
+from messenger.storage.models.queues import desk, inbox, lease, outbox
 from messenger.storage.outbox import outbox_place
 
 # What leaves an event with our id in it, of which a second one would be a doubled message. All else shows a state and
@@ -139,10 +139,6 @@ async def save_sent(engine: AsyncEngine, account: str, events: Sequence[SentEven
     if rows:
         async with engine.begin() as connection:
             await connection.execute(insert(sent_before).on_conflict_do_nothing(), rows)
-
-
-async def forget_cursor(connection: AsyncConnection, account: str) -> None:
-    await connection.execute(cursor.delete().where(cursor.c.source == account))
 
 
 async def send_again(

@@ -104,10 +104,7 @@ _OWN_ROUTINES = sa.text(
 async def _drop_all(connection: AsyncConnection, tables: list[str]) -> None:
     for name in tables:
         await connection.execute(sa.text(f'DROP TABLE "{name}" CASCADE'))
-    routines = sa.text(
-        "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = current_schema()::regnamespace"
-    )
-    for signature in list(await connection.scalars(routines)):
+    for signature in list(await connection.scalars(_OWN_ROUTINES)):
         await connection.execute(sa.text(f"DROP ROUTINE {signature} CASCADE"))
 
 

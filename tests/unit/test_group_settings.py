@@ -35,7 +35,7 @@ def test_a_default_is_allowed_and_survives_text_and_storage(declared: Setting) -
         ("reply_mode", " Explicit ", ReplyMode.EXPLICIT),
         ("desk_layout", "rooms", DeskLayout.ROOMS),
         ("four_eyes", "yes", True),
-        ("open_claim", "OFF", False),
+        ("announce_preview", "OFF", False),
         ("hold_seconds", "0", 0),
         ("tell_customer", "pause, claim", frozenset({"claim", "pause"})),
         ("tell_customer", "none", frozenset()),

@@ -63,11 +63,6 @@ def serving(account: str, groups: Sequence[SkillGroup]) -> Sequence[SkillGroup]:
     return named or [group for group in groups if not group.accounts]
 
 
-def default_group(groups: Sequence[SkillGroup]) -> GroupId:
-    """Raises LookupError if there is no group at all."""
-    return _default(groups).id
-
-
 def with_hours(arrival: Arrival, group: SkillGroup, reason: str) -> Route:
     is_closed = arrival.at is not None and not is_open(group, arrival.at)
     return Route(group.id, f"{reason} {CLOSED}" if is_closed else reason)
