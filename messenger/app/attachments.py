@@ -11,6 +11,7 @@ import puremagic
 
 from messenger.domain.attachment import DEFAULT_POLICY, UNKNOWN, canonical
 
+PROGRAM, MACROS = "application/x-executable", "application/vnd.ms-office.macroenabled"
 MAX_PIXELS = 100_000_000  # more is a decompression bomb for everybody who opens it
 _HEAD = 4096
 _TEXT_SAMPLE = 65_536
@@ -49,9 +50,9 @@ def sniff(data: bytes) -> str:
     known. Programs and markup are recognised first, so that no polyglot passes by its harmless half."""
     head = data[:_HEAD]
     if head.startswith(_PROGRAMS):
-        return "application/x-executable"
+        return PROGRAM
     if _is_markup(head):
-        return "image/svg+xml" if any(sign in head.lower() for sign in _SVG) else "text/html"
+        return "image/svg+xml" if any(sign in _narrow(head).lower() for sign in _SVG) else "text/html"
     if head[4:8] == b"ftyp":
         return _by_brand(head)
     if head.startswith(b"PK\x03\x04"):
@@ -82,8 +83,16 @@ def is_plausible(data: bytes, mime: str) -> bool:
 
 
 def _is_markup(head: bytes) -> bool:
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    return start.startswith(_MARKUP)
+    return _narrow(head).removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(_MARKUP)
+
+
+def _narrow(head: bytes) -> bytes:
+    """Text of two bytes a letter, as of one: a browser reads both."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return head.decode("utf-16", "replace").encode()
+    if head[1:2] == b"\0" and head[3:4] == b"\0":
+        return head.decode("utf-16-le", "replace").encode()
+    return head
 
 
 def _by_brand(head: bytes) -> str:
@@ -95,15 +104,24 @@ def _by_brand(head: bytes) -> str:
 
 def _in_zip(data: bytes) -> str:
     """An office document by the names inside; anything else stays an archive, and one with macros is a program."""
-    head, tail = data[:_TEXT_SAMPLE], data[-_TEXT_SAMPLE:]
-    if b"vbaProject.bin" in tail:
-        return "application/vnd.ms-office.macroenabled"
+    head, names = data[:_TEXT_SAMPLE], _directory(data)
+    if b"vbaProject.bin" in names:
+        return MACROS
     if head[30:38] == b"mimetype":
         declared = head[38:].split(b"PK", 1)[0].decode("ascii", "replace")
         return canonical(declared) if DEFAULT_POLICY.kind(declared) else "application/zip"
-    if b"[Content_Types].xml" in tail:
-        return next((mime for sign, mime in _ZIPPED.items() if sign in tail), "application/zip")
+    if b"[Content_Types].xml" in names:
+        return next((mime for sign, mime in _ZIPPED.items() if sign in names), "application/zip")
     return "application/zip"
+
+
+def _directory(data: bytes) -> bytes:
+    """Where an archive names its members (APPNOTE 6.3.9, 4.3.16), or its end where that is not where it says."""
+    end = data.rfind(b"PK\x05\x06", max(0, len(data) - 65_557))
+    if end < 0 or end + 22 > len(data):
+        return data[-_TEXT_SAMPLE:]
+    size, offset = struct.unpack("<II", data[end + 12 : end + 20])
+    return data[offset : offset + size] if offset + size == end else data[-_TEXT_SAMPLE:]
 
 
 def _by_signature(head: bytes) -> str | None:

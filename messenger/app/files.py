@@ -1,22 +1,31 @@
-"""An attachment on its way: fetched, checked against the policy by its content, renamed to what is safe."""
+"""An attachment on its way: fetched, looked into, checked against the policy by its content, scanned, renamed to what
+is safe. Nothing is relayed that did not come through here."""
 
 from dataclasses import dataclass
 
-from messenger.app.attachments import is_plausible, picture, sniff
-from messenger.app.outside_ports import FileAway, FileSource
+from messenger.app.hands import Hands
+from messenger.app.inspection.examine import Examined
+from messenger.app.inspection.inspector import Inspector
+from messenger.app.outside_ports import NO_SCANNER, FileAway, FileSource, Scanner
 from messenger.app.records import File
 from messenger.channels.errors import Rejected
 from messenger.channels.messages import MediaRef
-from messenger.domain.attachment import DEFAULT_POLICY, Accepted, Kind, Policy, Refused, judge
+from messenger.domain.attachment import DEFAULT_POLICY, Accepted, Kind, Mark, Policy, Refused, judge
 from messenger.observability.failpoints import fp
 
 _TYPES: dict[Kind, str] = {"image": "m.image", "document": "m.file", "audio": "m.audio", "video": "m.video"}
+# What nobody may open whatever its type: said before what the type alone would be told.
+_DEFINITE = frozenset({"active", "bomb"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
+    """`marks`: what is said of it to whoever gets it. `is_scanned`: a virus scanner has found nothing."""
+
     file: File
     kind: Kind
+    marks: frozenset[Mark] = frozenset()
+    is_scanned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +41,57 @@ class Impatient:
             raise Rejected("bad_media", raw_code=error.raw_code) from error
 
 
-async def fetch_checked(source: FileSource, ref: MediaRef, policy: Policy = DEFAULT_POLICY) -> Checked | Refused:
-    """Refused with a code of the catalogue; raises Temporary when it may be tried again."""
+async def checked_file(hands: Hands, ref: MediaRef) -> Checked | Refused:
+    """As `fetch_checked`, with all that the desk has."""
+    policy = Policy(max_bytes=hands.max_file_bytes)
+    return await fetch_checked(hands.files, ref, policy, inspector=hands.inspector, scanner=hands.scanner)
+
+
+async def fetch_checked(
+    source: FileSource,
+    ref: MediaRef,
+    policy: Policy = DEFAULT_POLICY,
+    *,
+    inspector: Inspector,
+    scanner: Scanner = NO_SCANNER,
+) -> Checked | Refused:
+    """Refused with a code of the catalogue; raises Temporary when it may be tried again, ScannerAway among them."""
     if ref.size is not None and ref.size > policy.max_bytes:
         return Refused("too_big")
     try:
         data = await source.fetch(ref, max_bytes=policy.max_bytes)
     except Rejected as error:
         return Refused("too_big" if error.code == "too_large" else "unreadable")
-    mime = sniff(data)
-    verdict = judge(ref.mime, mime, ref.filename, len(data), policy)
+    if not data:
+        return Refused("empty")
+    examined = await inspector.examine(data, ref.filename)
+    verdict = _verdict(examined, ref, len(data), policy)
+    if isinstance(verdict, Accepted):
+        verdict = await _scanned(scanner, data) or verdict
     if isinstance(verdict, Refused):
         return verdict
-    if not is_plausible(data, verdict.mime):
-        return Refused("mismatch")
     fp("scanned")
-    return Checked(_file(data, verdict), verdict.kind)
+    file = _file(data, verdict, examined)
+    return Checked(file=file, kind=verdict.kind, marks=examined.marks, is_scanned=scanner.is_on)
 
 
-def _file(data: bytes, verdict: Accepted) -> File:
-    size = picture(data, verdict.mime)
-    info = {"w": size.width, "h": size.height} if size else {}
+def _verdict(examined: Examined, ref: MediaRef, size: int, policy: Policy) -> Accepted | Refused:
+    if examined.refusal in _DEFINITE:
+        return Refused(examined.refusal)
+    verdict = judge(ref.mime, examined.mime, ref.filename, size, policy)
+    if isinstance(verdict, Accepted) and examined.refusal is not None:
+        return Refused(examined.refusal)
+    return verdict
+
+
+async def _scanned(scanner: Scanner, data: bytes) -> Refused | None:
+    try:
+        found = await scanner.scan(data)
+    except Rejected:
+        return Refused("unchecked")
+    return Refused("virus", found) if found else None
+
+
+def _file(data: bytes, verdict: Accepted, examined: Examined) -> File:
+    info = {"w": examined.size.width, "h": examined.size.height} if examined.size else {}
     return File(data=data, name=verdict.filename, mime=verdict.mime, type=_TYPES[verdict.kind], info=info)

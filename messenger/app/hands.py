@@ -1,12 +1,13 @@
 """What every delivery needs: the ports to the outside, and how a case looks to the staff."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from messenger.app import render, render_cards
 from messenger.app.erased import customer_name
-from messenger.app.outside_ports import ChatDoor, CustomerChannel, Desk, FileSource
+from messenger.app.inspection.inspector import Inspector
+from messenger.app.outside_ports import NO_SCANNER, ChatDoor, CustomerChannel, Desk, FileSource, Scanner
 from messenger.app.ports import Units
 from messenger.app.records import Case, Chat, Place, Said, StoredMessage, Trace
 from messenger.channels.errors import Temporary
@@ -35,6 +36,8 @@ class Hands:
     organisation: Organisation
     channel_name: str = "matrix"
     max_file_bytes: int = MAX_BYTES
+    inspector: Inspector = field(default_factory=lambda: Inspector(max_bytes=MAX_BYTES))
+    scanner: Scanner = NO_SCANNER
 
     async def case(self, id: UUID) -> Case:
         async with self.units.look() as unit:

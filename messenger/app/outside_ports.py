@@ -129,6 +129,37 @@ class FileAway(Temporary):
         super().__init__("unreachable", raw_code="file away")
 
 
+class ScannerAway(Temporary):
+    """The virus scanner does not answer, or not sensibly. No file leaves meanwhile; everything else does."""
+
+    def __init__(self, raw_code: str = "scanner away") -> None:
+        super().__init__("unreachable", raw_code=raw_code)
+
+
+class Scanner(Protocol):
+    @property
+    def is_on(self) -> bool:
+        """Is there one?"""
+        ...
+
+    async def scan(self, data: bytes) -> str:
+        """What it calls the thing it has found; empty: it has looked and found nothing. Raises ScannerAway, and
+        Rejected for a file that it will never take."""
+        ...
+
+
+class NoScanner:
+    """The installation has none."""
+
+    is_on = False
+
+    async def scan(self, data: bytes) -> str:
+        return ""
+
+
+NO_SCANNER = NoScanner()
+
+
 class FileSource(Protocol):
     async def fetch(self, ref: MediaRef, *, max_bytes: int) -> bytes:
         """Raises Rejected (`too_large`, `bad_media`), FileAway or another Temporary."""

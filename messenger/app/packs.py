@@ -9,14 +9,14 @@ from uuid import UUID
 from messenger.app import effects as fx
 from messenger.app import render, render_packs
 from messenger.app.erased import customer_name
-from messenger.app.files import fetch_checked
+from messenger.app.files import checked_file
 from messenger.app.hands import Hands, clock_of
 from messenger.app.message_parts import fitted, part_txn
 from messenger.app.outcome import NOTHING, Outcome
 from messenger.app.ports import UnitOfWork
 from messenger.app.records import Case, File, Place, PlaceRow, Said, StoredMessage
 from messenger.domain import events as e
-from messenger.domain.attachment import Policy, Refused
+from messenger.domain.attachment import Refused
 from messenger.domain.events import Recorded
 from messenger.domain.ids import AgentId, ConversationId, GroupId, MessageId
 from messenger.domain.replies import Fate
@@ -61,12 +61,19 @@ async def show_files(hands: Hands, effect: fx.ShowFiles, txn: str) -> Outcome:
         past = await _past(unit, ConversationId(effect.conversation), LAST)
     words = texts(past.case.group.language)
     for n, message in enumerate(past.files):
-        checked = await fetch_checked(hands.files, message.content.media[0], Policy(max_bytes=hands.max_file_bytes))
+        checked = await checked_file(hands, message.content.media[0])
         if isinstance(checked, Refused):
             continue
         size = len(checked.file.data)
         text = render.attachment_caption(
-            words, _author(past, message, words), checked.kind, checked.file.name, size, caption=message.content.text
+            words,
+            _author(past, message, words),
+            checked.kind,
+            checked.file.name,
+            size,
+            caption=message.content.text,
+            scanned=checked.is_scanned,
+            marks=checked.marks,
         )
         said = Said(plain=text.plain, html=text.html, file=checked.file)
         await hands.post(past.case, said, part_txn(txn, n))

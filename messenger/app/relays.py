@@ -8,13 +8,13 @@ from typing import assert_never
 from messenger.app import effects as fx
 from messenger.app import render
 from messenger.app.erased import customer_name, must_be_readable
-from messenger.app.files import Checked, fetch_checked
+from messenger.app.files import Checked, checked_file
 from messenger.app.hands import Hands, clock_of
 from messenger.app.message_parts import fitted, part_txn, parts_of, safe_html
 from messenger.app.outcome import NOTHING, Outcome, ended
 from messenger.app.ports import UnitOfWork
 from messenger.app.records import Case, Place, PlaceRow, Said, StoredMessage, Trace
-from messenger.domain.attachment import Policy, Refused
+from messenger.domain.attachment import Refused
 from messenger.domain.ids import MessageId
 from messenger.domain.people import MentionOwner, SkillGroup
 from messenger.domain.text import quoted_words, short_quote
@@ -170,7 +170,7 @@ async def _said(hands: Hands, relay: _Relay) -> tuple[Sequence[Said], Refused | 
     content = relay.message.content
     if not content.media:
         return _words_said(relay), None
-    checked = await fetch_checked(hands.files, content.media[0], Policy(max_bytes=hands.max_file_bytes))
+    checked = await checked_file(hands, content.media[0])
     if isinstance(checked, Refused):
         return _refused_said(hands, relay, checked), checked
     return [_file_said(relay, checked)], None
@@ -204,6 +204,8 @@ def _file_said(relay: _Relay, checked: Checked) -> Said:
         checked.file.name,
         len(checked.file.data),
         caption=message.content.text,
+        scanned=checked.is_scanned,
+        marks=checked.marks,
         unverified=message.is_unverified,
         edited=message.edited_at,
         clock=clock_of(relay.case),
@@ -223,7 +225,9 @@ def _refused_said(hands: Hands, relay: _Relay, refused: Refused) -> list[Said]:
     """The words that came with the file are shown although it is not."""
     content = relay.message.content
     name = content.media[0].filename
-    text = render.held_back(relay.words, relay.name, name, refused.code, limit=hands.max_file_bytes)
+    text = render.held_back(
+        relay.words, relay.name, name, refused.code, limit=hands.max_file_bytes, found=refused.detail
+    )
     gap = Said(plain=text.plain, html=text.html, mentions=relay.mentions)
     return [*(_words_said(relay) if content.text else []), gap]
 

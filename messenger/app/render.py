@@ -7,7 +7,7 @@ everything stands alone: it names the reference, the state and the next action.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import Literal
@@ -16,7 +16,7 @@ from babel.dates import format_datetime
 from babel.numbers import format_decimal
 
 from messenger.app import sas_emoji
-from messenger.domain.attachment import MAX_BYTES
+from messenger.domain.attachment import MARKS, MAX_BYTES, Mark
 from messenger.domain.text import clean_filename, clean_message, clean_name, to_html
 from messenger.i18n import Field, Texts
 
@@ -82,9 +82,10 @@ def customer_message(
 
 def attachment_caption(
     texts: Texts, name: str, kind: FileKind, file: str, size: int, *, caption: str = "", unverified: bool = False,
-    scanned: bool = False, edited: datetime | None = None, clock: Clock | None = None, quote: str = "",
+    scanned: bool = False, marks: Collection[Mark] = (), edited: datetime | None = None, clock: Clock | None = None,
+    quote: str = "",
 ) -> Rendered:  # fmt: skip
-    """S5: who sent which file, and what was said with it. `size` in bytes."""
+    """S5: who sent which file, and what was said with it. `size` in bytes. `marks`: what acts when it is opened."""
     who, words = shown_name(texts, name, unverified=unverified), clean_message(caption)
     id = "S5.scanned" if scanned else "S5"
     what = texts.plain(id, kind=texts.plain(f"file.{kind}"), file=clean_filename(file), size=say_size(texts, size))
@@ -93,12 +94,24 @@ def attachment_caption(
     if quote:
         words = f"> {quote}\n\n{words}"
     said = f"{words} " if words else ""
-    return Rendered(f"{who}: {said}{what}", f"{_named(who)}{to_html(said)}<i>{to_html(what)}</i>")
+    plain, formatted = f"{who}: {said}{what}", f"{_named(who)}{to_html(said)}<i>{to_html(what)}</i>"
+    return cautioned(texts, Rendered(plain, formatted), marks)
 
 
-def held_back(texts: Texts, label: str, file: str, code: str, *, limit: int = MAX_BYTES) -> Rendered:
+def cautioned(texts: Texts, said: Rendered, marks: Collection[Mark]) -> Rendered:
+    """With a line on what acts when the file is opened, in words."""
+    if not marks:
+        return said
+    what = texts.plain("file.and").join(texts.plain(f"mark.{mark}") for mark in MARKS if mark in marks)
+    line = both(texts, "file.marked", what=what)
+    if not said.plain:
+        return line
+    return Rendered(f"{said.plain}\n{line.plain}", stacked([said.html, line.html]))
+
+
+def held_back(texts: Texts, label: str, file: str, code: str, *, limit: int = MAX_BYTES, found: str = "") -> Rendered:
     """S5b to staff; the customer gets `notice(texts, f"C10.{code}", file=…)`. `code` is that of `attachment.judge`."""
-    return notice(texts, f"S5b.{code}", label=label, file=file, limit=say_size(texts, limit))
+    return notice(texts, f"S5b.{code}", label=label, file=file, limit=say_size(texts, limit), found=found)
 
 
 def greeting(texts_by_language: Sequence[Texts], org: str) -> Rendered:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from messenger.app import effects as fx
 from messenger.app import render
 from messenger.app.erased import must_be_readable
-from messenger.app.files import fetch_checked
+from messenger.app.files import checked_file
 from messenger.app.hands import Hands, clock_of
 from messenger.app.message_parts import fitted, part_txn, parts_of, safe_html
 from messenger.app.outcome import NOTHING, Outcome, ended
@@ -15,12 +15,15 @@ from messenger.app.records import Case, Chat, File, NewItem, Said, StoredMessage
 from messenger.channels.contract import DeletesMessages, EditsMessages
 from messenger.channels.errors import Rejected
 from messenger.channels.messages import Content, OutboundMessage, RemoteId
-from messenger.domain.attachment import Policy, Refused
+from messenger.domain.attachment import Refused
 from messenger.domain.ids import AgentId, ChatId, ConversationId, MessageId
 from messenger.domain.people import Agent, AgentIdentity
 from messenger.domain.text import to_html
 from messenger.i18n import Field, Texts, texts
 from messenger.observability.failpoints import fp
+
+# By which text an author hears why a file was not sent.
+_CODES = {"too_big": "too_large", "virus": "virus", "bomb": "bomb", "active": "active", "unchecked": "unchecked"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,14 +173,15 @@ async def _send_file(hands: Hands, answer: _Answer) -> Sequence[str]:
 
 async def _file(hands: Hands, answer: _Answer) -> tuple[OutboundMessage, File]:
     content = answer.message.content
-    checked = await fetch_checked(hands.files, content.media[0], Policy(max_bytes=hands.max_file_bytes))
+    checked = await checked_file(hands, content.media[0])
     if isinstance(checked, Refused):
-        raise Rejected("too_large" if checked.code == "too_big" else "bad_media", raw_code=checked.code)
+        raise Rejected(_CODES.get(checked.code, "bad_media"), raw_code=checked.code)
     caption = render.Rendered("", "")
     if content.text:
         caption = render.customer_message(answer.words, answer.name, content.text)
     elif answer.case.is_one_of_several:
         caption = render.Rendered(answer.name, to_html(answer.name))
+    caption = render.cautioned(answer.words, caption, checked.marks)
     out = _outbound(hands, answer.chat, caption, answer.txn)
     return replace(out, reply_to=RemoteId(answer.reply_to) if answer.reply_to else None), checked.file
 

@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from messenger.app.deliver import Deliverer
 from messenger.app.hands import Hands, Organisation
+from messenger.app.inspection.inspector import Inspector
 from messenger.app.ports import StorageAway
 from messenger.bootstrap.audit import Witness, poster
 from messenger.bootstrap.database import Storage
@@ -68,6 +69,8 @@ class DeskProcess:
         self._lasting = timedelta(seconds=settings.limits.lease_seconds)
         self._http = HomeserverClient(settings.matrix.homeserver)
         self._admin = HomeserverClient(settings.matrix.homeserver, token=settings.privacy.admin_token())
+        self._max_file_bytes = settings.limits.attachment_max_mb * 1_000_000
+        self._inspector = Inspector(max_bytes=self._max_file_bytes)
         self._inbox_wake, self._outbox_wake = Wake(INBOX_POLL_S), Wake()
         self._units = SqlUnits(storage.engine, storage.keys, namespace=storage.namespace, desk=self._account)
         self._reports = Reports(self._units, self._account, self._inbox_wake)
@@ -120,6 +123,7 @@ class DeskProcess:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
         await leases.release(self._storage.engine, self._lease)
+        await self._inspector.close()
         await self._http.close()
         await self._admin.close()
 
@@ -195,7 +199,8 @@ class DeskProcess:
             door=channel,
             files=media,
             organisation=organisation,
-            max_file_bytes=settings.limits.attachment_max_mb * 1_000_000,
+            max_file_bytes=self._max_file_bytes,
+            inspector=self._inspector,
         )
 
     def _make_verifier(self, master_key: str) -> Verifier:

@@ -19,7 +19,7 @@ from typing import Literal
 
 CODES = frozenset({
     "window_closed", "blocked", "no_such_recipient", "no_key", "too_large", "bad_media", "content_refused", "opted_out",
-    "expired", "throttled", "unreachable", "auth", "paused", "internal", "left",
+    "expired", "throttled", "unreachable", "auth", "paused", "internal", "left", "virus", "bomb", "active", "unchecked",
 })  # fmt: skip
 
 

@@ -7,7 +7,7 @@ it worse.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from messenger.domain.text import clean_filename
 
@@ -15,7 +15,14 @@ MAX_BYTES = 25_000_000
 UNKNOWN = "application/octet-stream"
 
 Kind = Literal["image", "document", "audio", "video"]
-Refusal = Literal["too_big", "type_not_allowed", "mismatch", "empty", "unreadable"]
+# `active`: it would run; `bomb`: it unpacks to too much; `unchecked`: the scanner cannot take it.
+Refusal = Literal[
+    "too_big", "type_not_allowed", "mismatch", "empty", "unreadable", "active", "bomb", "virus", "unchecked"
+]  # fmt: skip
+# What people are told of a file before they open it: it runs a script, starts a program, holds files that nobody sees,
+# fetches something, is locked in parts so that nobody could look, has formulas that act.
+Mark = Literal["script", "launch", "embedded", "remote", "locked", "formula"]
+MARKS: tuple[Mark, ...] = get_args(Mark)
 
 # type of the content → the extensions it may carry; the first one is given to a file without any
 IMAGES: Mapping[str, tuple[str, ...]] = {
@@ -118,7 +125,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
+    """`detail`: what the scanner calls it that it found."""
+
     code: Refusal
+    detail: str = ""
 
 
 DEFAULT_POLICY = Policy()

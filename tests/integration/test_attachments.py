@@ -133,6 +133,20 @@ async def test_an_agents_caption_goes_with_the_file_and_a_note_keeps_it_inside(h
     assert "inside.pdf" not in await thread.everything_the_customer_has()
 
 
+SCRIPT = b"%PDF-1.7\n1 0 obj<</OpenAction<</S/JavaScript/JS(app.alert(1))>>>>endobj\n%%EOF\n"
+
+
+async def test_what_acts_when_it_is_opened_is_said_on_both_sides(house: House) -> None:
+    thread = await house.conversation(owner=house.ben)
+    await thread.customer.send_file(thread.chat, SCRIPT, name="form.pdf", mimetype="application/pdf")
+    shown = await file_in(house.ben, house.room, "form.pdf", thread=thread.card)
+    assert "Caution: this file runs a script when opened." in shown.body
+    assert "<b>Caution:</b>" in shown.content["formatted_body"]
+    await house.ben.send_file(house.room, SCRIPT, name="ours.pdf", mimetype="application/pdf", thread=thread.card)
+    received = await file_in(thread.customer, thread.chat, "ours.pdf")
+    assert "Caution: this file runs a script when opened." in received.body
+
+
 REFUSED: list[tuple[str, bytes, dict[str, Any], str, str]] = [
     ("big.pdf", b"%PDF-1.7\n" + bytes(LIMIT_MB * 1_000_000), {}, "too big (limit 1 MB)", "too big (limit 1 MB)"),
     ("said.pdf", pdf(), {"info": {"size": 10**12}}, "limit 1 MB", "limit 1 MB"),

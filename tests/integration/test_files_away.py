@@ -6,6 +6,7 @@ import pytest
 from aiohttp import web
 
 from messenger.app.files import Impatient, fetch_checked
+from messenger.app.inspection.inspector import Inspector
 from messenger.app.outside_ports import FileAway
 from messenger.channels.errors import Temporary
 from messenger.channels.messages import MediaRef
@@ -13,6 +14,8 @@ from messenger.domain.attachment import Refused
 from messenger.matrix.http import HomeserverClient
 from messenger.matrix.media import MatrixMedia
 
+# Not reached: there is nothing to look into.
+INSPECTOR = Inspector(max_bytes=1)
 FILE = MediaRef(id='{"url": "mxc://gone.example/abc"}', mime="image/png", filename="a.png")
 
 
@@ -47,8 +50,8 @@ async def test_a_file_on_a_dead_server_is_waited_for_and_then_counts_as_unreadab
 ) -> None:
     answer["json"] = {"errcode": "M_UNKNOWN", "error": "Failed to fetch remote media"}
     with pytest.raises(FileAway):
-        await fetch_checked(media, FILE)
-    assert await fetch_checked(Impatient(media), FILE) == Refused("unreadable")
+        await fetch_checked(media, FILE, inspector=INSPECTOR)
+    assert await fetch_checked(Impatient(media), FILE, inspector=INSPECTOR) == Refused("unreadable")
 
 
 async def test_a_homeserver_that_is_down_behind_its_proxy_is_always_waited_for(
@@ -56,5 +59,5 @@ async def test_a_homeserver_that_is_down_behind_its_proxy_is_always_waited_for(
 ) -> None:
     answer["json"] = None
     with pytest.raises(Temporary) as raised:
-        await fetch_checked(Impatient(media), FILE)
+        await fetch_checked(Impatient(media), FILE, inspector=INSPECTOR)
     assert not isinstance(raised.value, FileAway)

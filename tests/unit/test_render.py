@@ -161,6 +161,7 @@ FIELDS: dict[str, str | int | datetime] = {
     "people": "Anna 3/5, Ben 2/5",
     "tags": "invoice, urgent",
     "organisation": "Linden Health",
+    "found": "Win.Test.EICAR_HDB-1",
 }
 
 
@@ -219,6 +220,8 @@ def rendered(language: Texts) -> Iterator[tuple[str, Rendered]]:
         attachment_caption(language, "M. S.", "image", "../Rezept.jpg", 1_234_567, caption="Mein Rezept"),
     )
     yield "attachment, scanned", attachment_caption(language, "M. S.", "document", "a.pdf", 900, scanned=True)
+    marks = frozenset({"launch", "script", "embedded"})
+    yield "attachment, marked", attachment_caption(language, "M. S.", "document", "a.pdf", 900, marks=marks)
     yield "file held back", held_back(language, "M. S.", "../x.exe", "type_not_allowed")
     yield "greeting", greeting([language, *(texts(other) for other in LANGUAGES)], "Example <Insurance>")
     yield from lists(language)
