@@ -23,7 +23,22 @@ def _armed(spec: str) -> Callable[[str], None]:
 
 
 def _unarmed(point: str) -> None:
-    """Most processes: a crash point costs one call."""
+    """Most processes."""
 
 
-fp: Callable[[str], None] = _armed(spec) if (spec := os.environ.get("STELLWERK_FAILPOINT")) else _unarmed
+_hit: Callable[[str], None] = _unarmed
+
+
+def fp(point: str) -> None:
+    _hit(point)
+
+
+def arm_from_environment() -> None:
+    """Done at import; again by a process that was forked from one which has imported us, and has an environment of its
+    own."""
+    global _hit
+    spec = os.environ.get("STELLWERK_FAILPOINT")
+    _hit = _armed(spec) if spec else _unarmed
+
+
+arm_from_environment()

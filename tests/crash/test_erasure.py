@@ -1,10 +1,7 @@
 """An erasure comes to its end, whatever step it dies in: each process is killed at the next crash point, and goes on
 where the last one was."""
 
-import asyncio
-import os
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +12,7 @@ from messenger.storage.signing import open_signing_key
 from tests.integration.rights_house import RightsHouse, open_rights_house, settings_for
 from tests.integration.staff_desk import CHAT, CUSTOMER
 from tests.integration.test_rights import OTHER, a_life
+from tests.support.warm import run_warm
 
 pytestmark = pytest.mark.crash
 
@@ -31,15 +29,10 @@ DIED = -signal.SIGKILL
 
 async def goes_on(house: RightsHouse, point: str) -> int:
     """Until it dies at this point, or has ended; returns its exit code."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.crash.erasing",
-        str(house.settings.file),
-        cwd=CHECKOUT,
-        env={**os.environ, "STELLWERK_FAILPOINT": point},
+    code, _ = await run_warm(
+        "tests.crash.erasing", str(house.settings.file), env={"STELLWERK_FAILPOINT": point}, cwd=CHECKOUT
     )
-    return await process.wait()
+    return code
 
 
 @pytest.mark.parametrize("points", [WORST, pytest.param(ALL, marks=pytest.mark.long)], ids=["worst", "all"])

@@ -1,9 +1,6 @@
 """One installation, its backups, and what an operator does after a disaster."""
 
-import asyncio
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -16,6 +13,7 @@ from messenger.storage.embedded import EmbeddedPostgres, programs
 from messenger.storage.models.crypto import mx_megolm
 from messenger.storage.models.queues import lease
 from tests.crash.house import House
+from tests.support.warm import run_warm
 
 
 class Site:
@@ -32,14 +30,11 @@ class Site:
 
     async def types(self, *verb: str, succeeds: bool = True) -> str:
         """Runs `stellwerk …` as an operator would; returns all it says."""
-        process = await asyncio.create_subprocess_exec(
-            *[sys.executable, "-m", "messenger.cli", "--config", str(self.product.settings_file), *verb],
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200"},
+        code, said = await run_warm(
+            *["messenger.cli", "--config", str(self.product.settings_file), *verb],
+            env={"NO_COLOR": "1", "COLUMNS": "200"},
         )
-        said = (await process.communicate())[0].decode()
-        assert (process.returncode == 0) is succeeds, said
+        assert (code == 0) is succeeds, said
         return said
 
     # What `backup`, `restore` and `recover-desk` do, without starting a program for each

@@ -7,7 +7,6 @@ import mmap
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from tests.support.databases import key_database_of
 from tests.support.people import People
 from tests.support.product import Product
 from tests.support.waiting import eventually
+from tests.support.warm import run_warm
 
 PDF = b"%PDF-1.4\n1 0 obj <<>> endobj\ntrailer <<>>\n%%EOF\n"
 SAID, NAME = "Quarzmarke", "Namensquarz"
@@ -100,10 +100,9 @@ async def _without(product: Product, table: str) -> AsyncIterator[None]:
 
 
 async def _verb(product: Product, *verb: str) -> None:
-    command = [sys.executable, "-m", "messenger.cli", "--config", str(product.settings_file), *verb]
-    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=False)
-    assert done.returncode == 1
-    (product.folder / f"verb-{'-'.join(verb[:2])}.txt").write_bytes(done.stdout + done.stderr)
+    code, said = await run_warm("messenger.cli", "--config", str(product.settings_file), *verb)
+    assert code == 1
+    (product.folder / f"verb-{'-'.join(verb[:2])}.txt").write_text(said)
 
 
 async def _dump(postgres: EmbeddedPostgres, folder: Path) -> None:

@@ -1,10 +1,8 @@
 """Erasing a person with everything real: Synapse, the program, and people with devices of their own."""
 
-import asyncio
 import json
 import os
 import re
-import sys
 import zipfile
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -23,6 +21,7 @@ from tests.integration.staff_house import House, Thread, open_house
 from tests.support.databases import TestDatabases
 from tests.support.people import Person
 from tests.support.waiting import eventually
+from tests.support.warm import run_warm
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -54,16 +53,8 @@ async def admin_token(synapse: Synapse) -> str:
 
 
 async def stellwerk(house: House, *arguments: str, env: Mapping[str, str] | None = None) -> tuple[int, str]:
-    command = [sys.executable, "-m", "messenger.cli", "--config", str(house.product.settings_file), *arguments]
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        cwd=house.product.folder,
-        env={**os.environ, **(env or {})},
-    )
-    said, _ = await process.communicate()
-    return process.returncode or 0, said.decode()
+    command = ["messenger.cli", "--config", str(house.product.settings_file), *arguments]
+    return await run_warm(*command, env=env, cwd=house.product.folder)
 
 
 async def a_life(house: House, name: str, *, preset: str = "trusted_private_chat") -> tuple[Thread, str]:

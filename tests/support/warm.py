@@ -1,8 +1,9 @@
-"""Programs of ours that start fast: a process which has imported the libraries, and nothing of ours, is forked. Our own
-modules are loaded by each child, so environment, crash points and mutants are what they are in any other start.
+"""Programs of ours that start fast: a process which has imported them already, and done nothing else, is forked. What a
+program reads from its environment at import it reads again; mutants change the modules of their own process.
 
 The warm process ends with the session, its children with it (parent-death signal)."""
 
+import gc
 import json
 import os
 import selectors
@@ -13,12 +14,12 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from subprocess import DEVNULL, Popen
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from messenger.demo.child import Child, ChildFailed, die_with_parent
 
 _START_S = 60.0
-_OURS = ("messenger", "bridges", "tests")
 
 
 class WarmChild(Child):
@@ -46,12 +47,25 @@ class WarmChild(Child):
         self.log.parent.mkdir(parents=True, exist_ok=True)
         _, dash_m, module, *arguments = self._command
         assert dash_m == "-m", "only modules are started warm"
-        self._warm_pid = _warmth().fork(module, arguments, log=self.log, env={**os.environ, **(self._env or {})})
+        environment = {**os.environ, **(self._env or {})}
+        self._warm_pid = _warmth().fork(module, arguments, log=self.log, env=environment, cwd=self._cwd)
 
     def kill9(self) -> None:
         if self.is_running:
             os.killpg(self.pid, signal.SIGKILL)
             _warmth().wait(self.pid)
+
+
+async def run_warm(
+    module: str, *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> tuple[int, str]:
+    """Runs a program of ours to its end; returns its exit code and all that it printed. A signal is a negative code."""
+    with TemporaryDirectory() as folder:
+        said = Path(folder) / "said"
+        child = WarmChild(module, [sys.executable, "-m", module, *arguments], log=said, env=env, cwd=cwd)
+        child.start()
+        code = await child.wait()
+        return code, said.read_text()
 
 
 class _Warmth:
@@ -69,8 +83,11 @@ class _Warmth:
             )
         self._line, self._text, self._codes, self._started = ours, b"", dict[int, int](), list[int]()
 
-    def fork(self, module: str, arguments: Sequence[str], *, log: Path, env: Mapping[str, str]) -> int:
+    def fork(
+        self, module: str, arguments: Sequence[str], *, log: Path, env: Mapping[str, str], cwd: Path | None
+    ) -> int:
         request = {"module": module, "arguments": list(arguments), "log": str(log), "env": dict(env)}
+        request["cwd"] = str(cwd or Path.cwd())
         self._line.sendall(json.dumps(request).encode() + b"\n")
         while not self._started:
             self._hear(_START_S)
@@ -155,15 +172,19 @@ def _become(request: Mapping[str, Any]) -> None:
     """Never returns. From here on it is a program like any other."""
     import runpy
 
-    for name in [name for name in sys.modules if name.partition(".")[0] in _OURS]:
+    from messenger.observability import failpoints
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
         del sys.modules[name]
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     out = os.open(request["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.dup2(out, 1)
     os.dup2(out, 2)
+    os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
+    failpoints.arm_from_environment()
     sys.argv = [request["module"], *request["arguments"]]
     runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
     sys.exit(0)
@@ -180,20 +201,16 @@ def _tell_ends(line: socket.socket) -> None:
         line.sendall(json.dumps({"ended": pid, "code": os.waitstatus_to_exitcode(status)}).encode() + b"\n")
 
 
-def _import_libraries() -> None:
-    """What `stellwerk serve` would import from others; nothing of it starts a thread."""
-    import aiohttp
-    import alembic.runtime.migration
-    import asyncpg
-    import nio
-    import pydantic_settings
-    import sqlalchemy.ext.asyncio
-    import typer
-    import vodozemac
+def _import_programs() -> None:
+    """Nothing of it starts a thread. The pages that children share are not gone through by their collectors."""
+    import messenger.bootstrap.service
+    import messenger.cli.app
 
-    assert all((aiohttp, alembic, asyncpg, nio, pydantic_settings, sqlalchemy, typer, vodozemac))
+    assert messenger
+    gc.collect()
+    gc.freeze()
 
 
 if __name__ == "__main__":
-    _import_libraries()
+    _import_programs()
     _serve(socket.socket(fileno=int(sys.argv[1])))
