@@ -30,7 +30,7 @@ AVAILABILITIES = (
 )  # fmt: skip
 FAILURES = (
     "window_closed", "blocked", "no_such_recipient", "no_key", "too_large", "bad_media", "content_refused", "opted_out",
-    "expired", "throttled", "unreachable", "auth", "paused", "internal", "left",
+    "expired", "throttled", "unreachable", "auth", "paused", "internal", "left", "virus", "bomb", "active", "unchecked",
 )  # fmt: skip
 UNREADABLES = ("waiting_key", "quarantine", "undecryptable")
 DOUBTS = ("unsigned_device", "identity_changed", "unexpected_member")
