@@ -51,6 +51,10 @@ class ConversationPort(Protocol):
         """Do more than so many newer cards lie below its card?"""
         ...
 
+    async def is_in_former_room(self, id: ConversationId) -> bool:
+        """Does its card stand in a room whose place another has taken?"""
+        ...
+
     async def last_activity(self, id: ConversationId) -> datetime | None:
         """The time of its last message."""
         ...

@@ -127,6 +127,16 @@ async def _tell_the_default_group(turn: Turn, item: PutAside) -> None:
         turn.effects.append(TellGroup(group=default.id, text="S34.first"))
 
 
+async def desk_is_back(turn: Turn, room: str) -> bool:
+    """Is this a room of the staff? What has waited for it is due."""
+    group = await turn.unit.people.group_of_room(room)
+    own_room = await turn.unit.conversations.place_of_room(room)
+    if group is None and own_room is None:
+        return False
+    await turn.unit.outbox.hurry()
+    return True
+
+
 async def desk_out(turn: Turn, item: DeskOut) -> None:
     """Nobody writes into a room that nobody reads without knowing it. An invitation of the desk ends it."""
     chat = await turn.unit.chats.find(item.account, item.room)

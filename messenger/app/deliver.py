@@ -96,6 +96,8 @@ STEPS: Mapping[type[Effect], Step] = {
     fx.EndMenu: menu_polls.end_menu,
     fx.OpenChat: to_customer.open_chat,
     fx.JoinChat: to_customer.join_chat,
+    fx.FollowRoom: to_customer.follow_room,
+    fx.LeaveRoom: to_customer.leave_room,
     fx.AnswerInRoom: to_rooms.answer_in_room,
     fx.SayAnswer: to_person.say_answer,
     fx.ShowQueue: to_person.show_queue,

@@ -72,7 +72,8 @@ class DeskStore(Protocol):
 class RoomState:
     """What we know of one room. `encrypted` is a pin, never taken back. `use` says what the room is to us: a skill
     group's room, one conversation's room (`case`), the direct chat with one of the staff, a customer's chat, or nothing
-    (yet)."""
+    (yet). `succession`: whether another room is said to take its place (`pending`, `followed`, `refused`, or nothing);
+    it is read with the room and never written with it."""
 
     room_id: str
     encrypted: bool = False
@@ -83,6 +84,7 @@ class RoomState:
     membership: str = "join"
     members_known: bool = False
     use: Literal["group", "case", "direct", "chat", "none"] = "none"
+    succession: Literal["", "pending", "followed", "refused"] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +129,10 @@ class IngestUnit(DeskUnit, Protocol):
 
     async def save_members(self, room: str, members: Mapping[str, str], *, complete: bool) -> None:
         """User id -> membership. `complete`: these are all; others are forgotten."""
+        ...
+
+    async def note_replaced(self, rooms: Mapping[str, str]) -> None:
+        """Room -> the one that is said to take its place."""
         ...
 
     async def take(self, arrivals: Sequence[Arrival]) -> int:

@@ -296,6 +296,39 @@ class JoinChat(Effect):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FollowRoom(Effect):
+    """A look at the room that takes the place of another. Whoever has made it asks us in a moment later."""
+
+    delay_s = 3.0
+    account: str
+    room: str
+    successor: str
+    by: str
+
+    @property
+    def lane(self) -> str:
+        return f"join:{self.successor}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowRoomLater(FollowRoom):
+    """Something was missing when we looked last."""
+
+    delay_s = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaveRoom(Effect):
+    """A room that we were led into, and that is none of ours."""
+
+    room: str
+
+    @property
+    def lane(self) -> str:
+        return f"join:{self.room}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AtDeskRoom(Effect):
     """Something small at one event of a desk room."""
 

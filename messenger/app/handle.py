@@ -17,11 +17,13 @@ from messenger.app import (
     staff_side,
     timers,
     trust,
+    upgrades,
     verifying,
 )
 from messenger.app.blocked import STAFFS, blocked_answer
 from messenger.app.counting import Step, count
 from messenger.app.items import (
+    CardWanted,
     ChatInvited,
     ChatReady,
     ChatRefused,
@@ -32,6 +34,8 @@ from messenger.app.items import (
     Item,
     KeyStillMissing,
     PutAside,
+    RoomFollowed,
+    RoomReplaced,
     RoutingWanted,
     SendEnded,
     StaffReacted,
@@ -130,8 +134,14 @@ async def handle(turn: Turn, item: Item) -> None:
         case ChatInvited():
             await customer_side.invited(turn, item)
         case ChatReady():
-            if not await direct.opened(turn, item):
-                await customer_side.chat_ready(turn, item)
+            await _let_in(turn, item)
+        case RoomReplaced():
+            await upgrades.replaced(turn, item)
+        case RoomFollowed():
+            if not await upgrades.followed(turn, item) and item.ready is not None:
+                await _let_in(turn, item.ready)
+        case CardWanted():
+            await upgrades.card_wanted(turn, item)
         case StaffSaid():
             await staff_side.staff_said(turn, item)
         case StaffReacted():
@@ -172,6 +182,14 @@ async def handle(turn: Turn, item: Item) -> None:
             pass  # understood and kept in the inbox; the team has nothing to do
         case _:
             assert_never(item)
+
+
+async def _let_in(turn: Turn, item: ChatReady) -> None:
+    """A room of the staff that has us back is nobody's chat."""
+    if await dead_letters.desk_is_back(turn, item.chat):
+        return
+    if not await direct.opened(turn, item):
+        await customer_side.chat_ready(turn, item)
 
 
 async def _customer_said(turn: Turn, item: InboundMessage | Unsupported | MessageEdited) -> None:

@@ -114,6 +114,41 @@ class DeskOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RoomReplaced:
+    """Somebody says that another room takes the place of this one (m.room.tombstone). Nothing is proved yet."""
+
+    account: str
+    room: str
+    successor: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomFollowed:
+    """What the desk has found when it looked at a room's successor. `code` is empty if it is in it, if whoever said so
+    had the right to, if the new room names the old one and if it is encrypted; else it says what is missing. `people`
+    are those in it or invited. `is_led`: the desk may invite people there and remove them. `ready`: it was asked into
+    it, and this is what comes of that if it is no successor of any room of ours."""
+
+    account: str
+    room: str
+    successor: str
+    by: str
+    code: str = ""
+    people: Sequence[str] = ()
+    is_led: bool = False
+    ready: ChatReady | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardWanted:
+    """The room in which a conversation's card stands was replaced: it needs one in the new room."""
+
+    conversation: UUID
+    room: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unreadable:
     """A message that cannot be read (yet): no key, a broken cipher, or clear text where there must be none."""
 
@@ -250,6 +285,9 @@ Item = (
     | ChatReady
     | ChatRefused
     | DeskOut
+    | RoomReplaced
+    | RoomFollowed
+    | CardWanted
     | Unreadable
     | KeyStillMissing
     | TimerDue

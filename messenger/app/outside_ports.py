@@ -4,7 +4,7 @@ it is asked."""
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from messenger.app.items import ChatReady, ChatRefused
+from messenger.app.items import ChatReady, ChatRefused, RoomFollowed
 from messenger.app.records import (
     File,
     Place,
@@ -94,13 +94,22 @@ class Desk(Protocol):
 class ChatDoor(Protocol):
     """How a channel that is asked into chats enters them."""
 
-    async def join(self, chat: str, person: str, *, farewell: str) -> ChatReady | ChatRefused:
+    async def join(self, chat: str, person: str, *, farewell: str) -> ChatReady | ChatRefused | RoomFollowed:
         """`farewell` is said in the chat if we must leave it for one of our own. It may be read by anybody, so it holds
         nothing."""
         ...
 
     async def open(self, key: str, person: str) -> ChatReady:
         """Makes an encrypted chat with this person and asks them in; once for each `key`. Raises ChannelError."""
+        ...
+
+    async def follow(self, room: str, successor: str, by: str) -> RoomFollowed:
+        """Enters the room that is said to take the place of another, and looks at both. Raises ChannelError for what
+        may be tried again."""
+        ...
+
+    async def leave(self, room: str) -> None:
+        """Does nothing where we are not."""
         ...
 
     async def invite_again(self, chat: str, person: str) -> None:

@@ -12,6 +12,7 @@ from messenger.app.records import (
     Seat,
     Serving,
     Status,
+    Succession,
     TrustAlert,
 )
 from messenger.channels.messages import Handle
@@ -57,6 +58,10 @@ class PeoplePort(Protocol):
 
     async def leads(self, group: GroupId) -> Sequence[Agent]:
         """By name."""
+        ...
+
+    async def members(self, group: GroupId) -> Sequence[Agent]:
+        """Everybody with a seat, by name."""
         ...
 
     async def can_somebody_answer(self, group: GroupId) -> bool:
@@ -165,8 +170,36 @@ class GlassPort(Protocol):
         ...
 
 
+class SuccessionPort(Protocol):
+    """Rooms that were replaced by others."""
+
+    async def get(self, account: str, room: str) -> Succession | None: ...
+
+    async def object(self, account: str, room: str, successor: str, *, state: str, code: str) -> bool:
+        """What keeps us from following. True if it is news."""
+        ...
+
+    async def follow_chat(self, account: str, room: str, successor: str, id: ChatId) -> None: ...
+
+    async def follow_group(self, account: str, room: str, successor: str, id: GroupId) -> None: ...
+
+    async def former_rooms(self, id: ChatId) -> Sequence[str]:
+        """Which this chat has had, the last one first."""
+        ...
+
+    async def conversations_in(self, group: GroupId, room: str) -> Sequence[ConversationId]:
+        """Those of the group that are not over and whose card stands in this room."""
+        ...
+
+    async def is_heard_out(self, room: str) -> bool:
+        """Is everything handled that has come from this desk room?"""
+        ...
+
+
 class ChatPort(Protocol):
-    async def find(self, account: str, remote: str) -> Chat | None: ...
+    async def find(self, account: str, remote: str) -> Chat | None:
+        """By its room, or by one that it has had before."""
+        ...
 
     async def get(self, id: ChatId) -> Chat: ...
 

@@ -16,7 +16,15 @@ from messenger.app.conversation_ports import (
     MessagePort,
     ReactionPort,
 )
-from messenger.app.people_ports import ChatPort, ContactPort, GlassPort, PeoplePort, RoutingPort, TrustPort
+from messenger.app.people_ports import (
+    ChatPort,
+    ContactPort,
+    GlassPort,
+    PeoplePort,
+    RoutingPort,
+    SuccessionPort,
+    TrustPort,
+)
 from messenger.app.queue_ports import InboxPort, OutboxPort, TimerPort
 from messenger.app.records import (
     InboxRow,
@@ -65,6 +73,8 @@ class UnitOfWork(Protocol):
     def glass(self) -> GlassPort: ...
     @property
     def audit(self) -> AuditPort: ...
+    @property
+    def successions(self) -> SuccessionPort: ...
     @property
     def trust(self) -> TrustPort: ...
 

@@ -47,6 +47,10 @@ class OutboxPort(Protocol):
         """An answer that was kept back never leaves."""
         ...
 
+    async def hurry(self) -> None:
+        """What waits because somebody was away, or for a decision, is due now."""
+        ...
+
     async def is_sending(self, lane: str) -> bool:
         """Is something of this lane on its way, so that it may be there before its id is noted?"""
         ...

@@ -48,6 +48,15 @@ class TrustAlert:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Succession:
+    """A room that was replaced. `state`: `pending`, `followed`, or `refused`; `code`: what keeps us from following."""
+
+    successor: str
+    state: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewItem:
     """One row for the inbox; `(source, source_id)` is unique, a second insert does nothing."""
 

@@ -15,6 +15,9 @@ async def is_out_of_sight(turn: Turn, conversation: Conversation) -> bool:
     """Is its card so old, or so far up in the room, that its thread would be overlooked?"""
     if conversation.group is None or conversation.place == 0 or conversation.is_in_room:
         return False
+    # What was over when the group's room was replaced has its card in the old one.
+    if conversation.is_resolved and await turn.unit.conversations.is_in_former_room(conversation.id):
+        return True
     if not is_quiet(turn, conversation):
         return False
     group, last = await turn.group(conversation.group), await turn.unit.conversations.last_activity(conversation.id)

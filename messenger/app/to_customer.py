@@ -8,6 +8,7 @@ from messenger.app import render
 from messenger.app.erased import must_be_readable
 from messenger.app.files import checked_file
 from messenger.app.hands import Hands, clock_of
+from messenger.app.items import RoomFollowed
 from messenger.app.message_parts import fitted, part_txn, parts_of, safe_html
 from messenger.app.outcome import NOTHING, Outcome, ended
 from messenger.app.outside_ports import EditsFiles
@@ -189,7 +190,18 @@ async def _file(hands: Hands, answer: _Answer) -> tuple[OutboundMessage, File]:
 async def join_chat(hands: Hands, effect: fx.JoinChat, txn: str) -> Outcome:
     farewell = "\n".join(texts(language).plain("C.newroom") for language in hands.organisation.languages)
     result = await hands.door.join(effect.chat, effect.person, farewell=farewell)
-    return Outcome(items=[NewItem(source="outbox", source_id=txn, lane=effect.lane, item=result)])
+    lane = result.room if isinstance(result, RoomFollowed) else effect.lane
+    return Outcome(items=[NewItem(source="outbox", source_id=txn, lane=lane, item=result)])
+
+
+async def follow_room(hands: Hands, effect: fx.FollowRoom, txn: str) -> Outcome:
+    """Behind all that has come from the old room."""
+    result = await hands.door.follow(effect.room, effect.successor, effect.by)
+    return Outcome(items=[NewItem(source="outbox", source_id=txn, lane=effect.room, item=result)])
+
+
+async def leave_room(hands: Hands, effect: fx.LeaveRoom, txn: str) -> None:
+    await hands.door.leave(effect.room)
 
 
 async def open_chat(hands: Hands, effect: fx.OpenChat, txn: str) -> Outcome:

@@ -28,7 +28,7 @@ PURPOSE = "device_trust"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
+class Concerned:
     """What a doubted room is to people: whose leads decide, and where a conversation's thread can say so."""
 
     name: str
@@ -40,9 +40,9 @@ async def doubted(turn: Turn, item: TrustDoubted) -> None:
     if not await turn.unit.trust.raise_alert(item):
         return
     audit(turn.unit, actor="system", action="trust.alert", object=f"cause:{item.cause}", purpose=PURPOSE)
-    place = await _place_of(turn, item.account, item.room)
+    place = await place_of(turn, item.account, item.room)
     fields = {"place": place.name, "person": item.user, "device": item.device, "key": grouped(item.key)}
-    await _tell(turn, place, f"S31.{item.cause}", fields, person=item.user)
+    await tell(turn, place, f"S31.{item.cause}", fields, person=item.user)
 
 
 async def settled(turn: Turn, item: TrustSettled) -> None:
@@ -51,9 +51,9 @@ async def settled(turn: Turn, item: TrustSettled) -> None:
         return
     await turn.unit.trust.decide([alert.id for alert in alerts], state="cleared", by="system")
     audit(turn.unit, actor="system", action="trust.cleared", object=f"alert:{alerts[0].id}", purpose=PURPOSE)
-    place = await _place_of(turn, item.account, item.room)
+    place = await place_of(turn, item.account, item.room)
     for person in dict.fromkeys(alert.person for alert in alerts):
-        await _tell(turn, place, "trust.cleared", {"place": place.name, "person": person}, person=person)
+        await tell(turn, place, "trust.cleared", {"place": place.name, "person": person}, person=person)
 
 
 async def tell_unverified(turn: Turn, item: DeviceLeftOut) -> None:
@@ -74,9 +74,9 @@ async def customer_changed(turn: Turn, item: DeviceLeftOut) -> None:
     doubt = TrustDoubted(account=item.account, room=item.room, user=item.user, cause=cause, key=item.device)
     if not await turn.unit.trust.raise_alert(doubt):
         return
-    place = await _place_of(turn, item.account, item.room)
+    place = await place_of(turn, item.account, item.room)
     audit(turn.unit, actor="system", action="trust.alert", object=f"cause:{cause}", purpose=PURPOSE)
-    await _tell(turn, place, "S31.customer_identity", {"person": item.user}, person=item.user)
+    await tell(turn, place, "S31.customer_identity", {"person": item.user}, person=item.user)
 
 
 async def trust(order: DeskOrder) -> None:
@@ -150,7 +150,7 @@ async def _vouch(order: DeskOrder, person: Agent) -> None:
 
 
 async def _may_decide(order: DeskOrder, alert: TrustAlert) -> bool:
-    place = await _place_of(order.turn, alert.account, alert.room)
+    place = await place_of(order.turn, alert.account, alert.room)
     led = {group.id for group, seat in order.seats if seat.role is Role.LEAD}
     return any(group.id in led for group in place.groups)
 
@@ -168,36 +168,36 @@ async def _address_in(turn: Turn, item: StaffSaid, text: str) -> str:
     return mentioned or matrix_address(word) or (colleague.address if colleague else "")
 
 
-async def _place_of(turn: Turn, account: str, room: str) -> _Place:
+async def place_of(turn: Turn, account: str, room: str) -> Concerned:
     unit = turn.unit
     group = await unit.people.group_of_room(room)
     if group is not None:
-        return _Place(name=group.name, groups=[group])
+        return Concerned(name=group.name, groups=[group])
     own_room = await unit.conversations.place_of_room(room)
     if own_room is not None:
         return await _of_conversation(turn, own_room[0], thread=None)
     person = await unit.people.person_of_direct_room(room)
     if person is not None:
-        return _Place(name=person.name, groups=[group for group, _ in await unit.people.seats_of(person.address)])
+        return Concerned(name=person.name, groups=[group for group, _ in await unit.people.seats_of(person.address)])
     chat = await unit.chats.find(account, room)
     if chat is not None and chat.conversation is not None:
         return await _of_conversation(turn, chat.conversation, thread=chat.conversation)
     return await _nobodys(turn, room)
 
 
-async def _nobodys(turn: Turn, room: str) -> _Place:
+async def _nobodys(turn: Turn, room: str) -> Concerned:
     """What belongs to no group yet, is for those who get what belongs to none."""
-    return _Place(name=room, groups=[group for group in await turn.unit.people.groups() if group.is_default])
+    return Concerned(name=room, groups=[group for group in await turn.unit.people.groups() if group.is_default])
 
 
-async def _of_conversation(turn: Turn, id: ConversationId, *, thread: ConversationId | None) -> _Place:
+async def _of_conversation(turn: Turn, id: ConversationId, *, thread: ConversationId | None) -> Concerned:
     conversation = await turn.unit.conversations.lock(id)
     if conversation.group is None:
         return await _nobodys(turn, conversation.number)
-    return _Place(name=conversation.number, groups=[await turn.group(conversation.group)], thread=thread)
+    return Concerned(name=conversation.number, groups=[await turn.group(conversation.group)], thread=thread)
 
 
-async def _tell(turn: Turn, place: _Place, text: str, fields: dict[str, str], *, person: str) -> None:
+async def tell(turn: Turn, place: Concerned, text: str, fields: dict[str, str], *, person: str) -> None:
     """The leads, each in their own language; in a thread also whoever reads it. Whoever it is about decides nothing,
     and the alert must not depend on their device."""
     if place.thread is not None:

@@ -159,6 +159,11 @@ class ReopenConversation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RenewCard:
+    """The room of its card was replaced by another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MindSilence:
     """A timer's question: has the customer been silent for so long that we warn, or close? Both count from our last
     answer; `after` zero means that the group never closes by itself. `is_answer_held`: somebody's words wait to be let
@@ -321,6 +326,7 @@ Command = (
     | ResolveConversation
     | ReopenConversation
     | MindSilence
+    | RenewCard
     | MoveToRoom
     | InviteMember
     | RemoveMember

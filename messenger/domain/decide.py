@@ -61,6 +61,8 @@ def _decide(conversation: Conversation, command: c.Command) -> Sequence[e.Event]
             return life.reopen(conversation, command)
         case c.MindSilence():
             return life.mind_silence(conversation, command)
+        case c.RenewCard():
+            return life.renew_card(conversation)
         case c.AddStaffMessage():
             return speaking.add_staff_message(conversation, command)
         case c.EditStaffMessage():

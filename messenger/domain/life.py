@@ -163,6 +163,12 @@ def silence_ends(
     return None, max(conversation.answered_at + after, conversation.warned_at + warn_before)
 
 
+def renew_card(conversation: Conversation) -> Sequence[e.Event]:
+    """What is over gets a new card when it is reopened."""
+    is_somewhere = conversation.place > 0 and not conversation.is_resolved
+    return _fresh_card(conversation, is_somewhere)
+
+
 def _fresh_card(conversation: Conversation, is_out_of_sight: bool) -> Sequence[e.Event]:
     """A room of its own has no other cards that could push this one out of sight."""
     has_place = conversation.group is not None and not conversation.is_in_room

@@ -3,18 +3,20 @@ every bridge, but for reading: the desk's sync loop brings what customers write,
 transaction."""
 
 import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from hashlib import sha256
 from typing import Any
 
-from messenger.app.items import ChatReady, ChatRefused
+from messenger.app.items import ChatReady, ChatRefused, RoomFollowed
 from messenger.app.records import File, Said
 from messenger.channels.capabilities import Capabilities, MediaRule, Support
 from messenger.channels.errors import Rejected, Temporary
 from messenger.channels.health import Health, HealthState
 from messenger.channels.messages import Handle, OutboundMessage, RemoteId, Sent
 from messenger.domain.people import DevicePolicy
-from messenger.matrix import room_state
+from messenger.matrix import room_state, successors
 from messenger.matrix.batch import as_dict, as_text, events, is_user_id, server_of
 from messenger.matrix.contents import POLL_END, POLL_START, edited, end_of_menu, menu, placed, text_content
 from messenger.matrix.desk import create_or_find
@@ -28,6 +30,7 @@ from messenger.observability.time import utc_now
 
 log = logging.getLogger(__name__)
 
+FRESH_MS = 60_000
 MAX_TEXT_BYTES = 40_000
 MAX_FILE_BYTES = 25_000_000
 MOST_BUTTONS = 20  # MSC3381: a client shows no more answers
@@ -128,7 +131,7 @@ class MatrixChannel:
 
     # ── entering chats ──
 
-    async def join(self, chat: str, person: str, *, farewell: str) -> ChatReady | ChatRefused:
+    async def join(self, chat: str, person: str, *, farewell: str) -> ChatReady | ChatRefused | RoomFollowed:
         """Accepts an invitation and makes sure that the room is encrypted: turns it on where we may, else opens an
         encrypted room and invites the person there. Idempotent. Raises ChannelError for what may be tried again."""
         try:
@@ -140,6 +143,24 @@ class MatrixChannel:
             return ChatRefused(account=self.account, chat=chat, code=problem.code)
         except Rejected as problem:
             return ChatRefused(account=self.account, chat=chat, code=problem.code)
+
+    async def follow(self, room: str, successor: str, by: str) -> RoomFollowed:
+        """Idempotent. Raises ChannelError for what may be tried again."""
+        try:
+            if not await self._has_joined(successor, via=server_of(by)):
+                return RoomFollowed(account=self.account, room=room, successor=successor, by=by, code="not_invited")
+            return await self._judged(room, successor, await self._state(successor))
+        except (MatrixError, Unreachable) as error:
+            raise as_channel_error(error) from error
+
+    async def leave(self, room: str) -> None:
+        try:
+            await self._http.call("POST", f"{CLIENT}/rooms/{path(room, 'leave')}", {})
+        except MatrixError as error:
+            if error.status not in (403, 404):
+                raise as_channel_error(error) from error
+        except Unreachable as error:
+            raise as_channel_error(error) from error
 
     async def open(self, key: str, person: str) -> ChatReady:
         try:
@@ -159,33 +180,64 @@ class MatrixChannel:
             raise as_channel_error(error) from error
 
     async def _is_there(self, chat: str, person: str) -> bool:
-        state = events(await self._http.call("GET", f"{CLIENT}/rooms/{path(chat, 'state')}"))
+        state = await self._state(chat)
         _, members = room_state.apply(room_state.RoomState(room_id=chat), state, own=self.account)
         return members.get(person) in ("join", "invite")
 
-    async def _enter(self, chat: str, person: str, farewell: str) -> ChatReady | ChatRefused:
+    async def _enter(self, chat: str, person: str, farewell: str) -> ChatReady | ChatRefused | RoomFollowed:
         if not await self._has_joined(chat):
             own = await self._room_of_alias(chat, person)  # an earlier try had moved and left already
             refused = ChatRefused(account=self.account, chat=chat, code="blocked")
             return self._ready(own, person, await self._name_in(own, person)) if own else refused
         fp("chat_joined")
-        state = events(await self._http.call("GET", f"{CLIENT}/rooms/{path(chat, 'state')}"))
+        state = await self._state(chat)
         room, _ = room_state.apply(room_state.RoomState(room_id=chat), state, own=self.account)
         if room.encrypted and room.algorithm != room_state.MEGOLM:
             return ChatRefused(account=self.account, chat=chat, code="algorithm")
         name = _name_of(person, state)
         if room.encrypted or await self._turned_on(chat):
-            return self._ready(chat, person, name)
+            ready = self._ready(chat, person, name)
+            return await self._succeeding(chat, state, ready) if successors.predecessor(state) else ready
         own = await self._own_room(chat, person)
         await self._say_farewell(chat, farewell)
         await self._http.call("POST", f"{CLIENT}/rooms/{path(chat, 'leave')}", {})
         return self._ready(own, person, name)
 
-    async def _has_joined(self, chat: str) -> bool:
+    async def _succeeding(
+        self, chat: str, state: Sequence[Mapping[str, Any]], ready: ChatReady
+    ) -> ChatReady | RoomFollowed:
+        """We are asked into a room that says it takes the place of another. That one's word may come a moment later."""
+        found = await self._judged(successors.predecessor(state), chat, await self._state(chat))
+        is_new = utc_now().timestamp() * 1000 - successors.made_at_ms(state) < FRESH_MS
+        if found.code == "not_replaced" and is_new and found.by == "" and await self._is_inside(found.room):
+            raise Temporary("unreachable", raw_code="the old room does not say yet that it was replaced")
+        return replace(found, ready=ready)
+
+    async def _judged(self, room: str, successor: str, new: Sequence[Mapping[str, Any]]) -> RoomFollowed:
         try:
-            await self._http.call("POST", f"{CLIENT}/join/{path(chat)}", {})
+            old = await self._state(room)
         except MatrixError as error:
-            if error.status == 403:
+            if error.status not in (403, 404):
+                raise
+            old = []  # not a room of ours
+        return successors.judged(self.account, room, old, successor, new)
+
+    async def _is_inside(self, room: str) -> bool:
+        try:
+            return bool(await self._state(room))
+        except MatrixError:
+            return False
+
+    async def _state(self, room: str) -> list[Mapping[str, Any]]:
+        return events(await self._http.call("GET", f"{CLIENT}/rooms/{path(room, 'state')}"))
+
+    async def _has_joined(self, chat: str, *, via: str = "") -> bool:
+        """`via`: a server that is in the room; ids of version 12 name none."""
+        query = {"via": via} if via else None
+        try:
+            await self._http.call("POST", f"{CLIENT}/join/{path(chat)}", {}, query=query)
+        except MatrixError as error:
+            if error.status in ((403, 404) if via else (403,)):
                 return False
             raise
         return True

@@ -54,6 +54,9 @@ class RoomBook:
         """The room, if it may be written to. Raises Rejected for a room that is not encrypted by an algorithm we know:
         nothing is ever sent in clear."""
         room = self._rooms.get(room_id) or await self._load(room_id)
+        if room.state.use == "chat" and room.state.succession == "pending":
+            self.forget([room_id])  # what ends it is decided elsewhere
+            raise Temporary("unreachable", raw_code="the room was replaced, and the new one is not proved yet")
         if not room.state.encrypted or room.state.algorithm != room_state.MEGOLM:
             raise Rejected("no_key", raw_code="room is not encrypted")
         if room.state.membership != "join":

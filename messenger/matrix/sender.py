@@ -9,8 +9,10 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
+from messenger.app.desk_ports import RoomState
 from messenger.channels.errors import BadCredentials, ChannelError, Quota, Rejected, Temporary, Undecided
 from messenger.domain.people import DevicePolicy
+from messenger.matrix import successors
 from messenger.matrix.crypto.sharing import RecipientsUnknown
 from messenger.matrix.crypto.state import MemoryLost
 from messenger.matrix.engine import CryptoEngine, Doubt, Doubted, Sealed, SendRequest
@@ -171,11 +173,8 @@ class Sender:
             fp("http_inflight")
             # In clear too: the homeserver sees the id in the address anyway, and after a lost device we find what we
             # sent without the keys.
-            answer = await self._http.call(
-                "PUT",
-                f"{CLIENT}/rooms/{path(room_id, 'send', 'm.room.encrypted', txn)}",
-                {**sealed.content, **({OID: txn} if OID in content else {})},
-            )
+            marked = {**sealed.content, **({OID: txn} if OID in content else {})}
+            answer = await self._put(room.state, f"{path(room_id, 'send', 'm.room.encrypted', txn)}", marked)
             fp("http_answered")
         except (MatrixError, Unreachable) as error:
             raise as_channel_error(error) from error
@@ -185,6 +184,22 @@ class Sender:
         except (MemoryLost, RecipientsUnknown) as error:
             raise Temporary("unreachable", raw_code=error.__class__.__name__) from error
         return str(answer["event_id"])
+
+    async def _put(self, room: RoomState, url: str, content: Mapping[str, Any]) -> Any:
+        """A room that refuses us may have been replaced a moment ago: then it is no refusal, and waits for the news."""
+        try:
+            return await self._http.call("PUT", f"{CLIENT}/rooms/{url}", content)
+        except MatrixError as error:
+            if error.status == 403 and room.succession == "" and await self._was_replaced(room.room_id):
+                raise Temporary("unreachable", raw_code="the room was replaced") from error
+            raise
+
+    async def _was_replaced(self, room_id: str) -> bool:
+        try:
+            await self._http.call("GET", f"{CLIENT}/rooms/{path(room_id, 'state', successors.TOMBSTONE, '')}")
+        except MatrixError:
+            return False
+        return True
 
     def _note_doubts(self, room_id: str, policy: DevicePolicy, found: Sequence[Doubt]) -> None:
         known = self._doubts.get(room_id, {})

@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from messenger.app.desk_ports import Arrival, IngestStore, IngestUnit, RoomState
-from messenger.app.items import ChatInvited, DeskOut
+from messenger.app.items import ChatInvited, DeskOut, RoomReplaced
 from messenger.channels.messages import Handle
-from messenger.matrix import convert, room_state
+from messenger.matrix import convert, room_state, successors
 from messenger.matrix.batch import RoomBatch, SyncBatch, as_dict, as_list, events, parse, server_of, state_events
 from messenger.matrix.engine import CryptoEngine, Decrypted, SyncCrypto
 from messenger.matrix.http import CLIENT, AnswerTooLarge, HomeserverClient, MatrixError, path
@@ -202,6 +202,10 @@ class SyncLoop:
                 await unit.save_rooms([after])
                 await unit.save_members(room.room_id, members, complete=False)
             arrivals += await self._arrivals(unit, after, room.timeline)
+            arrivals += self._replaced(after, room)
+        replaced = [arrival.item for arrival in arrivals if isinstance(arrival.item, RoomReplaced)]
+        await unit.note_replaced({item.room: item.successor for item in replaced})
+        changed += [item.room for item in replaced]
         arrivals += [
             self._invited(invite.room_id, invite.sender, since)
             for invite in batch.invites
@@ -213,6 +217,16 @@ class SyncLoop:
         if replays:
             log.warning("replayed ciphertexts refused", extra={"count": replays})
         return [*changed, *batch.left]
+
+    def _replaced(self, room: RoomState, batch: RoomBatch) -> list[Arrival]:
+        """Of somebody's rooms. Behind all that was said before it."""
+        said = successors.replacement(batch.state) if room.use != "none" else None
+        if said is None or room.succession == "followed":
+            return []
+        successor, by = said
+        log.warning("a room was replaced", extra={"room_id": room.room_id, "kind": room.use})
+        item = RoomReplaced(account=self._account, room=room.room_id, successor=successor, by=by)
+        return [Arrival(source_id=f"replaced|{room.room_id}|{successor}|{by}", lane=room.room_id, item=item)]
 
     async def _lost(self, unit: IngestUnit, left: Sequence[str], since: str | None) -> list[Arrival]:
         """Rooms of somebody's that we are in no more."""

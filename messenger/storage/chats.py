@@ -16,7 +16,7 @@ from messenger.domain.ids import ChatId, ContactId, ConversationId
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.encryption import KeyDestroyed
 from messenger.storage.models.conversations import channel_identity, chat, contact
-from messenger.storage.models.rooms import mx_room
+from messenger.storage.models.rooms import mx_room, room_succession
 from messenger.storage.new_ids import new_id
 
 MEGOLM = "m.megolm.v1.aes-sha2"
@@ -40,6 +40,9 @@ _CHATS = (
     .join(channel_identity, channel_identity.c.id == chat.c.identity_id)
 )
 _BY_REMOTE = _CHATS.where(chat.c.account == sa.bindparam("of_account"), chat.c.remote == sa.bindparam("of_remote"))
+_BY_FORMER = _CHATS.join(room_succession, room_succession.c.chat_id == chat.c.id).where(
+    room_succession.c.account == sa.bindparam("of_account"), room_succession.c.room_id == sa.bindparam("of_remote")
+)
 _BY_ID = _CHATS.where(chat.c.id == sa.bindparam("which"))
 
 
@@ -84,8 +87,11 @@ class ChatRows:
         self._connection, self._keys, self._namespace = connection, keys, namespace
 
     async def find(self, account: str, remote: str) -> Chat | None:
-        """Raises ProcessingRestricted."""
-        row = (await self._connection.execute(_BY_REMOTE, {"of_account": account, "of_remote": remote})).first()
+        """Also by a room that it has had before. Raises ProcessingRestricted."""
+        where = {"of_account": account, "of_remote": remote}
+        row = (await self._connection.execute(_BY_REMOTE, where)).first()
+        if row is None:
+            row = (await self._connection.execute(_BY_FORMER, where)).first()
         if row is not None and row.c_restricted_at is not None:
             raise ProcessingRestricted
         return await as_chat(row, self._keys) if row else None

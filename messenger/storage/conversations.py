@@ -32,6 +32,7 @@ from messenger.storage.models.conversations import (
     place,
 )
 from messenger.storage.models.people import skill_group, staff
+from messenger.storage.models.rooms import room_succession
 from messenger.storage.people import as_group
 
 _LOCK = sa.select(conversation).where(conversation.c.id == sa.bindparam("which")).with_for_update()
@@ -278,6 +279,14 @@ class SqlConversations:
 
     async def is_out_of_sight(self, id: ConversationId, *, cards: int) -> bool:
         return bool(await self._connection.scalar(_OUT_OF_SIGHT, {"which": id, "cards": cards}))
+
+    async def is_in_former_room(self, id: ConversationId) -> bool:
+        former = sa.exists().where(
+            conversation.c.id == id,
+            room_succession.c.room_id == conversation.c.card_room,
+            room_succession.c.group_id.is_not(None),
+        )
+        return bool(await self._connection.scalar(sa.select(former)))
 
     async def last_activity(self, id: ConversationId) -> datetime | None:
         """By our own clock: when the newest event was logged."""

@@ -23,6 +23,7 @@ from messenger.storage.encryption import Key
 from messenger.storage.inbox import add_rows, sealed_row
 from messenger.storage.leases import HELD, Lease, fence
 from messenger.storage.models.queues import cursor, dead_letter, inbox, timer
+from messenger.storage.successions import note_replaced
 from messenger.storage.timers import KEY_TIMER
 
 # So long does a lane stand still for a missing key; then it goes on behind a visible gap.
@@ -97,6 +98,9 @@ class SqlDeskUnit:
 
     async def save_rooms(self, states: Sequence[RoomState]) -> None:
         await rooms.save(self._connection, self._account, states)
+
+    async def note_replaced(self, replaced: Mapping[str, str]) -> None:
+        await note_replaced(self._connection, self._account, replaced)
 
     async def save_members(self, room: str, members: Mapping[str, str], *, complete: bool) -> None:
         await rooms.save_members(self._connection, self._account, room, members, complete=complete)

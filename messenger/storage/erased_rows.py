@@ -28,7 +28,7 @@ from messenger.storage.models.conversations import (
     message,
 )
 from messenger.storage.models.queues import dead_letter, megolm_seen
-from messenger.storage.models.rooms import mx_member, mx_room
+from messenger.storage.models.rooms import mx_member, mx_room, room_succession
 from messenger.storage.models.trust import trust_alert, verification
 from messenger.storage.new_ids import ERASED
 
@@ -109,7 +109,11 @@ async def remove_person(connection: AsyncConnection, keys: DataKeys, person: UUI
     people = await connection.scalars(
         sa.select(channel_identity.c.value).where(channel_identity.c.contact_id == person)
     )
-    await _remove_queues(connection, ids, rooms=[row.remote for row in chats], chats=[f"chat:{r.id}" for r in chats])
+    former = await connection.scalars(
+        sa.select(room_succession.c.room_id).where(room_succession.c.chat_id.in_([row.id for row in chats]))
+    )
+    rooms = [*(row.remote for row in chats), *former]
+    await _remove_queues(connection, ids, rooms=rooms, chats=[f"chat:{r.id}" for r in chats])
     await _remove_raw_letters(connection, keys, set(people))
     await _remove_words(connection, ids)
     for id in ids:
@@ -132,7 +136,7 @@ async def remove_conversation(connection: AsyncConnection, keys: DataKeys, id: U
 async def sweep(connection: AsyncConnection, rooms: Sequence[str], people: Sequence[str]) -> None:
     """What the last sync batches have brought before we left."""
     await _remove_queues(connection, [], rooms=list(rooms), chats=[])
-    for table in (mx_member, mx_room, megolm_seen, trust_alert, verification):
+    for table in (mx_member, mx_room, megolm_seen, trust_alert, verification, room_succession):
         await connection.execute(table.delete().where(table.c.room_id.in_(rooms)))
     for table in (mx_member, trust_alert, verification):
         await connection.execute(table.delete().where(table.c.user_id.in_(people)))

@@ -21,6 +21,7 @@ from messenger.storage.models.conversations import (
     place,
     remote_message,
 )
+from messenger.storage.models.rooms import room_succession
 from messenger.storage.new_ids import ERASED
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,9 @@ async def _places(connection: AsyncConnection, ids: Sequence[UUID]) -> list[Targ
 
 
 async def _chats(connection: AsyncConnection, contact: UUID) -> list[Target]:
-    rooms = await connection.scalars(sa.select(chat.c.remote).where(chat.c.contact_id == contact))
+    now = sa.select(chat.c.remote).where(chat.c.contact_id == contact)
+    former = sa.select(room_succession.c.room_id).join(chat).where(chat.c.contact_id == contact)
+    rooms = await connection.scalars(now.union(former))
     people = await connection.scalars(
         sa.select(channel_identity.c.value).where(
             channel_identity.c.contact_id == contact, channel_identity.c.kind == "mxid"
@@ -94,7 +97,10 @@ def _kind(*, is_whole: bool) -> TargetKind:
 
 
 def _place_of_room() -> sa.ColumnElement[Place]:
-    is_chat = sa.exists().where(chat.c.remote == remote_message.c.room)
+    is_former = sa.exists().where(
+        room_succession.c.room_id == remote_message.c.room, room_succession.c.chat_id.is_not(None)
+    )
+    is_chat = sa.or_(sa.exists().where(chat.c.remote == remote_message.c.room), is_former)
     is_case = sa.exists().where(place.c.room_id == remote_message.c.room, place.c.is_room)
     return sa.case((is_chat, "customer_room"), (is_case, "case_room"), else_="group_room").label("place")
 

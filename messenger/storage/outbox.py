@@ -140,6 +140,10 @@ class SqlOutbox:
         await self._connection.execute(_CANCEL, {"message": message})
         self._has_left_some = True  # what stood behind it may be due
 
+    async def hurry(self) -> None:
+        await hurry(self._connection, desk=self._desk)
+        self._has_left_some = True
+
     async def is_sending(self, lane: str) -> bool:
         return bool(await self._connection.scalar(_IS_SENDING, {"lane": lane}))
 

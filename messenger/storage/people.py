@@ -139,6 +139,15 @@ class SqlPeople:
         )
         return [as_agent(row) for row in await self._connection.execute(query)]
 
+    async def members(self, group: GroupId) -> Sequence[Agent]:
+        query = (
+            sa.select(staff)
+            .join_from(staff, group_member, group_member.c.staff_id == staff.c.id)
+            .where(group_member.c.group_id == group)
+            .order_by(staff.c.name, staff.c.address)
+        )
+        return [as_agent(row) for row in await self._connection.execute(query)]
+
     async def can_somebody_answer(self, group: GroupId) -> bool:
         query = (
             sa.select(sa.literal(1))

@@ -275,6 +275,9 @@ PERSONAL_DATA: Mapping[str, Mapping[str, Rule]] = {
         "removed",
         "a room's settings; a later sync may name the id of a room that was left",
     ),
+    "room_succession": unseen(
+        "account room_id successor state code group_id chat_id at", "removed", "which room took the place of which"
+    ),
     "subject_key": unseen(
         "kid subject wrapped root_kid made_at used_at destroyed_at",
         "emptied",

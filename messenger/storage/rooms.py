@@ -10,20 +10,30 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from messenger.app.desk_ports import RoomState
 from messenger.storage.models.conversations import case_member, channel_identity, chat, place
 from messenger.storage.models.people import direct_room, group_member, skill_group, staff
-from messenger.storage.models.rooms import mx_member, mx_room
+from messenger.storage.models.rooms import mx_member, mx_room, room_succession
 from messenger.storage.models.trust import trust_alert
 
 PRESENT = ("join", "invite")
+_FORMER = sa.exists().where(
+    room_succession.c.account == mx_room.c.account, room_succession.c.room_id == mx_room.c.room_id
+)
 _USE = sa.case(
     (sa.exists().where(skill_group.c.room_id == mx_room.c.room_id), "group"),
     (sa.exists().where(chat.c.remote == mx_room.c.room_id, chat.c.account == mx_room.c.account), "chat"),
     (sa.exists().where(place.c.room_id == mx_room.c.room_id, place.c.is_room), "case"),
     (sa.exists().where(direct_room.c.room_id == mx_room.c.room_id), "direct"),
+    (_FORMER.where(room_succession.c.group_id.is_not(None)), "group"),
+    (_FORMER.where(room_succession.c.chat_id.is_not(None)), "chat"),
     else_="none",
 ).label("use")
+_SUCCESSION = (
+    sa.select(room_succession.c.state)
+    .where(room_succession.c.account == mx_room.c.account, room_succession.c.room_id == mx_room.c.room_id)
+    .scalar_subquery()
+    .label("succession")
+)
 
-
-_LOAD = sa.select(mx_room, _USE).where(
+_LOAD = sa.select(mx_room, _USE, _SUCCESSION).where(
     mx_room.c.account == sa.bindparam("of"), mx_room.c.room_id == sa.any_(sa.bindparam("ids", type_=ARRAY(sa.Text)))
 )
 
@@ -41,6 +51,7 @@ async def load(connection: AsyncConnection, account: str, ids: Sequence[str]) ->
             membership=row.membership,
             members_known=row.members_known,
             use=row.use,
+            succession=row.succession or "",
         )
         for row in rows
     }
@@ -123,17 +134,23 @@ async def known_staff(connection: AsyncConnection, members: Collection[str]) -> 
 
 async def entitled(connection: AsyncConnection, account: str, room: str) -> frozenset[str]:
     """The users whom our database allows to read this room: the group's members, the chat's customer, or, as
-    long as they have a seat, the member of staff whose direct chat it is and those who may read a case room."""
+    long as they have a seat, the member of staff whose direct chat it is and those who may read a case room. In a
+    former room they are those of the one that has taken its place."""
+    former = sa.select(room_succession).where(room_succession.c.account == account, room_succession.c.room_id == room)
+    of_group, of_chat = (
+        former.with_only_columns(room_succession.c.group_id),
+        former.with_only_columns(room_succession.c.chat_id),
+    )
     staff_of_group = (
         sa.select(staff.c.address.label("user_id"))
         .join_from(staff, group_member, group_member.c.staff_id == staff.c.id)
         .join(skill_group, skill_group.c.id == group_member.c.group_id)
-        .where(skill_group.c.room_id == room)
+        .where(sa.or_(skill_group.c.room_id == room, skill_group.c.id.in_(of_group)))
     )
     customer = (
         sa.select(channel_identity.c.value)
         .join_from(channel_identity, chat, chat.c.identity_id == channel_identity.c.id)
-        .where(chat.c.account == account, chat.c.remote == room)
+        .where(chat.c.account == account, sa.or_(chat.c.remote == room, chat.c.id.in_(of_chat)))
     )
     has_seat = sa.exists().where(group_member.c.staff_id == staff.c.id)
     person = sa.select(staff.c.address).join(direct_room).where(direct_room.c.room_id == room, has_seat)

@@ -27,6 +27,7 @@ from messenger.storage.outbox import SqlOutbox
 from messenger.storage.people import SqlPeople
 from messenger.storage.reactions import SqlReactions
 from messenger.storage.routing import SqlRouting
+from messenger.storage.successions import SqlSuccessions
 from messenger.storage.timers import SqlTimers
 from messenger.storage.trust import SqlTrust
 
@@ -59,6 +60,7 @@ class SqlUnit:
         self.boards = SqlBoards(connection)
         self.glass = SqlGlass(connection)
         self.audit = SqlAudit(connection, keys, now)
+        self.successions = SqlSuccessions(connection)
         self.trust = SqlTrust(connection, now=now)
 
     def new_id(self, *parts: str) -> UUID:

@@ -1,0 +1,158 @@
+"""What becomes of conversations and groups when their rooms are replaced, on a real database."""
+
+from collections.abc import Sequence
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from messenger.app import effects as fx
+from messenger.app.items import ChatReady, RoomFollowed, RoomReplaced
+from messenger.channels.messages import Handle
+from messenger.domain.events import CardRenewed
+from messenger.storage.models.conversations import conversation, place
+from messenger.storage.models.people import skill_group
+from tests.integration.staff_desk import AT, CARD, CHAT, CUSTOMER, DESK, GROUP, ROOM, StaffDesk, customer_says
+
+BEN, LEA, NEW = "@ben:x", "@lea:x", "!new"
+
+
+@pytest.fixture
+async def desk(database: AsyncEngine) -> StaffDesk:
+    desk = StaffDesk(database)
+    await desk.set_up([BEN])
+    await desk.add_member(GROUP, LEA, "lead")
+    await desk.says(BEN, "!claim")
+    return desk
+
+
+def found(
+    code: str = "",
+    *,
+    room: str = CHAT,
+    people: Sequence[str] = (CUSTOMER, DESK),
+    is_led: bool = False,
+    asked_in: bool = False,
+) -> RoomFollowed:
+    person = Handle(kind="mxid", value=CUSTOMER)
+    ready = ChatReady(account=DESK, chat=NEW, person=person, name="Anna", at=AT) if asked_in else None
+    return RoomFollowed(
+        account=DESK, room=room, successor=NEW, by=CUSTOMER, code=code, people=people, is_led=is_led, ready=ready
+    )
+
+
+async def look(desk: StaffDesk, item: RoomFollowed | RoomReplaced) -> list[fx.Effect]:
+    """What it makes happen."""
+    before = len(await desk.effects())
+    await desk.put(item)
+    await desk.work(1)
+    return (await desk.effects())[before:]
+
+
+async def room_of_chat(desk: StaffDesk) -> str:
+    async with desk.units() as unit:
+        return (await unit.chats.get((await desk.only_conversation())[0].chat)).remote
+
+
+async def test_a_tombstone_makes_the_desk_look_and_nothing_else(desk: StaffDesk) -> None:
+    said = RoomReplaced(account=DESK, room=CHAT, successor=NEW, by=CUSTOMER)
+    [effect] = await look(desk, said)
+    assert effect == fx.FollowRoom(account=DESK, room=CHAT, successor=NEW, by=CUSTOMER)
+    assert await room_of_chat(desk) == CHAT
+
+
+async def test_a_chat_goes_on_in_the_room_that_took_its_place(desk: StaffDesk) -> None:
+    effects = await look(desk, found(asked_in=True))
+    assert await room_of_chat(desk) == NEW
+    assert [each.text for each in effects if isinstance(each, fx.PostNotice)] == ["S36.chat"]
+    assert not [each for each in effects if isinstance(each, fx.TellCustomer)], "nobody is greeted twice"
+    await desk.put(customer_says("$late", "said in the old room"), customer_says("$new", "in the new", chat=NEW))
+    await desk.work(1)
+    assert len(await desk.conversations()) == 1
+    assert await look(desk, found()) == [], "the same news again"
+
+
+async def test_a_second_upgrade_is_followed_and_both_old_rooms_still_belong_to_the_conversation(
+    desk: StaffDesk,
+) -> None:
+    await look(desk, found())
+    again = RoomFollowed(account=DESK, room=NEW, successor="!newest", by=CUSTOMER, people=[CUSTOMER])
+    await look(desk, again)
+    assert await room_of_chat(desk) == "!newest"
+    await desk.put(customer_says("$1", "first"), customer_says("$2", "second", chat=NEW))
+    await desk.work(1)
+    assert len(await desk.conversations()) == 1
+
+
+@pytest.mark.parametrize("code", ["no_right", "elsewhere", "not_replaced"])
+async def test_a_false_word_is_refused_told_to_the_leads_and_changes_nothing(desk: StaffDesk, code: str) -> None:
+    effects = await look(desk, found(code))
+    assert await room_of_chat(desk) == CHAT
+    told = [each.text for each in effects if isinstance(each, fx.PostNotice | fx.TellPerson)]
+    assert told == [f"S36.{code}"] * 2
+    assert fx.LeaveRoom(room=NEW) in effects
+    assert not [each for each in effects if isinstance(each, fx.FollowRoom)], "once is enough"
+    assert not [each for each in await look(desk, found(code)) if isinstance(each, fx.PostNotice)], "said once"
+
+
+async def test_a_room_without_the_customer_is_waited_with_and_looked_at_again(desk: StaffDesk) -> None:
+    effects = await look(desk, found(people=["@eve:x", DESK]))
+    assert await room_of_chat(desk) == CHAT
+    assert [each.text for each in effects if isinstance(each, fx.PostNotice)] == ["S36.person_absent"]
+    assert [type(each) for each in effects if isinstance(each, fx.FollowRoom)] == [fx.FollowRoomLater]
+    await look(desk, found())
+    assert await room_of_chat(desk) == NEW
+
+
+async def test_whoever_is_asked_into_a_room_that_lies_about_its_past_meets_a_new_chat(desk: StaffDesk) -> None:
+    effects = await look(desk, found("no_right", asked_in=True))
+    assert await room_of_chat(desk) == CHAT
+    assert [each.text for each in effects if isinstance(each, fx.TellCustomer)] == ["C1"]
+
+
+async def group_room(desk: StaffDesk, room: str = ROOM) -> None:
+    """As if the group's room and the card were there."""
+    id = (await desk.only_conversation())[0]
+    async with desk.engine.begin() as connection:
+        await connection.execute(skill_group.update().values(room_id=room))
+        row = {"conversation_id": id.id, "number": 1, "group_id": id.group, "room_id": room, "card": CARD}
+        await connection.execute(place.insert().values(**row, is_room=False))
+        await connection.execute(conversation.update().values(card_room=room, card_event=CARD))
+
+
+async def test_a_group_moves_with_its_people_and_each_open_conversation_gets_a_card(desk: StaffDesk) -> None:
+    await group_room(desk)
+    effects = await look(desk, found(room=ROOM, people=[LEA, DESK], is_led=True))
+    assert [type(each) for each in effects if isinstance(each, fx.SeatMember)] == [fx.SeatMember] * 2
+    assert [each.text for each in effects if isinstance(each, fx.TellGroup)] == ["S36.group"]
+    assert [each.place for each in effects if isinstance(each, fx.PostCard)] == [2]
+    state, log = await desk.only_conversation()
+    assert (state.place, type(log[-1].event)) == (2, CardRenewed)
+    async with desk.units() as unit:
+        assert (await unit.people.group_of_room(NEW)) is not None
+
+
+async def test_a_group_does_not_move_to_where_the_desk_has_no_power(desk: StaffDesk) -> None:
+    await group_room(desk)
+    effects = await look(desk, found(room=ROOM, people=[LEA, DESK], is_led=False))
+    assert [each.text for each in effects if isinstance(each, fx.TellPerson)] == ["S36.no_power"]
+    async with desk.units() as unit:
+        assert (await unit.people.group_of_room(ROOM)) is not None
+
+
+async def test_a_conversation_that_is_over_is_reopened_in_the_new_room(desk: StaffDesk) -> None:
+    await group_room(desk)
+    await desk.says(BEN, "!resolve")
+    await look(desk, found(room=ROOM, people=[LEA, DESK], is_led=True))
+    assert (await desk.only_conversation())[0].place == 1
+    await desk.put(customer_says("$again", "One more thing"))
+    await desk.work(1)
+    assert (await desk.only_conversation())[0].place == 2
+
+
+async def test_the_audit_log_says_who_was_followed(desk: StaffDesk) -> None:
+    await look(desk, found("no_right"))
+    await look(desk, found())
+    async with desk.engine.begin() as connection:
+        actions = list(await connection.scalars(sa.text("SELECT action FROM audit WHERE action LIKE 'room.%'")))
+    assert actions == ["room.object", "room.follow"]
