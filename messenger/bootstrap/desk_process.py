@@ -19,6 +19,7 @@ from messenger.bootstrap.housekeeping import Housekeeping
 from messenger.bootstrap.identity_care import IdentityCare
 from messenger.bootstrap.listening import Listening
 from messenger.bootstrap.marks import DeskMarks
+from messenger.bootstrap.outlets import outlets
 from messenger.bootstrap.reports import Reports
 from messenger.bootstrap.versions import check_versions
 from messenger.config import Desk, Settings
@@ -67,7 +68,7 @@ class DeskProcess:
         self._storage, self._settings, self._lease = storage, settings, lease
         self._desk, self._account = desk, desk.user_id
         self._lasting = timedelta(seconds=settings.limits.lease_seconds)
-        self._http = HomeserverClient(settings.matrix.homeserver)
+        self._http = HomeserverClient(settings.matrix.homeserver, outlets=outlets(settings))
         self._admin = HomeserverClient(settings.matrix.homeserver, token=settings.privacy.admin_token())
         self._max_file_bytes = settings.limits.attachment_max_mb * 1_000_000
         self._inspector = Inspector(max_bytes=self._max_file_bytes)

@@ -21,6 +21,7 @@ from messenger.app.export.document import Export, ExportedFile
 from messenger.app.export.page import page
 from messenger.app.outside_ports import FileSource
 from messenger.bootstrap.database import Storage
+from messenger.bootstrap.outlets import outlets
 from messenger.channels.errors import ChannelError
 from messenger.channels.messages import MediaRef
 from messenger.config import Settings
@@ -154,7 +155,7 @@ async def _files(storage: Storage, settings: Settings) -> AsyncIterator[FileSour
     if login is None:
         yield None
         return
-    http = HomeserverClient(settings.matrix.homeserver, token=login.token)
+    http = HomeserverClient(settings.matrix.homeserver, token=login.token, outlets=outlets(settings))
     try:
         yield MatrixMedia(http)
     finally:

@@ -24,6 +24,13 @@ def _homeserver(url: str) -> str:
     return url.rstrip("/")
 
 
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("https", "http") or not parts.hostname or parts.path.strip("/") or parts.username:
+        raise ValueError("must be an address without a path, like https://cdn.example.org or http://10.0.0.7:8080")
+    return url.rstrip("/")
+
+
 def _time_zone(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -289,6 +296,20 @@ class Limits(Section):
         ge=1,
         le=300,
         description="After so many seconds without a sign of life another process may take a desk over.",
+    )
+
+
+class Outbound(Section):
+    """Where the desk may fetch from when somebody else names the address: so far, where the homeserver says that a file
+    lies. Without settings: `https` on port 443 of public addresses, never the own network."""
+
+    allow_http: bool = Field(default=False, description="Also `http` on port 80 of public addresses.")
+    internal: tuple[Annotated[str, AfterValidator(_origin)], ...] = Field(
+        default=(),
+        description=(
+            "Systems of your own network that may be fetched from, each with scheme and port, for example "
+            "`http://10.0.0.7:8080`. (The homeserver itself needs no entry.)"
+        ),
     )
 
 

@@ -30,6 +30,7 @@ from messenger.config.sections import (
     Limits,
     Log,
     Matrix,
+    Outbound,
     Privacy,
     Security,
     Server,
@@ -56,6 +57,7 @@ class Settings(BaseSettings):
     audit: Audit = Field(default=Audit())
     privacy: Privacy = Field(default=Privacy())
     limits: Limits = Field(default=Limits())
+    outbound: Outbound = Field(default=Outbound())
     i18n: I18n = Field(default=I18n())
     log: Log = Field(default=Log())
 

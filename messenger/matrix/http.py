@@ -1,6 +1,7 @@
 """The client-server API as plain calls: every answer but 200 is an exception, nothing is retried or slept away here."""
 
 import json
+import logging
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -8,8 +9,21 @@ from urllib.parse import quote
 
 import aiohttp
 
+from messenger.channels.outbound import (
+    Outlets,
+    Refused,
+    SafeClient,
+    Session,
+    TooLarge,
+    Unanswered,
+    configured_session,
+    joined,
+    origin_of,
+)
 from messenger.observability import metrics
 from messenger.observability.endpoints import NO_ANSWER, endpoint_of
+
+log = logging.getLogger(__name__)
 
 CLIENT = "/_matrix/client/v3"
 CLIENT_V1 = "/_matrix/client/v1"
@@ -19,6 +33,8 @@ SILENCE_S = 30.0
 CONNECT_S = 10.0
 LONGEST_S = 600.0
 LONGEST_TRANSFER_S = 120.0
+# Of media only; spec v1.11, "Content repository": a file may lie with a content delivery network.
+ELSEWHERE = frozenset({307, 308})
 
 
 class MatrixError(Exception):
@@ -44,11 +60,15 @@ def path(*segments: str) -> str:
 
 
 class HomeserverClient:
-    """One account's connection to its homeserver. The access token can be set after login."""
+    """One account's connection to its homeserver. The access token can be set after login. The homeserver's address is
+    configured; where it sends us for a file is not, and lies within `outlets`."""
 
-    def __init__(self, base_url: str, *, token: str = "", silence_s: float = SILENCE_S) -> None:
+    def __init__(
+        self, base_url: str, *, token: str = "", silence_s: float = SILENCE_S, outlets: Outlets | None = None
+    ) -> None:
         self.base_url, self.token, self._silence_s = base_url.rstrip("/"), token, silence_s
-        self._session: aiohttp.ClientSession | None = None
+        self._session: Session | None = None
+        self._elsewhere = SafeClient((outlets or Outlets()).and_internal(origin_of(self.base_url)))
 
     async def call(
         self,
@@ -63,12 +83,12 @@ class HomeserverClient:
         there is no answer, however much of it has come. Raises MatrixError, Unreachable or AnswerTooLarge."""
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         patience = self._patience(silence_s or self._silence_s, LONGEST_S)
-        status, raw = await self._exchange(method, url, data, "application/json", patience, query, MAX_JSON_BYTES)
+        status, raw, _ = await self._exchange(method, url, data, "application/json", patience, query, MAX_JSON_BYTES)
         return _decoded(status, raw)
 
     async def upload(self, data: bytes, *, content_type: str = "application/octet-stream") -> str:
         """Stores bytes in the media repository; returns their `mxc://` address."""
-        status, raw = await self._exchange(
+        status, raw, _ = await self._exchange(
             "POST", "/_matrix/media/v3/upload", data, content_type, self._transfer(), None, MAX_JSON_BYTES
         )
         return str(_decoded(status, raw)["content_uri"])
@@ -80,12 +100,31 @@ class HomeserverClient:
         if not mxc.startswith("mxc://") or not server or not media_id:
             raise ValueError("not an mxc:// address")
         url = f"{CLIENT_V1}/media/download/" + path(server, media_id)
-        status, raw = await self._exchange("GET", url, None, "", self._transfer(), None, max_bytes)
+        status, raw, where = await self._exchange("GET", url, None, "", self._transfer(), None, max_bytes)
+        if status in ELSEWHERE and where:
+            return await self._download_elsewhere(self.base_url + url, where, max_bytes)
         if status != 200:
             _decoded(status, raw)
         return raw
 
+    async def _download_elsewhere(self, base: str, where: str, max_bytes: int) -> bytes:
+        """Without our token: whoever serves the file there needs none. What cannot be had there counts as a file that
+        another server does not give."""
+        try:
+            answer = await self._elsewhere.request(
+                "GET", joined(base, where), max_bytes=max_bytes, timeout_s=LONGEST_TRANSFER_S
+            )
+        except TooLarge:
+            raise AnswerTooLarge(f"answer is larger than {max_bytes} bytes") from None
+        except (Refused, Unanswered) as error:
+            log.warning("media lies where it is not fetched from", extra={"code": str(error)})
+            raise _not_given(str(error)) from error
+        if answer.status != 200:
+            raise _not_given(str(answer.status))
+        return answer.body
+
     async def close(self) -> None:
+        await self._elsewhere.close()
         if self._session is not None:
             await self._session.close()
 
@@ -105,21 +144,26 @@ class HomeserverClient:
         patience: aiohttp.ClientTimeout,
         query: Mapping[str, str] | None,
         max_bytes: int,
-    ) -> tuple[int, bytes]:
+    ) -> tuple[int, bytes, str]:
+        """Status, body, and where a redirect points to. It is not followed: the token would go along."""
         if self._session is None:
-            # No limit of connections: lanes wait for each other in the outbox, never for a free socket behind the long
-            # poll.
-            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), auto_decompress=True)
+            self._session = configured_session()
         headers = {"Content-Type": content_type} if content_type else {}
         if self.token:
             headers["Authorization"] = "Bearer " + self.token
         try:
             async with self._session.request(
-                method, self.base_url + url, data=data, headers=headers, timeout=patience, params=query
+                method,
+                self.base_url + url,
+                data=data,
+                headers=headers,
+                timeout=patience,
+                params=query,
+                allow_redirects=False,
             ) as answer:
                 raw = await _read_at_most(answer, max_bytes)
                 _count(url, str(answer.status))
-                return answer.status, raw
+                return answer.status, raw, answer.headers.get("Location", "")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             _count(url, NO_ANSWER)
             raise Unreachable(type(error).__name__) from error
@@ -127,6 +171,10 @@ class HomeserverClient:
 
 def _count(url: str, code: str) -> None:
     metrics.REQUESTS.of(endpoint=endpoint_of(url), code=code).inc()
+
+
+def _not_given(code: str) -> MatrixError:
+    return MatrixError(502, "NET_STELLWERK_ELSEWHERE", body={"errcode": "NET_STELLWERK_ELSEWHERE", "error": code})
 
 
 async def _read_at_most(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:

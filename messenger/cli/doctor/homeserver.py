@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 
+from messenger.channels.outbound import configured_session
 from messenger.cli.doctor.finding import Finding, fail, ok, warn
 
 # Earlier ones have known holes (CVE-2026-45076).
@@ -23,6 +24,7 @@ class Answer:
     status: int
     body: Any
     date: str
+    where: str = ""
 
 
 async def homeserver(url: str) -> Sequence[Finding]:
@@ -31,6 +33,9 @@ async def homeserver(url: str) -> Sequence[Finding]:
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         return [fail("homeserver", f"{url} does not answer ({type(error).__name__}). Is it running, is the address in "
                                    f"matrix.homeserver right, and may this machine reach it?")]  # fmt: skip
+    if answer.where:
+        return [fail("homeserver", f"{url} sends us on to another address, which is not followed: the desk's token "
+                                   f"would go along. Put the last address into matrix.homeserver")]  # fmt: skip
     if answer.status != 200 or not isinstance(answer.body, dict) or "versions" not in answer.body:
         return [fail("homeserver", f"{url} answers, but not as a Matrix homeserver (status {answer.status}). "
                                    f"matrix.homeserver must be the address of the client-server API")]  # fmt: skip
@@ -39,9 +44,9 @@ async def homeserver(url: str) -> Sequence[Finding]:
 
 async def ask(url: str) -> Answer:
     timeout = aiohttp.ClientTimeout(total=10)
-    async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
+    async with configured_session() as session, session.get(url, timeout=timeout, allow_redirects=False) as response:
         body = await response.json(content_type=None) if response.status == 200 else None
-        return Answer(response.status, body, response.headers.get("Date", ""))
+        return Answer(response.status, body, response.headers.get("Date", ""), response.headers.get("Location", ""))
 
 
 async def _software(url: str) -> list[Finding]:
