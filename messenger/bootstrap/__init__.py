@@ -1,7 +1,7 @@
 """The composition root: the one place that sees everything and puts it together."""
 
 from messenger.bootstrap.admin import Admin, open_admin
-from messenger.bootstrap.backup import LastBackup, back_up, back_up_keys, last_backup, restore, verify
+from messenger.bootstrap.backup import LastBackup, back_up, back_up_keys, last_backup, restore, restore_ledger, verify
 from messenger.bootstrap.database import (
     SchemaStatus,
     embedded_database,
@@ -46,6 +46,7 @@ __all__ = [
     "open_engine",
     "recover_desk",
     "restore",
+    "restore_ledger",
     "restore_to",
     "rotate_root_key",
     "schema_status",

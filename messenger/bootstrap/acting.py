@@ -1,13 +1,16 @@
 """In whose name a verb of the command line is done, and whether that person may do it."""
 
 import os
+from collections.abc import Mapping
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.app.audit import AuditEntry
-from messenger.domain.access import Action, Actor, Decision, HouseRole, authorize
+from messenger.bootstrap.database import open_storage
+from messenger.config import Settings
+from messenger.domain.access import IN_HOUSE, Action, Actor, Decision, HouseRole, authorize
 from messenger.observability.time import utc_now
 from messenger.storage.administration import NotPossible
 from messenger.storage.audit import append
@@ -16,8 +19,19 @@ from messenger.storage.database import transaction
 from messenger.storage.models.access import staff_role
 from messenger.storage.people import SqlPeople
 
-# The operator may do these for the data-protection officer as long as nobody has that role.
-FOR_A_DPO = frozenset({Action.EXPORT, Action.ERASE, Action.RESTRICT})
+# The operator may do these for somebody whose role it is, as long as nobody has that role.
+STANDS_IN_FOR: Mapping[Action, HouseRole] = {
+    Action.EXPORT: HouseRole.DPO,
+    Action.ERASE: HouseRole.DPO,
+    Action.RESTRICT: HouseRole.DPO,
+    Action.AUDIT: HouseRole.AUDITOR,
+}
+_CALLED = {
+    HouseRole.ADMIN: "an administrator",
+    HouseRole.AUDITOR: "an auditor",
+    HouseRole.DPO: "a data-protection officer",
+}
+_OPERATOR = Actor(roles=frozenset({HouseRole.ADMIN}))
 
 
 def shell_actor() -> str:
@@ -32,6 +46,32 @@ async def note(engine: AsyncEngine, keys: DataKeys, *, action: str, object: str)
         await append(connection, keys, [entry], at=utc_now())
 
 
+def operator_may(action: Action) -> None:
+    """What needs no look at who has which role. Raises NotPossible."""
+    if not authorize(_OPERATOR, action).is_allowed:
+        raise NotPossible(_refusal("the operator", action))
+
+
+async def let_in(settings: Settings, *, name: str | None, action: Action, verb: str) -> str:
+    """Whoever acts, as the audit log has them. `name`: of somebody of the staff; None: the operator. One row for what
+    is done in somebody's name, and one for what is refused. Raises NotPossible."""
+    async with open_storage(settings) as storage, transaction(storage.engine) as connection:
+        person = await SqlPeople(connection, storage.keys).colleague(name) if name else None
+        if name and person is None:
+            decision = Decision(False, "unknown")
+        else:
+            decision = await _decide(connection, person.id if person else None, action)
+        actor = f"agent:{person.id}" if person else shell_actor()
+        if person is not None or not decision.is_allowed:
+            row = _row(actor, action, f"verb:{verb.replace(' ', '.')}", decision, verb.replace(" ", "."))
+            await append(connection, storage.keys, [row], at=utc_now())
+    if decision.is_allowed:
+        return actor
+    if decision.reason == "unknown":
+        raise NotPossible(f"--as or security.operator names {name}, and nobody of the staff is called so")
+    raise NotPossible(_refusal(name or "the operator", action))
+
+
 async def must_be_allowed(
     engine: AsyncEngine, keys: DataKeys, *, by: str, action: Action, object: str, command: str
 ) -> None:
@@ -42,18 +82,27 @@ async def must_be_allowed(
         decision = await _decide(connection, person.id if person else None, action)
         if decision.is_allowed:
             return
-        entry = AuditEntry(
-            actor=f"agent:{person.id}" if person else shell_actor(),
-            action=action.value,
-            object=object,
-            purpose="administration",
-            outcome="refused",
-            reason=decision.reason,
-            details={"command": command, "at": shell_actor()},
-        )
-        await append(connection, keys, [entry], at=utc_now())
-    raise NotPossible(
-        f"{by} may not do that: it is for a data-protection officer. stellwerk agent role USER_ID dpo makes one, and "
+        actor = f"agent:{person.id}" if person else shell_actor()
+        await append(connection, keys, [_row(actor, action, object, decision, command)], at=utc_now())
+    raise NotPossible(_refusal(by, action))
+
+
+def _row(actor: str, action: Action, object: str, decision: Decision, command: str) -> AuditEntry:
+    return AuditEntry(
+        actor=actor,
+        action=action.value,
+        object=object,
+        purpose="administration",
+        outcome="allowed" if decision.is_allowed else "refused",
+        reason=decision.reason,
+        details={"command": command, "at": shell_actor()},
+    )
+
+
+def _refusal(name: str, action: Action) -> str:
+    role = next(role for role, allowed in IN_HOUSE.items() if action in allowed)
+    return (
+        f"{name} may not do that: it is for {_CALLED[role]}. stellwerk agent role USER_ID {role.value} makes one, and "
         "--as names one"
     )
 
@@ -62,8 +111,9 @@ async def _decide(connection: AsyncConnection, person: UUID | None, action: Acti
     if person is not None:
         roles = await connection.scalars(sa.select(staff_role.c.role).where(staff_role.c.staff_id == person))
         return authorize(Actor(roles=frozenset(map(HouseRole, roles))), action)
-    decision = authorize(Actor(roles=frozenset({HouseRole.ADMIN})), action)
-    if decision.is_allowed or action not in FOR_A_DPO:
+    decision = authorize(_OPERATOR, action)
+    if decision.is_allowed or action not in STANDS_IN_FOR:
         return decision
-    has_one = await connection.scalar(sa.select(sa.exists().where(staff_role.c.role == HouseRole.DPO.value)))
-    return Decision(False, "role") if has_one else Decision(True, "no_dpo")
+    role = STANDS_IN_FOR[action].value
+    has_one = await connection.scalar(sa.select(sa.exists().where(staff_role.c.role == role)))
+    return Decision(False, "role") if has_one else Decision(True, f"no_{role}")

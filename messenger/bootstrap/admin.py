@@ -43,7 +43,10 @@ class Why:
 
 
 class Admin:
-    def __init__(self, storage: Storage, settings: Settings) -> None:
+    """`actor`: as the audit log has whoever acts."""
+
+    def __init__(self, storage: Storage, settings: Settings, *, actor: str) -> None:
+        self._actor = actor
         self._engine, self._keys = storage.engine, storage.keys
         self._settings = settings
         self._units = SqlUnits(storage.engine, storage.keys, namespace=storage.namespace, desk=settings.desk().user_id)
@@ -52,7 +55,7 @@ class Admin:
             storage.keys,
             namespace=storage.namespace,
             desk=settings.desk().user_id,
-            actor=shell_actor(),
+            actor=self._actor,
         )
 
     async def groups(self) -> Sequence[people.GroupRow]:
@@ -171,7 +174,7 @@ class Admin:
     async def _note_read(self, action: str, object: str, verb: str) -> None:
         """Committed before anything is shown."""
         async with self._units() as unit:
-            note(unit, actor=shell_actor(), action=action, object=object, purpose="administration", command=verb)
+            note(unit, actor=self._actor, action=action, object=object, purpose="administration", command=verb)
 
     async def trust(self, *, all: bool) -> tuple[Sequence[trust_rows.AlertRow], Sequence[trust_rows.VerificationRow]]:
         alerts = await trust_rows.alerts(self._engine, all=all)
@@ -185,9 +188,9 @@ class Admin:
             alerts = open_for(await unit.trust.alerts_of(address), trusted=trusted)
             if not alerts and not trusted:
                 raise NotPossible(f"nothing is doubted about {address}: stellwerk trust list")
-            effects = await decide_alerts(unit, alerts, by=shell_actor(), trusted=trusted)
+            effects = await decide_alerts(unit, alerts, by=self._actor, trusted=trusted)
             if not alerts:
-                note(unit, actor=shell_actor(), action="trust.vouch", object="person", purpose=PURPOSE)
+                note(unit, actor=self._actor, action="trust.vouch", object="person", purpose=PURPOSE)
             await unit.outbox.put(f"trust:{uuid4()}", effects or [TrustPerson(person=address)])
         return len(alerts)
 
@@ -205,16 +208,17 @@ class Admin:
         return await letters.undecided_dead_letters(self._engine)
 
     async def retry_dead_letter(self, id: int) -> Retried:
-        return await DeadLetters(self._engine, self._keys).retry(id, by=shell_actor(), at=utc_now())
+        return await DeadLetters(self._engine, self._keys).retry(id, by=self._actor, at=utc_now())
 
     async def drop_dead_letter(self, id: int, reason: str) -> None:
-        await DeadLetters(self._engine, self._keys).drop(id, reason, by=shell_actor(), at=utc_now())
+        await DeadLetters(self._engine, self._keys).drop(id, reason, by=self._actor, at=utc_now())
 
     async def renew_audit_key(self) -> int:
-        return await renew_key(self._engine, self._keys, actor=shell_actor(), at=utc_now())
+        return await renew_key(self._engine, self._keys, actor=self._actor, at=utc_now())
 
 
 @asynccontextmanager
-async def open_admin(settings: Settings) -> AsyncIterator[Admin]:
+async def open_admin(settings: Settings, *, actor: str | None = None) -> AsyncIterator[Admin]:
+    """`actor`: None is the operator of the machine."""
     async with open_storage(settings) as storage:
-        yield Admin(storage, settings)
+        yield Admin(storage, settings, actor=actor or shell_actor())

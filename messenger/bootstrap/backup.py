@@ -1,9 +1,10 @@
 """`stellwerk backup` and `stellwerk restore`: from settings to a set and back.
 
 Two kinds of set: the main database (with queues, crypto store and audit log), and the key database, whose sets are kept
-for a shorter time, so that an erasure reaches them too. A key set that is younger than a main set opens all of it."""
+for a shorter time, so that an erasure reaches them too. A key set that is younger than a main set opens all of it. Each
+holds the erasure ledger of its time, so that whoever was erased is erased again before a restored database serves."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -17,11 +18,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.bootstrap.acting import note
+from messenger.bootstrap.backup_ledger import bring_ledger_back, ledger_after, pack_ledger
 from messenger.bootstrap.database import Engines, open_engines, open_storage
 from messenger.config import Settings
 from messenger.storage import migration
 from messenger.storage.backup_set import (
     BadSet,
+    FileOfSet,
     Manifest,
     check_files,
     described,
@@ -62,13 +65,13 @@ def verify(settings: Settings, folder: Path) -> Manifest:
     return manifest
 
 
-async def restore(
-    settings: Settings, folder: Path, *, keys: Path | None = None, replace_empty: bool = False
-) -> Manifest:
+async def restore(settings: Settings, folder: Path, *, keys: Path | None = None, replace_empty: bool = False) -> int:
     """Into empty databases. `keys` is a set of the key database, if that is lost too. The desks in the result are not
-    alive: `recover_desk` gives each a new device. Raises BadSet and DatabaseInUse before anything is touched."""
+    alive: `recover_desk` gives each a new device. Returns how many entries the erasure ledger has. Raises BadSet,
+    LedgerDamaged and DatabaseInUse before anything is touched."""
     manifest = of_kind(settings, folder, MAIN)
     key_manifest = of_kind(settings, keys, KEYS) if keys is not None else None
+    after = ledger_after(settings, [each for each in (folder, keys) if each is not None])
     async with open_engines(settings) as engines:
         await assert_empty(engines.main, replace_empty=replace_empty)
         if key_manifest is not None:
@@ -77,11 +80,18 @@ async def restore(
             raise BadSet(
                 "the key database is empty too, so that nothing of this set would open: name its set, --keys DIR"
             )
+        entries = bring_ledger_back(settings, after)
         if keys is not None and key_manifest is not None:
             await _load(settings, engines.keys, keys, key_manifest, replace_empty=replace_empty)
         await _load(settings, engines.main, folder, manifest, replace_empty=replace_empty)
     await note_restore(settings, manifest)
-    return manifest
+    return entries
+
+
+def restore_ledger(settings: Settings, folder: Path) -> int:
+    """For a database that came back by other means. Raises BadSet and LedgerDamaged."""
+    verify(settings, folder)
+    return bring_ledger_back(settings, ledger_after(settings, [folder]))
 
 
 async def note_restore(settings: Settings, manifest: Manifest) -> None:
@@ -109,7 +119,8 @@ async def _back_up(settings: Settings, folder: Path, kind: str) -> Manifest:
         async with one_moment(engine, has_desks=kind == MAIN) as moment:
             await dump(tools, file, snapshot=moment.snapshot)
         facts = {"desks": moment.desks, "erasures": await _erasures(engine)} if kind == MAIN else {}
-        manifest = _manifest(kind, moment, tools, roots, file, facts)
+        files = [described(file), *pack_ledger(settings, folder, roots.first)]
+        manifest = _manifest(kind, moment, tools, roots, files, facts)
         write_manifest(folder, manifest, roots.first)
         await remember(engines.main, manifest, made_at=manifest.made_at)
         await note(storage.engine, storage.keys, action=f"backup.{kind}", object=f"set:{manifest.id}")
@@ -122,7 +133,7 @@ async def _erasures(engine: AsyncEngine) -> int:
 
 
 def _manifest(
-    kind: str, moment: Moment, tools: Tools, roots: RootKeys, file: Path, details: Mapping[str, Any]
+    kind: str, moment: Moment, tools: Tools, roots: RootKeys, files: Sequence[FileOfSet], details: Mapping[str, Any]
 ) -> Manifest:
     return Manifest(
         id=uuid4(),
@@ -133,7 +144,7 @@ def _manifest(
         postgres=tools.version,
         root_kid=roots.first.kid,
         counts=moment.counts,
-        files=[described(file)],
+        files=files,
         details=details,
     )
 

@@ -27,7 +27,9 @@ def signing_key(settings: Settings) -> SigningKey:
 
 
 def ledger(settings: Settings) -> ErasureLedger:
-    return ErasureLedger(settings.erasure_ledger_file(), signing_key(settings))
+    return ErasureLedger(
+        settings.erasure_ledger_file(), signing_key(settings), copy=settings.privacy.erasure_ledger_copy_file
+    )
 
 
 def erasure_hands(storage: Storage, settings: Settings, desk: Desk, *, rooms: ErasureRooms | None) -> ErasureHands:
@@ -36,7 +38,7 @@ def erasure_hands(storage: Storage, settings: Settings, desk: Desk, *, rooms: Er
         rows=erasures.SqlErasureRows(storage.engine, storage.keys, namespace=storage.namespace, desk=desk.user_id),
         rooms=rooms,
         keyring=Keyring(storage.keys),
-        ledger=ErasureLedger(settings.erasure_ledger_file(), key),
+        ledger=ledger(settings),
         signer=key,
         backups=BackupLife(main_days=settings.privacy.backup_days, key_days=settings.privacy.key_backup_days),
         installation=settings.server.organisation,

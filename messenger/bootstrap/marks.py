@@ -26,12 +26,12 @@ class DeskMarks:
     def __init__(self, http: HomeserverClient, database: AsyncEngine, lease: Lease, account: str) -> None:
         self._http, self._database, self._lease, self._account = http, database, lease, account
         self._run = secrets.token_hex(8)
-        self._activity = (0, 0)
+        self._activity = (0, 0, 0)
 
     async def check(self) -> None:
         """At the start, before anything is sent. Raises DeskElsewhere."""
         theirs, _ = await self._compared(run="")
-        await self._raise(beyond=theirs.number)
+        await self._raise(theirs, await desk_life.activity(self._database))
 
     async def step(self) -> None:
         """While at work: quick, and quiet when nothing happened. Raises DeskElsewhere, which ends the process, and
@@ -39,7 +39,7 @@ class DeskMarks:
         theirs, ours = await self._compared(run=self._run)
         activity = await desk_life.activity(self._database)
         if activity != self._activity or theirs.number != ours.number:
-            await self._raise(beyond=theirs.number)
+            await self._raise(theirs, activity)
             self._activity = activity
 
     async def _compared(self, *, run: str) -> tuple[Mark, Mark]:
@@ -59,9 +59,10 @@ class DeskMarks:
         log.critical("desk must not work", extra={"account": self._account, "reason": words})
         return DeskElsewhere(words)
 
-    async def _raise(self, *, beyond: int) -> None:
-        number = await desk_life.raise_mark(self._database, self._lease, self._account, beyond=beyond)
-        await write_mark(self._http, self._account, Mark(number=number, run=self._run))
+    async def _raise(self, theirs: Mark, activity: tuple[int, int, int]) -> None:
+        number = await desk_life.raise_mark(self._database, self._lease, self._account, beyond=theirs.number)
+        erasures = max(theirs.erasures, activity[2])
+        await write_mark(self._http, self._account, Mark(number=number, run=self._run, erasures=erasures))
 
     def _older(self, steps: int) -> str:
         return (

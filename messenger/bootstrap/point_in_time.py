@@ -10,10 +10,13 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from messenger.bootstrap.backup import CONTINUOUS, note_restore, program, remember
+from messenger.bootstrap.backup_ledger import bring_ledger_back, ledger_after, pack_ledger
 from messenger.bootstrap.database import DATABASE, open_engines, open_storage
+from messenger.bootstrap.erasures import ledger
 from messenger.config import Settings
 from messenger.observability.time import utc_now
 from messenger.storage import continuous, migration
+from messenger.storage.backup_companions import LEDGER, SIGNING_KEY, refresh
 from messenger.storage.backup_set import (
     MANIFEST,
     BadSet,
@@ -30,6 +33,7 @@ from messenger.storage.postgres_tools import Tools, tools_for
 from messenger.storage.root_keys import RootKeys
 
 SEEN_EVERY_S = 60.0
+LEDGER_EVERY_S = 1.0
 
 
 class NotEmbedded(Exception):
@@ -51,12 +55,14 @@ async def back_up_continuously(
         tools = tools_for(server.uri(DATABASE), VERSION, is_embedded=True)
         if not (folder / MANIFEST).exists():
             await _begin(server, tools, folder, roots, await counts(engines.main))
+        if not (folder / SIGNING_KEY).exists():
+            pack_ledger(settings, folder, roots.first)
         manifest = read_manifest(folder, roots)
         async with continuous.stream(tools, folder) as process:
             ready(manifest)
             while not stop.is_set():
                 await remember(engines.main, manifest, made_at=utc_now())
-                await _wait(stop, process, folder)
+                await _wait(settings, stop, process, folder)
 
 
 async def _begin(
@@ -78,9 +84,15 @@ async def _begin(
     write_manifest(folder, manifest, roots.first)
 
 
-async def _wait(stop: asyncio.Event, process: asyncio.subprocess.Process, folder: Path) -> None:
+async def _wait(settings: Settings, stop: asyncio.Event, process: asyncio.subprocess.Process, folder: Path) -> None:
+    """A minute, or until the stream ends or shall end. Who is erased meanwhile is in its ledger a second later."""
     ended, told = asyncio.create_task(process.wait()), asyncio.create_task(stop.wait())
-    await asyncio.wait({ended, told}, timeout=SEEN_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+    for _ in range(int(SEEN_EVERY_S / LEDGER_EVERY_S)):
+        if _size(settings.erasure_ledger_file()) != _size(folder / LEDGER):
+            await asyncio.to_thread(refresh, folder, ledger(settings))
+        done, _ = await asyncio.wait({ended, told}, timeout=LEDGER_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+        if done:
+            break
     for task in (ended, told):
         task.cancel()
     if process.returncode is not None and not stop.is_set():
@@ -91,14 +103,19 @@ async def _wait(stop: asyncio.Event, process: asyncio.subprocess.Process, folder
         )
 
 
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
 def verify_continuous(folder: Path) -> None:
     """What `verify` does not: the copy's own checksums, and no gap in the log. Raises BadSet."""
     continuous.check_base(folder)
 
 
-async def restore_to(settings: Settings, folder: Path, at: datetime | None) -> None:
-    """Beside the place where the server shall be; moved there when all is done and its desks are dead. Raises BadSet,
-    DatabaseInUse and NotEmbedded before anything is touched."""
+async def restore_to(settings: Settings, folder: Path, at: datetime | None) -> int:
+    """Beside the place where the server shall be; moved there when all is done and its desks are dead. Returns how many
+    entries the erasure ledger has. Raises BadSet, LedgerDamaged, DatabaseInUse and NotEmbedded before anything is
+    touched."""
     _assert_embedded(settings)
     manifest = read_manifest(folder, RootKeys.read(settings.security.root_key_file))
     if at is not None and at < manifest.made_at:
@@ -107,6 +124,7 @@ async def restore_to(settings: Settings, folder: Path, at: datetime | None) -> N
     place = _server(settings).folder
     if (place / "data" / "PG_VERSION").exists():
         raise DatabaseInUse(f"{place} holds a server, and a restore never overwrites one: move that folder away first")
+    entries = bring_ledger_back(settings, ledger_after(settings, [folder]))
     draft = EmbeddedPostgres(place.with_name(f"{place.name}.restoring"))
     shutil.rmtree(draft.folder, ignore_errors=True)
     draft.folder.mkdir(parents=True)
@@ -119,6 +137,7 @@ async def restore_to(settings: Settings, folder: Path, at: datetime | None) -> N
     shutil.rmtree(place, ignore_errors=True)
     draft.folder.rename(place)
     await note_restore(settings, manifest)
+    return entries
 
 
 async def _end_desks(server: EmbeddedPostgres) -> None:

@@ -5,6 +5,7 @@ each step safe to repeat: what still waits for the old device is read, a new dev
 identity, the room keys come back from the homeserver's backup, all other devices are deleted, and what the homeserver
 has is compared with what the database says. Until the last step is done, the desk stays unable to serve."""
 
+import asyncio
 import logging
 import os
 import socket
@@ -17,7 +18,7 @@ from messenger.bootstrap.acting import note
 from messenger.bootstrap.catching_up import catch_up, homeserver_lost_since, invitations_of_the_lost
 from messenger.bootstrap.database import Storage, open_storage
 from messenger.bootstrap.desk import client, identify, log_in_with_password
-from messenger.bootstrap.erasures import reapply_erasures
+from messenger.bootstrap.erasures import ledger, reapply_erasures
 from messenger.bootstrap.versions import check_versions
 from messenger.config import Desk, Settings
 from messenger.matrix.batch import as_dict, as_list, as_text, parse
@@ -61,8 +62,9 @@ class Recovered:
     remarks: list[str] = field(default_factory=list)
 
 
-async def recover_desk(settings: Settings, desk: Desk) -> Recovered:
-    """Needs the desk's password. Raises CannotRecover, IdentityLocked, MatrixError and Unreachable; then it is called
+async def recover_desk(settings: Settings, desk: Desk, *, ledger_is_lost: bool = False) -> Recovered:
+    """Needs the desk's password. `ledger_is_lost`: the erasure ledger is shorter than the homeserver has seen it, and
+    nobody has a longer one. Raises CannotRecover, IdentityLocked, MatrixError and Unreachable; then it is called
     again."""
     async with open_storage(settings) as storage, _lease(storage, desk) as held:
         await reapply_erasures(storage, settings)  # of an erased person nothing is sent again
@@ -71,7 +73,8 @@ async def recover_desk(settings: Settings, desk: Desk) -> Recovered:
             raise CannotRecover(f"{desk.user_id} has never been started here: `stellwerk serve` starts it")
         async with client(settings) as http:
             await check_versions(http)
-            return await _Recovery(storage, settings, desk, held, http).run(login)
+            recovery = _Recovery(storage, settings, desk, held, http)
+            return await recovery.run(login, ledger_is_lost=ledger_is_lost)
 
 
 @asynccontextmanager
@@ -95,7 +98,7 @@ class _Recovery:
         self._storage, self._settings, self._desk, self._lease, self._http = storage, settings, desk, lease, http
         self._account, self._report = desk.user_id, Recovered(account=desk.user_id)
 
-    async def run(self, old: DeskLogin) -> Recovered:
+    async def run(self, old: DeskLogin, *, ledger_is_lost: bool) -> Recovered:
         key = await desk_key(self._storage.keys, self._account)
         self._store = SqlDeskStore(
             self._storage.engine, self._storage.keys, account=self._account, key=key, lease=self._lease
@@ -103,6 +106,7 @@ class _Recovery:
         newest = await desk_life.newest_work(self._storage.engine)
         await self._drain(old)
         login = await self._new_device(old)
+        await self._check_ledger(is_lost=ledger_is_lost)
         engine = NioEngine(self._http, self._store, user_id=self._account, device_id=login.device_id)
         await engine.start()
         identity = await self._identity(engine, login)
@@ -145,6 +149,22 @@ class _Recovery:
         await save_login(self._storage.engine, self._storage.keys, login)
         self._http.token, self._report.device_id = login.token, login.device_id
         return login
+
+    async def _check_ledger(self, *, is_lost: bool) -> None:
+        """Whoever was erased after the backup is named by a ledger that is as long as the homeserver has seen it."""
+        entries = await asyncio.to_thread(ledger(self._settings).entries)
+        missing = (await read_mark(self._http, self._account)).erasures - len(entries)
+        if missing > 0 and not is_lost:
+            raise CannotRecover(
+                f"{missing} people were erased whom {self._settings.erasure_ledger_file()} does not name: with this "
+                "database they would come back. Bring your newest copy of that file, then run this again. If there is "
+                "none: --ledger-is-lost, and the audit log says so"
+            )
+        if missing > 0:
+            self._report.remarks.append(f"{missing} erasures are forgotten: who was erased by them is here again")
+            await note(
+                self._storage.engine, self._storage.keys, action="erasure.forgotten", object=f"erasures:{missing}"
+            )
 
     async def _identity(self, engine: NioEngine, login: DeskLogin) -> Identity:
         """The identity in the database, or the account's own by its recovery key if that was changed since."""
@@ -220,7 +240,8 @@ class _Recovery:
         database, account = self._storage.engine, self._account
         theirs = await read_mark(self._http, account)
         number = await desk_life.raise_mark(database, self._lease, account, beyond=theirs.number)
-        await write_mark(self._http, account, Mark(number=number, run="recover-desk"))
+        erasures = len(await asyncio.to_thread(ledger(self._settings).entries))
+        await write_mark(self._http, account, Mark(number=number, run="recover-desk", erasures=erasures))
         async with database.begin() as connection:
             await leases.fence(connection, self._lease)
             await desk_life.give_life(connection, account)

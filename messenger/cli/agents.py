@@ -8,7 +8,7 @@ import typer
 from messenger.cli import output
 from messenger.cli.admin import ask
 from messenger.cli.options import AsJson, StaffId
-from messenger.domain.access import HouseRole
+from messenger.domain.access import GRANTABLE, HouseRole
 from messenger.domain.routing.availability import CHOSEN, Availability
 from messenger.domain.routing.skills import MAX_LEVEL
 from messenger.i18n import LANGUAGES
@@ -52,7 +52,7 @@ def role(
     ctx: typer.Context,
     user_id: StaffId,
     name: Annotated[
-        HouseRole | None, typer.Argument(metavar="[ROLE]", help=f"One of {', '.join(HouseRole)}; none shows all.")
+        HouseRole | None, typer.Argument(metavar="[ROLE]", help=f"One of {', '.join(GRANTABLE)}; none shows all.")
     ] = None,
     take: Annotated[bool, typer.Option("--take", help="Takes the role away.")] = False,
     as_json: AsJson = False,

@@ -2,7 +2,7 @@
 
 from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,12 +27,22 @@ from messenger.cli import (
     trust,
 )
 from messenger.cli.doctor import verb as doctor
+from messenger.cli.gate import behind_gate
 from messenger.cli.state import State, Verbs, overrides_of
 from messenger.observability.process import no_core_dumps
 
+
+class Program(Verbs):
+    """The whole tree of verbs, behind the gate."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        behind_gate(self)
+
+
 app = typer.Typer(
     name="stellwerk",
-    cls=Verbs,
+    cls=Program,
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # they would print local values
     help="Secure team messaging with customer threads: customers write in encrypted rooms, teams answer together.",
@@ -48,8 +58,12 @@ def common(
     assignments: Annotated[
         list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Overrides one setting; repeatable.")
     ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option("--as", metavar="NAME", help="In whose name: somebody of the staff; their roles decide."),
+    ] = None,
 ) -> None:
-    ctx.obj = State(config=config, overrides=overrides_of(assignments or []))
+    ctx.obj = State(config=config, by=by, overrides=overrides_of(assignments or []))
 
 
 @app.command()

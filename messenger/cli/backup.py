@@ -54,7 +54,8 @@ def make(
     as_json: AsJson = False,
 ) -> None:
     """Writes the database of one moment, with queues and crypto store, into a new folder; with --keys the key database
-    into another. The root key and the recovery key are in none: keep copies of them elsewhere."""
+    into another. Each holds the erasure ledger and the sealed signing key. The root key and the recovery key are in
+    none: keep copies of them elsewhere."""
     from messenger import bootstrap
 
     settings = settings_of(ctx)
@@ -111,6 +112,9 @@ def restore(
             help="Of a continuous backup: UTC unless it says; else all there is.",
         ),
     ] = None,
+    only_ledger: Annotated[
+        bool, typer.Option("--only-ledger", help="The erasure ledger and the signing key, and no database.")
+    ] = False,
     replace_empty: Annotated[
         bool, typer.Option("--replace-empty", help="Drop the tables of a database that nobody has worked with.")
     ] = False,
@@ -120,13 +124,17 @@ def restore(
 
     settings = settings_of(ctx)
     manifest = bootstrap.verify(settings, folder)
+    if only_ledger:
+        output.say(f"The erasure ledger has {bootstrap.restore_ledger(settings, folder)} entries.")
+        return
     if manifest.kind == "continuous":
-        run(bootstrap.restore_to(settings, folder, at.replace(tzinfo=at.tzinfo or UTC) if at else None))
+        entries = run(bootstrap.restore_to(settings, folder, at.replace(tzinfo=at.tzinfo or UTC) if at else None))
     elif at is not None:
         raise Failed("--at needs a continuous backup; this set knows one moment only")
     else:
-        run(bootstrap.restore(settings, folder, keys=keys, replace_empty=replace_empty))
+        entries = run(bootstrap.restore(settings, folder, keys=keys, replace_empty=replace_empty))
     _tell(manifest, folder, as_json=False)
+    output.say(f"The erasure ledger has {entries} entries; whom it names is erased again before anything is served.")
     output.say("Restored. The desks in it need new devices before they may work: stellwerk recover-desk")
 
 

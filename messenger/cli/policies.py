@@ -1,8 +1,8 @@
 """What each verb asks for, in the words of the gate. A test takes the verbs from the program itself: a new one without
 a policy fails it.
 
-Whoever can start a verb holds the settings and the root key, so the operating system is the first gate here; the policy
-says what the verb is to the organisation. The operator acts as an administrator and sees no content. A verb about a
+Whoever can start a verb holds the settings and the root key, so the operating system is the first gate here; `cli.gate`
+asks for the policy when a verb is run. The operator acts as an administrator and sees no content. A verb about a
 person's data is done in the name of somebody who has the right for it (`bootstrap.acting`)."""
 
 from collections.abc import Mapping
@@ -72,3 +72,8 @@ VERBS: Mapping[str, Action] = {
     "drill": Action.OPERATE,
     "recover-desk": Action.OPERATE,
 }
+
+# These ask themselves, about the person whom they are about.
+IN_THEIR_OWN = frozenset(
+    f"contact {verb}" for verb in ("hold", "release", "restrict", "unrestrict", "approve", "erase", "export")
+)

@@ -1,6 +1,6 @@
 """`stellwerk recover-desk`: a new device for a desk whose database was restored."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,14 +13,25 @@ if TYPE_CHECKING:
     from messenger.bootstrap import Recovered
 
 
-def recover_desk(ctx: typer.Context, desk: DeskName = None, as_json: AsJson = False) -> None:
+def recover_desk(
+    ctx: typer.Context,
+    desk: DeskName = None,
+    ledger_is_lost: Annotated[
+        bool,
+        typer.Option(
+            "--ledger-is-lost",
+            help="Nobody has the newest erasure ledger: who was erased since comes back.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """After a restore: logs in with a new device, signs it with the desk's identity, takes the room keys back, deletes
     all other devices of the account, and compares what was sent with what the homeserver has. Safe to repeat."""
     from messenger import bootstrap
 
     settings = settings_of(ctx)
     configure_logging(level="warning", style=settings.log.format)
-    done = run(bootstrap.recover_desk(settings, settings.desk(desk)))
+    done = run(bootstrap.recover_desk(settings, settings.desk(desk), ledger_is_lost=ledger_is_lost))
     if as_json:
         output.say(output.dump(output.plain(done)))
     else:

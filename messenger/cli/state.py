@@ -19,9 +19,10 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The global options. `config` None means `stellwerk.toml` in the current folder."""
+    """The global options. `config` None means `stellwerk.toml` in the current folder; `by`: in whose name."""
 
     config: Path | None = None
+    by: str | None = None
     overrides: dict[str, Any] = field(default_factory=dict)
 
     @property

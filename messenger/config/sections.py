@@ -195,6 +195,13 @@ class Security(Section):
             "read: keep a copy in a safe place, apart from the database."
         ),
     )
+    operator: str = Field(
+        default="",
+        description=(
+            "In whose name verbs of the command line are done when `--as` does not say: a name or user id of the "
+            "staff, whose roles decide. Empty: whoever works at this machine, as an administrator."
+        ),
+    )
 
 
 class Audit(Section):
@@ -243,7 +250,15 @@ class Privacy(Section):
         default=None,
         description=(
             "File that remembers who was erased, so that a restored backup can be cleaned before it serves. Empty: "
-            "`erasure-ledger.jsonl` under `server.data_dir`. Keep a copy apart from the backups of the database."
+            "`erasure-ledger.jsonl` under `server.data_dir`. Each backup holds a copy; who was erased since the last "
+            "one is known only here and in `erasure_ledger_copy_file`."
+        ),
+    )
+    erasure_ledger_copy_file: Path | None = Field(
+        default=None,
+        description=(
+            "A second place for the erasure ledger, on another disk: it has each entry before anything is destroyed. "
+            "`restore` looks there, too."
         ),
     )
     homeserver_admin_token: SecretStr | None = Field(

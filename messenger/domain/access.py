@@ -67,6 +67,8 @@ IN_HOUSE: Mapping[HouseRole, frozenset[Action]] = {
     HouseRole.PARTNER: frozenset(),
     HouseRole.SERVICE: frozenset(),
 }
+# Nothing is behind the others yet: no case is shared with a partner, no token is made. They are not given to anybody.
+GRANTABLE = (HouseRole.ADMIN, HouseRole.AUDITOR, HouseRole.DPO)
 # What the glass opens, and what a partner may with a case that was shared with them.
 BEHIND_GLASS = frozenset({Action.READ, Action.SEE})
 SHARED = frozenset({Action.READ, Action.SEE})

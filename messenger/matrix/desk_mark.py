@@ -16,10 +16,12 @@ Verdict = Literal["fine", "we_are_older", "somebody_else", "homeserver_is_older"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """`run` names the process that wrote it."""
+    """`run` names the process that wrote it. `erasures`: so long was the erasure ledger, for whoever loses both the
+    database and the ledger."""
 
     number: int = 0
     run: str = ""
+    erasures: int = 0
 
 
 def verdict(ours: Mark, theirs: Mark) -> Verdict:
@@ -41,13 +43,19 @@ async def read_mark(http: HomeserverClient, account: str) -> Mark:
         if error.status == 404:
             return Mark()
         raise
-    number = found.get("mark")
-    is_one = type(number) is int and 0 <= number < 2**53  # Matrix spec, "Canonical JSON": larger ones are no numbers
-    return Mark(number=number if is_one and isinstance(number, int) else 0, run=as_text(found.get("run")))
+    return Mark(
+        number=_number(found.get("mark")), run=as_text(found.get("run")), erasures=_number(found.get("erasures"))
+    )
+
+
+def _number(value: object) -> int:
+    """Matrix spec, "Canonical JSON": larger ones are no numbers."""
+    return value if type(value) is int and isinstance(value, int) and 0 <= value < 2**53 else 0
 
 
 async def write_mark(http: HomeserverClient, account: str, mark: Mark) -> None:
-    await http.call("PUT", _url(account), {"mark": mark.number, "run": mark.run})
+    content = {"mark": mark.number, "run": mark.run, "erasures": mark.erasures}
+    await http.call("PUT", _url(account), content)
 
 
 def _url(account: str) -> str:

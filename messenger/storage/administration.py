@@ -15,7 +15,7 @@ from messenger.app.items import RoutingWanted, routing_lane
 from messenger.app.records import NewItem
 from messenger.channels.messages import Handle
 from messenger.domain import group_settings
-from messenger.domain.access import HouseRole, conflict
+from messenger.domain.access import GRANTABLE, HouseRole, conflict
 from messenger.domain.ids import AgentId
 from messenger.domain.people import Role
 from messenger.domain.routing.availability import Availability
@@ -193,7 +193,14 @@ class Administration:
             await self._note(connection, "config.person", f"agent:{who}", change="status", status=availability.value)
 
     async def grant_role(self, address: str, role: HouseRole) -> None:
-        """Raises NotPossible for somebody unknown, and where content and configuration would meet in one person."""
+        """Raises NotPossible for somebody unknown, where content and configuration would meet in one person, and for a
+        role that nothing is behind yet."""
+        if role not in GRANTABLE:
+            raise NotPossible(
+                f"{role.value} is not given to anybody yet: "
+                + ("no case can be shared with partners" if role is HouseRole.PARTNER else "there are no tokens")
+                + f" in this version, so that it would open nothing. What there is: {', '.join(GRANTABLE)}"
+            )
         async with self._engine.begin() as connection:
             who = await _locked(connection, address)
             await self._must_not_conflict(connection, address, who, roles=[role])

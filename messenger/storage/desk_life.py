@@ -16,6 +16,7 @@ from messenger.storage.leases import Lease, fence
 from messenger.storage.models.conversations import conversation, place, remote_message
 from messenger.storage.models.disaster import living_desk, sent_before
 from messenger.storage.models.queues import desk, inbox, lease, outbox
+from messenger.storage.models.rights import erasure
 from messenger.storage.outbox import outbox_place
 
 # What leaves an event with our id in it, of which a second one would be a doubled message. All else shows a state and
@@ -83,12 +84,13 @@ async def raise_mark(engine: AsyncEngine, held: Lease, account: str, *, beyond: 
         return int((await connection.execute(changed)).scalar_one())
 
 
-async def activity(engine: AsyncEngine) -> tuple[int, int]:
-    """Grows with everything that comes or leaves."""
-    newest = [sa.select(sa.func.max(table.c.id)).scalar_subquery() for table in (inbox, outbox)]
+async def activity(engine: AsyncEngine) -> tuple[int, int, int]:
+    """Grows with everything that comes or leaves, and the last with every line of the erasure ledger."""
+    columns = (inbox.c.id, outbox.c.id, erasure.c.ledger_position)
     async with engine.connect() as connection:
-        row = (await connection.execute(sa.select(*newest))).one()
-    return int(row[0] or 0), int(row[1] or 0)
+        row = await connection.execute(sa.select(*(sa.select(sa.func.max(each)).scalar_subquery() for each in columns)))
+    came, left, erased = (int(value or 0) for value in row.one())
+    return came, left, erased
 
 
 async def newest_work(engine: AsyncEngine) -> datetime | None:

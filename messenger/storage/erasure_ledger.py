@@ -7,6 +7,7 @@ the disk before `add` returns. It holds a pseudonym, a moment and a scope, and n
 import fcntl
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from messenger.storage.signing import SigningKey, is_signed
+
+log = logging.getLogger(__name__)
 
 KIND = "erasure ledger"
 
@@ -34,12 +37,27 @@ class Entry:
 
 
 class ErasureLedger:
-    def __init__(self, file: Path, key: SigningKey) -> None:
-        self._file, self._key = file, key
+    """`copy`: a second place, on another disk, that has each line before `add` returns. If it cannot be written to, the
+    erasure goes on: the next line brings it up to date, and `doctor` says how far behind it is."""
+
+    def __init__(self, file: Path, key: SigningKey, *, copy: Path | None = None) -> None:
+        self._file, self._key, self._copy = file, key, copy
 
     def entries(self) -> Sequence[Entry]:
         """Raises LedgerDamaged. A last line without its end was never confirmed to anybody and counts for nothing."""
         return [entry for entry, _ in self._lines()]
+
+    def lines(self) -> Sequence[bytes]:
+        """As they are in the file, examined. Raises LedgerDamaged."""
+        return self._whole_lines()[: len(self.entries())]
+
+    def take(self, lines: Sequence[bytes]) -> None:
+        """These lines of ours, if the file has fewer: never less than there is."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with self._alone():
+            if len(lines) > len(self.entries()):
+                _write_whole(self._file, lines)
+            self._to_second_place()
 
     def add(self, subject: str, scope: str, at: datetime) -> Entry:
         """Once for each subject: a repeat returns the first entry. On the disk when it returns."""
@@ -51,7 +69,16 @@ class ErasureLedger:
                     return entry
             entry = Entry(position=len(lines) + 1, subject=subject, scope=scope, at=at)
             self._append(self._line(entry, lines[-1][1] if lines else ""))
+            self._to_second_place()
             return entry
+
+    def _to_second_place(self) -> None:
+        if self._copy is None:
+            return
+        try:
+            _write_whole(self._copy, self._whole_lines())
+        except OSError as error:
+            log.warning("the second place of the erasure ledger cannot be written", extra={"reason": error.strerror})
 
     def _line(self, entry: Entry, before: str) -> str:
         body = {
@@ -88,7 +115,7 @@ class ErasureLedger:
     def _whole_lines(self) -> list[bytes]:
         try:
             return self._file.read_bytes().split(b"\n")[:-1]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def _read(self, number: int, line: bytes, before: str) -> Entry:
@@ -118,6 +145,18 @@ class ErasureLedger:
         with open(self._file.with_name(self._file.name + ".lock"), "a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _write_whole(file: Path, lines: Sequence[bytes]) -> None:
+    """At any moment the file is the old or the new one."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        out.writelines(line + b"\n" for line in lines)
+        out.flush()
+        os.fsync(out.fileno())
+    draft.rename(file)
+    _sync_folder(file.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -24,10 +24,21 @@ class SigningKey:
     def __init__(self, private: Ed25519PrivateKey) -> None:
         self._private = private
         self.public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
-        raw = private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
         self._pseudonyms = HKDF(hashes.SHA256(), 32, salt=None, info=b"stellwerk pseudonyms of erased people").derive(
-            raw
+            _raw(private)
         )
+
+    @classmethod
+    def parse(cls, text: str) -> "SigningKey":
+        """Raises BadSigningKey."""
+        try:
+            return cls(Ed25519PrivateKey.from_private_bytes(bytes.fromhex(text.strip())))
+        except ValueError:
+            raise BadSigningKey("a signing key has 64 hexadecimal digits") from None
+
+    def text(self) -> str:
+        """The secret, as its file has it."""
+        return _raw(self._private).hex()
 
     def sign(self, kind: str, body: Mapping[str, Any]) -> str:
         """`kind` keeps what is signed from being taken for anything else."""
@@ -38,6 +49,10 @@ class SigningKey:
         mac = HMAC(self._pseudonyms, hashes.SHA256())
         mac.update(subject.encode())
         return mac.finalize().hex()[:40]
+
+
+def _raw(private: Ed25519PrivateKey) -> bytes:
+    return private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
 
 
 def is_signed(public: str, kind: str, body: Mapping[str, Any], signature: str) -> bool:
@@ -57,28 +72,30 @@ def _signed(kind: str, body: Mapping[str, Any]) -> bytes:
 def open_signing_key(file: Path) -> SigningKey:
     """Makes it at first use. Raises BadSigningKey."""
     try:
-        return _read(file)
+        return read_signing_key(file)
     except FileNotFoundError:
-        _make(file)
-        return _read(file)
+        keep_signing_key(file, SigningKey(Ed25519PrivateKey.generate()))
+        return read_signing_key(file)
 
 
-def _read(file: Path) -> SigningKey:
+def read_signing_key(file: Path) -> SigningKey:
+    """Raises BadSigningKey and FileNotFoundError."""
     if stat.S_IMODE(file.stat().st_mode) & 0o077:
         raise BadSigningKey(f"{file} can be read by others: chmod 400 {file}")
     try:
-        return SigningKey(Ed25519PrivateKey.from_private_bytes(bytes.fromhex(file.read_text().strip())))
+        return SigningKey.parse(file.read_text())
     except ValueError:
+        raise BadSigningKey(f"{file} is no text: bring your copy back") from None
+    except BadSigningKey:
         raise BadSigningKey(f"{file} must hold 64 hexadecimal digits: bring your copy back") from None
 
 
-def _make(file: Path) -> None:
+def keep_signing_key(file: Path, key: SigningKey) -> None:
     """Whole or not at all, and the first one stays, whoever else makes one at the same time."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    raw = Ed25519PrivateKey.generate().private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
     unfinished = file.with_name(f"{file.name}.{os.getpid()}")
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o400), "w") as out:
-        out.write(raw.hex() + "\n")
+        out.write(key.text() + "\n")
         out.flush()
         os.fsync(out.fileno())
     try:

@@ -50,6 +50,16 @@ class Site:
             await self._server.drop_database(name)
             await self._server.create_database(name)
 
+    def keep_ledger_elsewhere(self) -> None:
+        """From now on; a second place on another disk."""
+        with self.product.settings_file.open("a") as settings:
+            settings.write(f'\n[privacy]\nerasure_ledger_copy_file = "{self._base / "elsewhere" / "ledger"}"\n')
+
+    def lose_ledger(self) -> None:
+        """With the disk that the service worked on."""
+        self.settings.erasure_ledger_file().unlink(missing_ok=True)
+        self.settings.signing_key_file().unlink()
+
     async def restore(self) -> None:
         await bootstrap.restore(self.settings, self.folder(), keys=self.folder("keys"))
 

@@ -21,6 +21,7 @@ SECRET = "Quarzgeheimnis"
 
 async def test_after_a_restore_nothing_is_lost_or_doubled_and_the_old_device_is_dead(site: Site) -> None:
     house = site.house
+    site.keep_ledger_elsewhere()
     office = await house.open_office(agents=1, customers=2)
     for matter in office.matters:
         await office.burst(matter.asks, 3)
@@ -49,6 +50,7 @@ async def test_after_a_restore_nothing_is_lost_or_doubled_and_the_old_device_is_
     drilled = await bootstrap.drill(site.settings, site.folder(), keys=site.folder("keys"))
     assert (drilled.opened, drilled.erased, drilled.unreadable) == (15, 0, 0), "of the moment of the backup"
     await site.destroy()
+    site.lose_ledger()
     await site.restore()
     assert "recover-desk" in await site.types("serve", succeeds=False)
     report = await site.recover()
@@ -69,6 +71,32 @@ async def test_after_a_restore_nothing_is_lost_or_doubled_and_the_old_device_is_
     assert await _is_erased(site)
     root_key = site.settings.security.root_key_file.read_text().strip()
     assert site.is_in_sets(SECRET, "c1-0001", "a1-0001", root_key, before.device_id) == [before.device_id]
+
+
+@pytest.mark.long
+async def test_a_ledger_that_is_shorter_than_the_homeserver_has_seen_it_is_asked_for(site: Site) -> None:
+    """The ledger's last line was lost together with the databases, and no second place has it."""
+    house = site.house
+    await house.open_office(agents=1, customers=1)
+    gone = await _somebody_who_goes(site)
+    await house.drain()
+    await site.back_up()
+    await site.types("contact", "erase", gone.user_id, "--yes", "-o", str(site.product.folder / "certificate.json"))
+    whole = site.settings.erasure_ledger_file().read_bytes()
+    await site.product.stop()
+    await site.product.start()
+    await site.product.stop()
+    await site.destroy()
+    site.lose_ledger()
+    await site.restore()
+    assert "1 people were erased whom" in await site.types("recover-desk", succeeds=False)
+    assert not await _is_erased(site)
+    site.settings.erasure_ledger_file().write_bytes(whole)
+    await site.types("recover-desk")
+    await site.product.start()
+    async with house.engine.connect() as connection:
+        people = await connection.scalar(sa.select(sa.func.count()).where(channel_identity.c.kind != "erased"))
+    assert people == 1, "the other customer"
 
 
 @pytest.mark.long

@@ -12,8 +12,10 @@ import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner, Result
 
+from messenger.bootstrap.erasures import ledger
 from messenger.cli import app
 from messenger.config import Settings
+from messenger.observability.time import utc_now
 from messenger.storage.database import connect
 from messenger.storage.encryption import write_root_key
 from messenger.storage.models.disaster import backup_set
@@ -73,8 +75,13 @@ def place(test_databases: TestDatabases, tmp_path: Path, monkeypatch: pytest.Mon
         asyncio.run(test_databases.server.drop_database(name))
 
 
+def _erase(place: Place, subject: str) -> None:
+    ledger(place.settings).add(subject, "person", utc_now())
+
+
 def _with_a_set(place: Place) -> Path:
     place("migrate", "up")
+    _erase(place, "first")
     assert place("group", "add", "General", "--default").exit_code == 0
     assert place("agent", "add", "@anna:example.org", "Anna Krüger").exit_code == 0
     done = place("backup", "set")
@@ -89,10 +96,18 @@ def test_a_set_is_private_whole_and_comes_back_as_it_was(place: Place) -> None:
     manifest = json.loads(place("backup", "verify", "set", "--json").stdout)
     assert manifest["counts"]["skill_group"] == manifest["counts"]["staff"] == 1
     groups = place("group", "list", "--json").stdout
+    ledger_file, key_file = place.settings.erasure_ledger_file(), place.settings.signing_key_file()
+    ledger_then = ledger_file.read_bytes()
+    _erase(place, "second")
+    key = key_file.read_bytes()
 
     place.move()
+    ledger_file.unlink()
+    key_file.unlink()
     done = place("restore", "set")
     assert done.exit_code == 0 and "recover-desk" in done.output, done.output
+    assert "ledger has 1 entries" in done.output
+    assert (ledger_file.read_bytes(), key_file.read_bytes()) == (ledger_then, key)
     assert place("group", "list", "--json").stdout == groups
     assert place("migrate", "status").exit_code == 0
     newest = json.loads(place("audit", "list", "--json", "--limit", "1").stdout)

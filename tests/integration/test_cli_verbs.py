@@ -239,6 +239,38 @@ def test_roles_are_given_shown_and_taken_and_never_mix_content_with_configuratio
     assert changes[0] == "disabled" and {"granted", "taken"} <= set(changes)
 
 
+def test_a_verb_is_done_in_the_name_of_somebody_whose_role_allows_it(stellwerk: Run) -> None:
+    stellwerk("migrate", "up")
+    for person, name, role in (("@ada:x", "Ada", "admin"), ("@tom:x", "Tom", "auditor"), ("@ben:x", "Ben", None)):
+        stellwerk("agent", "add", person, name)
+        assert role is None or stellwerk("agent", "role", person, role).exit_code == 0
+    done = stellwerk("--as", "ada", "group", "add", "Claims")
+    assert done.exit_code == 0, done.output
+    assert stellwerk("contact", "consent", "@kim:x", "--source", "form").exit_code == 0
+    for who, *verb in (
+        ("tom", "group", "list"),
+        ("ben", "keys", "status"),
+        ("@ada:x", "audit", "list"),
+        ("ben", "contact", "requests"),
+        ("ben", "contact", "hold", "@kim:x", "--reason", "court"),
+        ("nobody", "agent", "list"),
+    ):
+        refused = stellwerk("--as", who, *verb)
+        assert refused.exit_code == 1, (who, verb, refused.output)
+    assert "tom may not do that: it is for an administrator" in stellwerk("--as", "tom", "group", "list").output
+    assert "nobody of the staff is called so" in stellwerk("--as", "nobody", "agent", "list").output
+    assert "it is for an auditor" in stellwerk("audit", "list").output, "the operator stands in until there is one"
+    configured = ("--set", "security.operator=tom")
+    assert stellwerk(*configured, "agent", "list").exit_code == 1
+    rows = found(stellwerk(*configured, "audit", "list", "--json"))
+    assert len({row["actor"] for row in rows if row["object"] == "verb:group.list"}) == 1
+    refused_rows = [row for row in rows if row["outcome"] == "refused"]
+    assert {row["object"] for row in refused_rows} >= {"verb:group.list", "verb:keys.status", "verb:agent.list"}
+    assert {row["reason"] for row in refused_rows} == {"role", "unknown"}
+    [added] = [row for row in rows if row["action"] == "config.group"]
+    assert added["actor"].startswith("agent:"), "in Ada's name"
+
+
 def test_the_audit_log_is_listed_exported_and_verified(stellwerk: Run) -> None:
     stellwerk("migrate", "up")
     assert stellwerk("audit", "renew-key").exit_code == 0

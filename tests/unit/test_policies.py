@@ -13,19 +13,25 @@ from messenger.app.desk_orders import DESK_ORDERS
 from messenger.app.effects import Effect
 from messenger.app.orders import _ORDERS
 from messenger.cli import app
-from messenger.cli.policies import VERBS
+from messenger.cli.gate import _gated
+from messenger.cli.policies import IN_THEIR_OWN, VERBS
+from messenger.cli.state import Failed
 from messenger.domain.access import CONTENT, IN_HOUSE, Action, Actor, HouseRole, authorize
 from messenger.domain.command_table import COMMANDS
 from messenger.reference.access import page
 from messenger.storage.codec import _EFFECTS
 
 
-def verbs(command: Any, *before: str) -> Iterator[str]:
+def commands(command: Any, *before: str) -> Iterator[tuple[str, Any]]:
     if not hasattr(command, "commands"):
-        yield " ".join(before)
+        yield " ".join(before), command
         return
     for name, below in command.commands.items():
-        yield from verbs(below, *before, name)
+        yield from commands(below, *before, name)
+
+
+def verbs(command: Any) -> Iterator[str]:
+    return (verb for verb, _ in commands(command))
 
 
 def leaves() -> set[type[Effect]]:
@@ -49,6 +55,20 @@ _FAMILIES = {
 
 def test_every_verb_has_a_policy() -> None:
     assert [verb for verb in verbs(typer.main.get_command(app)) if verb not in VERBS] == []
+
+
+def test_every_verb_asks_the_gate_when_it_is_run() -> None:
+    assert [verb for verb, command in commands(typer.main.get_command(app)) if not is_gated(verb, command)] == []
+    assert set(VERBS) >= IN_THEIR_OWN
+
+
+def is_gated(verb: str, command: Any) -> bool:
+    return getattr(command.invoke, "func", None) is _gated and command.invoke.args[0] == verb
+
+
+def test_a_verb_without_a_policy_is_refused_when_it_is_run() -> None:
+    with pytest.raises(Failed, match="has no policy"):
+        _gated("group burn", lambda _: pytest.fail("it ran"), None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS))

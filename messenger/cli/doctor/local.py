@@ -9,6 +9,8 @@ from messenger.cli.doctor.finding import Finding, fail, ok, warn
 from messenger.config import Desk, Settings
 from messenger.config.secret_files import wrong_with
 from messenger.storage.encryption import BadRootKey, read_root_key
+from messenger.storage.erasure_ledger import ErasureLedger, LedgerDamaged
+from messenger.storage.signing import read_signing_key
 
 # Before 0.10 vodozemac accepted non-contributory keys; of nio private methods are used: exactly this series.
 VODOZEMAC_AT_LEAST = (0, 10)
@@ -35,6 +37,24 @@ async def root_key(settings: Settings) -> Sequence[Finding]:
 async def secrets(settings: Settings) -> Sequence[Finding]:
     found = [fail(name, wrong) for name, wrong in settings.wrong_secrets() if not name.endswith("root_key_file")]
     return found or [ok("secrets", "no file of a secret can be read by others")]
+
+
+async def erasure_ledger(settings: Settings) -> Sequence[Finding]:
+    """Is it whole, and does its second place have all of it?"""
+    file, second, check = settings.erasure_ledger_file(), settings.privacy.erasure_ledger_copy_file, "erasure ledger"
+    if not settings.signing_key_file().exists():
+        return [ok(check, "empty: nobody was erased")]
+    key = read_signing_key(settings.signing_key_file())
+    try:
+        here = len(ErasureLedger(file, key).lines())
+        there = len(ErasureLedger(second, key).lines()) if second is not None else here
+    except LedgerDamaged as damaged:
+        return [fail(check, str(damaged))]
+    if there > here:
+        return [fail(check, f"{second} is longer than {file}: stop the service and copy it there")]
+    if there < here:
+        return [warn(check, f"{here - there} of {here} entries are not in {second} yet: can it be written to?")]
+    return [ok(check, f"{here} entries" + ("" if second else "; set privacy.erasure_ledger_copy_file: a second place"))]
 
 
 async def disk(settings: Settings) -> Sequence[Finding]:
