@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from messenger.bootstrap.database import Storage, open_storage
 from messenger.config import Settings
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError, path
+from messenger.observability import metrics
 from messenger.observability.failpoints import fp
 from messenger.observability.time import utc_now
 from messenger.storage.audit_checkpoints import (
@@ -54,6 +55,7 @@ class Witness:
         self._written = -1
         self._next_at: datetime | None = None
         self._is_broken = False
+        metrics.AUDIT_CHAIN.of().set(1)
 
     async def step(self) -> None:
         """Looks at the chain's end; now and then writes where it stands."""
@@ -100,6 +102,7 @@ class Witness:
             if not self._is_broken:
                 log.error("the audit log was changed from outside: stellwerk audit verify", extra={"row": seen[0]})
             self._is_broken = True
+            metrics.AUDIT_CHAIN.of().set(0)
 
 
 async def _end(engine: AsyncEngine) -> tuple[int, bytes]:

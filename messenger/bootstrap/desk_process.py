@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -36,6 +37,8 @@ from messenger.matrix.sync import InvitePolicy, SyncLoop
 from messenger.matrix.verification.sas import Side
 from messenger.matrix.verification.verifier import Verifier
 from messenger.matrix.verification.voice import MatrixVoice
+from messenger.observability import metrics
+from messenger.observability.health import Health
 from messenger.storage import leases
 from messenger.storage.courier import Courier
 from messenger.storage.desk_life import load_sent
@@ -76,6 +79,7 @@ class DeskProcess:
         self._units = SqlUnits(storage.engine, storage.keys, namespace=storage.namespace, desk=self._account)
         self._reports = Reports(self._units, self._account, self._inbox_wake)
         self._keeper: asyncio.Task[None] | None = None
+        self._renewed_at = time.monotonic()
 
     async def start(self) -> None:
         """Logs in, opens the Olm machine, signs the device. The lease is kept from the first moment on."""
@@ -111,6 +115,8 @@ class DeskProcess:
             return
         try:
             self._outbox.pause()
+            for worker in self._inbox:
+                worker.pause()
             async with asyncio.timeout(DRAIN_S):
                 await self._outbox.drain()
         except TimeoutError:
@@ -118,6 +124,16 @@ class DeskProcess:
         workers.cancel()
         await asyncio.gather(workers, return_exceptions=True)
         await self._last_checkpoint()
+
+    def watched_by(self, health: Health) -> None:
+        """What readiness asks of a desk at work."""
+        health.watch("lease", self._lease_code)
+        health.watch("homeserver", self._listening.code)
+        sync = self._listening.sync
+        metrics.SYNC_LAG.of(desk=self._account).set_function(lambda: time.monotonic() - sync.heard_at)
+
+    async def _lease_code(self) -> str:
+        return "" if time.monotonic() - self._renewed_at < self._lasting.total_seconds() else "expired"
 
     async def close(self) -> None:
         if self._keeper is not None:
@@ -261,7 +277,9 @@ class DeskProcess:
         }
 
     async def _renew(self) -> None:
+        began_at = time.monotonic()
         await leases.renew(self._storage.engine, self._lease, self._lasting)
+        self._renewed_at = began_at
         await asyncio.sleep(self._lasting.total_seconds() / 3)
 
     async def _watch_keeper(self) -> None:

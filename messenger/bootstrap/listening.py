@@ -1,6 +1,7 @@
 """The line to the homeserver: one /sync after the other, and what each answer means for everything else."""
 
 import asyncio
+import time
 
 from messenger.bootstrap.identity_care import IdentityCare
 from messenger.bootstrap.marks import DeskMarks
@@ -8,17 +9,18 @@ from messenger.matrix.sync import SyncLoop
 from messenger.storage.outbox_queue import SqlOutboxQueue
 
 MARK_EVERY_S = 60.0
+LONGEST_SILENCE_S = 60.0  # a long poll answers every 20 seconds, whether there is news or not
 
 
 class Listening:
     def __init__(self, sync: SyncLoop, queue: SqlOutboxQueue, marks: DeskMarks, care: IdentityCare) -> None:
-        self._sync, self._queue, self._marks, self._care = sync, queue, marks, care
+        self.sync, self._queue, self._marks, self._care = sync, queue, marks, care
         self._is_cut_off = False
 
     async def step(self) -> None:
         """Every answer after a failure says that the homeserver is back: nothing waits any longer for it."""
         try:
-            await self._sync.once()
+            await self.sync.once()
         except Exception:
             self._is_cut_off = True
             raise
@@ -28,6 +30,12 @@ class Listening:
             await self._queue.hurry()
             self._is_cut_off = False
         await self._care.save_new_keys()
+
+    async def code(self) -> str:
+        """What is wrong with the line, as a code."""
+        if self._is_cut_off:
+            return "cut_off"
+        return "silent" if time.monotonic() - self.sync.heard_at > LONGEST_SILENCE_S else ""
 
     async def mark(self) -> None:
         await asyncio.sleep(MARK_EVERY_S)

@@ -11,7 +11,9 @@ from datetime import timedelta
 from messenger.bootstrap.database import Storage, open_storage
 from messenger.bootstrap.desk_process import DeskProcess
 from messenger.bootstrap.erasures import reapply_erasures
+from messenger.bootstrap.vital_signs import sampled, watched
 from messenger.config import Desk, Settings
+from messenger.observability.health import Health
 from messenger.storage import leases
 
 log = logging.getLogger(__name__)
@@ -30,18 +32,24 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
     if len(settings.matrix.desks) > 1:
         raise TooManyDesks("this version serves one desk for each database: give the others databases of their own")
     async with AsyncExitStack() as stack:
+        health = await stack.enter_async_context(watched(settings, stop))
         storage = await stack.enter_async_context(open_storage(settings, is_serving=True))
+        await stack.enter_async_context(sampled(settings, storage, health))
         await reapply_erasures(storage, settings)
         for desk in settings.matrix.desks:
-            await stack.enter_async_context(_running(storage, settings, desk, stop))
+            await stack.enter_async_context(_running(storage, settings, desk, stop, health))
         if not stop.is_set():
+            health.has_started = True
             ready()
         await stop.wait()
 
 
 @asynccontextmanager
-async def _running(storage: Storage, settings: Settings, desk: Desk, stop: asyncio.Event) -> AsyncIterator[None]:
+async def _running(
+    storage: Storage, settings: Settings, desk: Desk, stop: asyncio.Event, health: Health
+) -> AsyncIterator[None]:
     """A desk at work. If one of its workers ends, the whole service stops: the next process takes over."""
+    health.watch("lease", _standby)
     lease = await _wait_for_lease(storage, settings, desk, stop)
     if lease is None:
         yield
@@ -49,6 +57,7 @@ async def _running(storage: Storage, settings: Settings, desk: Desk, stop: async
     process = DeskProcess(storage, settings, desk, lease)
     try:
         await process.start()
+        process.watched_by(health)
         workers = asyncio.create_task(process.work(), name=f"desk {desk.user_id}")
         workers.add_done_callback(lambda _: stop.set())
         try:
@@ -59,6 +68,10 @@ async def _running(storage: Storage, settings: Settings, desk: Desk, stop: async
         await process.close()
     if not workers.cancelled() and (cause := workers.exception()) is not None:
         raise DeskEnded(f"{desk.user_id} stopped by itself: see the log; the next process takes over") from cause
+
+
+async def _standby() -> str:
+    return "standby"
 
 
 async def _wait_for_lease(storage: Storage, settings: Settings, desk: Desk, stop: asyncio.Event) -> leases.Lease | None:

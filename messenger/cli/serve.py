@@ -4,7 +4,6 @@ ends at once; nothing is lost either way, what was in flight is taken up again."
 import asyncio
 import os
 import signal
-import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ import uvloop
 from messenger.cli.state import settings_of
 from messenger.config import Settings
 from messenger.observability.logging import configure_logging, get_logger
+from messenger.observability.service_manager import notify_service_manager
 
 log = get_logger(__name__)
 
@@ -54,13 +54,3 @@ def _stop_or_end(stop: asyncio.Event, number: int) -> None:
     log.info("stopping", signal=signal.Signals(number).name)
     notify_service_manager("STOPPING=1")
     stop.set()
-
-
-def notify_service_manager(message: str) -> None:
-    """sd_notify(3), for units of `Type=notify`. Without systemd it does nothing."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-        channel.connect("\0" + address[1:] if address.startswith("@") else address)
-        channel.sendall(message.encode())

@@ -328,6 +328,30 @@ class Outbound(Section):
     )
 
 
+def _address(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if text and not (host and colon and port.isdecimal() and int(port) < 65_536):
+        raise ValueError("must be an address like 127.0.0.1:9090, or empty")
+    return text
+
+
+class Web(Section):
+    """Listeners."""
+
+    metrics_listen: Annotated[str, AfterValidator(_address)] = Field(
+        default="",
+        description=(
+            "Address of health and metrics for those who run the service, for example `127.0.0.1:9090`: `/livez`, "
+            "`/readyz`, `/startupz`, `/metrics`. It asks for no password: let only them reach it. Empty: none."
+        ),
+    )
+
+    def listens_at(self) -> tuple[str, int] | None:
+        """Host and port, or None."""
+        host, _, port = self.metrics_listen.rpartition(":")
+        return (host.strip("[]"), int(port)) if host else None
+
+
 class I18n(Section):
     """Languages."""
 

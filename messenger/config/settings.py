@@ -34,6 +34,7 @@ from messenger.config.sections import (
     Privacy,
     Security,
     Server,
+    Web,
 )
 
 DEFAULT_FILE = Path("stellwerk.toml")
@@ -58,6 +59,7 @@ class Settings(BaseSettings):
     privacy: Privacy = Field(default=Privacy())
     limits: Limits = Field(default=Limits())
     outbound: Outbound = Field(default=Outbound())
+    web: Web = Field(default=Web())
     i18n: I18n = Field(default=I18n())
     log: Log = Field(default=Log())
 

@@ -4,8 +4,9 @@ room can get into a label, and nobody outside can make their number grow."""
 from collections.abc import Collection, Mapping
 from typing import Any, Generic, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
+disable_created_metrics()  # of every counter; nobody asks since when it counts
 REGISTRY = CollectorRegistry(auto_describe=False)
 OTHER = "other"
 
@@ -58,6 +59,13 @@ class Family(Generic[_M]):
         if not self.labels:
             return self._metric
         return self._metric.labels(*(words.word(values[label]) for label, words in self.labels.items()))
+
+    def total(self, **wanted: Collection[str]) -> float:
+        """Of all its values whose labels are among these."""
+        found = (sample for metric in self._metric.collect() for sample in metric.samples if sample.name == self.name)
+        return sum(
+            sample.value for sample in found if all(sample.labels[label] in words for label, words in wanted.items())
+        )
 
     def forget(self) -> None:
         """All of its values, before it is sampled anew: what is gone must not stay at its last number."""

@@ -12,7 +12,7 @@ looked up is looked up every few seconds (`bootstrap/sampling.py`), never when s
 from collections.abc import Mapping
 from typing import Any
 
-from prometheus_client import generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from messenger.observability.endpoints import CODES, ENDPOINTS
 from messenger.observability.families import REGISTRY, Alias, Family, counter, gauge, histogram
@@ -116,6 +116,9 @@ TRUST_ALERTS = gauge("stellwerk_trust_alerts", "Doubts about keys and members th
 ERASURES = gauge("stellwerk_erasures_pending", "Erasures on their way")
 BACKUP_AGE = gauge("stellwerk_backup_age_seconds", "Since the last backup of this kind", kind=BACKUPS)
 LEASE_FREE = gauge("stellwerk_lease_free_seconds", "Since when no process holds the desk; 0 while one does", desk=DESKS)
+WAL_LAG = gauge(
+    "stellwerk_wal_lag_bytes", "What the continuous backup of the embedded server has not got yet; 0 without one"
+)
 OLDEST_TRANSACTION = gauge("stellwerk_pg_oldest_transaction_seconds", "Of the database's oldest open transaction")
 DEAD_TUPLES = gauge("stellwerk_pg_dead_tuples", "Dead rows that wait for vacuum", table=TABLES)
 SAMPLE_AGE = gauge("stellwerk_sample_age_seconds", "Since the last look into the database")
@@ -123,6 +126,9 @@ SAMPLE_AGE = gauge("stellwerk_sample_age_seconds", "Since the last look into the
 FAMILIES: Mapping[str, Family[Any]] = {
     family.name: family for family in list(globals().values()) if isinstance(family, Family)
 }
+
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 def page() -> bytes:

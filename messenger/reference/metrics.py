@@ -6,8 +6,8 @@ from messenger.observability.metrics import DESKS, EFFECTS, FAMILIES, GROUPS, VE
 _HEAD = """<!-- Made by `python -m messenger.reference`; a test compares. Do not edit. -->
 # Metrics
 
-What each process counts, for Prometheus. Labels have closed lists of values; what is not on the list is counted as
-`other`. None of them is an id, a person, a room or a conversation.
+At `/metrics` of the address `web.metrics_listen` ([monitoring](../how-to/monitoring.md)). Labels have closed lists of
+values; what is not on the list is counted as `other`. None of them is an id, a person, a room or a conversation.
 
 | metric | kind | labels | meaning |
 |---|---|---|---|

@@ -17,6 +17,8 @@ _EFFECTS: dict[str, type[Any]] = {
 }
 
 
+EFFECT_NAMES = frozenset(_EFFECTS)
+
 # What a body raises that was changed, or that another version of the program wrote: it never opens, whoever tries.
 UNREADABLE = (CannotOpen, LookupError, ValueError)
 

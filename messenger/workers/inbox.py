@@ -14,9 +14,16 @@ TRIES = 5
 class InboxWorker:
     def __init__(self, units: Units, queue: InboxQueue, *, wake: Wake) -> None:
         self._units, self._queue, self._wake = units, queue, wake
-        self._is_busy = False
+        self._is_busy = self._is_paused = False
+
+    def pause(self) -> None:
+        """Nothing new is claimed any more."""
+        self._is_paused = True
 
     async def step(self) -> None:
+        if self._is_paused:
+            await self._wake.wait()
+            return
         try:
             row = await handle_next(self._units)
         except HandlingFailed as failure:

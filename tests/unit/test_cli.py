@@ -19,10 +19,10 @@ from messenger.cli import app
 from messenger.cli.doctor import account, homeserver, local
 from messenger.cli.doctor.finding import Finding, ok, run_checks
 from messenger.cli.doctor.verb import examine
-from messenger.cli.serve import notify_service_manager
 from messenger.cli.state import State, overrides_of
 from messenger.config import Settings
 from messenger.config.reference import schema
+from messenger.observability.service_manager import notify_service_manager
 
 INIT = ["init", "--homeserver", "https://matrix.example.org", "--user-id", "@desk:example.org"]
 

@@ -1,0 +1,17 @@
+"""sd_notify(3), for units of `Type=notify`. Without systemd it does nothing."""
+
+import os
+import socket
+
+
+def notify_service_manager(message: str) -> None:
+    """`READY=1`, `STOPPING=1`, `WATCHDOG=1`. A service manager that does not listen is no reason to end."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as channel:
+        try:
+            channel.connect("\0" + address[1:] if address.startswith("@") else address)
+            channel.sendall(message.encode())
+        except OSError:
+            return
