@@ -62,6 +62,7 @@ EFFECTS: dict[type[Effect], str] = {
     fx.FollowRoom: "none",
     fx.FollowRoomLater: "none",
     fx.LeaveRoom: "none",
+    fx.OpenNewRoom: "none",
     fx.React: "none",
     fx.RemoveReaction: "none",
     fx.AnswerInRoom: "command",

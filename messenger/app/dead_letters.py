@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from messenger.app import effects as fx
-from messenger.app.effects import Effect, PostNotice, TellGroup
+from messenger.app.effects import Effect, PostNotice, ProvideDirectRoom, TellGroup, TellPerson
 from messenger.app.items import DeskOut, PutAside
 from messenger.app.records import InboxRow, NewItem
+from messenger.app.trust import place_of
 from messenger.app.turn import Turn
 from messenger.domain.ids import ConversationId, MessageId
 
@@ -127,24 +128,31 @@ async def _tell_the_default_group(turn: Turn, item: PutAside) -> None:
         turn.effects.append(TellGroup(group=default.id, text="S34.first"))
 
 
-async def desk_is_back(turn: Turn, room: str) -> bool:
-    """Is this a room of the staff? What has waited for it is due."""
-    group = await turn.unit.people.group_of_room(room)
-    own_room = await turn.unit.conversations.place_of_room(room)
-    if group is None and own_room is None:
-        return False
-    await turn.unit.outbox.hurry()
-    return True
+async def is_of_staff(turn: Turn, room: str) -> bool:
+    """Is this the room of a group, or of one conversation?"""
+    if await turn.unit.people.group_of_room(room) is not None:
+        return True
+    return await turn.unit.conversations.place_of_room(room) is not None
 
 
 async def desk_out(turn: Turn, item: DeskOut) -> None:
     """Nobody writes into a room that nobody reads without knowing it. An invitation of the desk ends it."""
     chat = await turn.unit.chats.find(item.account, item.room)
     if chat is not None:
-        if chat.conversation is not None:
+        if chat.conversation is not None and chat.remote == item.room:
             turn.effects.append(PostNotice(conversation=chat.conversation, text="S35.chat"))
         return
-    lost = await turn.unit.people.group_of_room(item.room)
+    if not await is_of_staff(turn, item.room):
+        return
+    place = await place_of(turn, item.account, item.room)
+    for lead in await turn.unit.trust.leads([group.id for group in place.groups]):
+        turn.effects.append(ProvideDirectRoom(agent=lead.id))
+        turn.effects.append(TellPerson(agent=lead.id, text="S35.group", fields={"group": place.name}))
+    await _tell_elsewhere(turn, item.room)
+
+
+async def _tell_elsewhere(turn: Turn, room: str) -> None:
+    lost = await turn.unit.people.group_of_room(room)
     default = next((group for group in await turn.unit.people.groups() if group.is_default), None)
     if lost is not None and default is not None and lost.id != default.id:
         turn.effects.append(TellGroup(group=default.id, text="S35.group", fields={"group": lost.name}))

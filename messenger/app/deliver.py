@@ -110,6 +110,7 @@ STEPS: Mapping[type[Effect], Step] = {
     fx.TellGroup: to_rooms.tell_group,
     fx.EditBoard: boards.edit_board,
     fx.ProvideGroupRoom: _same_again(to_rooms.arrange_group),
+    fx.OpenNewRoom: to_rooms.open_new_room,
     fx.SeatMember: _same_again(to_rooms.arrange_group),
     fx.UnseatMember: _same_again(to_rooms.arrange_group),
     fx.React: _react,

@@ -479,6 +479,13 @@ class ProvideGroupRoom(OfGroup):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenNewRoom(OfGroup):
+    """Another room has taken the place of the group's. Behind the seats: what is said there is for those inside."""
+
+    former: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TellGroup(OfGroup):
     """A word of the desk in the group's room, outside any conversation; to one person, or to nobody in particular."""
 

@@ -28,9 +28,11 @@ from messenger.app.items import (
     ChatReady,
     ChatRefused,
     CustomerReacted,
+    DeskBack,
     DeskIdentityChanged,
     DeskOut,
     DeviceLeftOut,
+    GroupMoved,
     Item,
     KeyStillMissing,
     PutAside,
@@ -140,6 +142,8 @@ async def handle(turn: Turn, item: Item) -> None:
         case RoomFollowed():
             if not await upgrades.followed(turn, item) and item.ready is not None:
                 await _let_in(turn, item.ready)
+        case GroupMoved():
+            await upgrades.moved(turn, item)
         case CardWanted():
             await upgrades.card_wanted(turn, item)
         case StaffSaid():
@@ -152,6 +156,8 @@ async def handle(turn: Turn, item: Item) -> None:
             await outcomes.send_ended(turn, item)
         case DeskOut():
             await dead_letters.desk_out(turn, item)
+        case DeskBack():
+            await turn.unit.outbox.hurry()
         case PutAside():
             await dead_letters.put_aside(turn, item)
         case Unreadable():
@@ -186,7 +192,7 @@ async def handle(turn: Turn, item: Item) -> None:
 
 async def _let_in(turn: Turn, item: ChatReady) -> None:
     """A room of the staff that has us back is nobody's chat."""
-    if await dead_letters.desk_is_back(turn, item.chat):
+    if await dead_letters.is_of_staff(turn, item.chat):
         return
     if not await direct.opened(turn, item):
         await customer_side.chat_ready(turn, item)

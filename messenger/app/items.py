@@ -114,6 +114,14 @@ class DeskOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeskBack:
+    """The desk is in this room of the staff again."""
+
+    account: str
+    room: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoomReplaced:
     """Somebody says that another room takes the place of this one (m.room.tombstone). Nothing is proved yet."""
 
@@ -138,6 +146,14 @@ class RoomFollowed:
     people: Sequence[str] = ()
     is_led: bool = False
     ready: ChatReady | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupMoved:
+    """The members of a group are asked into the room that has taken the place of this one."""
+
+    group: UUID
+    former: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,8 +301,10 @@ Item = (
     | ChatReady
     | ChatRefused
     | DeskOut
+    | DeskBack
     | RoomReplaced
     | RoomFollowed
+    | GroupMoved
     | CardWanted
     | Unreadable
     | KeyStillMissing

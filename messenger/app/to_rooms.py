@@ -5,9 +5,10 @@ from typing import assert_never
 from messenger.app import effects as fx
 from messenger.app import render
 from messenger.app.hands import Hands, clock_of
+from messenger.app.items import GroupMoved
 from messenger.app.notices import filled, worded
 from messenger.app.outcome import NOTHING, Outcome
-from messenger.app.records import Place, Said, Trace
+from messenger.app.records import NewItem, Place, Said, Trace
 from messenger.channels.errors import Temporary
 from messenger.domain.ids import AgentId, ConversationId, GroupId
 from messenger.i18n import texts
@@ -43,6 +44,12 @@ async def tell_group(hands: Hands, effect: fx.TellGroup, txn: str) -> None:
     text = render.notice(words, effect.text, clock=None, **{**fields, **effect.fields})
     said = Said(plain=text.plain, html=text.html, mentions=[effect.person] if seat else [])
     await hands.desk.post(Place(room=room), said, txn=txn, policy=group.device_policy)
+
+
+async def open_new_room(hands: Hands, effect: fx.OpenNewRoom, txn: str) -> Outcome:
+    """Its turn has come: everybody is asked in."""
+    item = GroupMoved(group=effect.group, former=effect.former)
+    return Outcome(items=[NewItem(source="outbox", source_id=txn, lane=effect.lane, item=item)])
 
 
 async def arrange_group(hands: Hands, effect: fx.ProvideGroupRoom | fx.SeatMember | fx.UnseatMember) -> Outcome:

@@ -12,14 +12,14 @@ was false is refused, and the old room stays in use. Both are told to the leads.
 
 from messenger.app import direct
 from messenger.app.audit import audit
-from messenger.app.effects import FollowRoom, FollowRoomLater, LeaveRoom, PostNotice, SeatMember, TellGroup
-from messenger.app.items import CardWanted, ChatReady, RoomFollowed, RoomReplaced
+from messenger.app.effects import FollowRoom, FollowRoomLater, LeaveRoom, OpenNewRoom, PostNotice, SeatMember, TellGroup
+from messenger.app.items import CardWanted, ChatReady, GroupMoved, RoomFollowed, RoomReplaced
 from messenger.app.records import Chat, NewItem
 from messenger.app.trust import place_of, tell
 from messenger.app.turn import NotYet, Turn
 from messenger.channels.messages import Handle
 from messenger.domain.commands import RenewCard
-from messenger.domain.ids import ConversationId
+from messenger.domain.ids import ConversationId, GroupId
 from messenger.domain.people import SkillGroup
 
 DESK = "desk"
@@ -82,18 +82,23 @@ async def _group_followed(turn: Turn, item: RoomFollowed, group: SkillGroup) -> 
         return await _object(turn, item, code)
     if not await turn.unit.successions.is_heard_out(item.room):
         raise NotYet("what was said in the old room", tries=HEARD_OUT_TRIES)
-    cards = await turn.unit.successions.conversations_in(group.id, item.room)
     await turn.unit.successions.follow_group(item.account, item.room, item.successor, group.id)
     await _note(turn, item, "room.follow")
     turn.effects += [SeatMember(group=group.id, agent=each.id) for each in await turn.unit.people.members(group.id)]
-    turn.effects.append(TellGroup(group=group.id, text="S36.group"))
-    await turn.unit.inbox.add([_card_wanted(item, id) for id in cards])
+    turn.effects.append(OpenNewRoom(group=group.id, former=item.room))
     return True
 
 
-def _card_wanted(item: RoomFollowed, id: ConversationId) -> NewItem:
-    wanted = CardWanted(conversation=id, room=item.room)
-    return NewItem(source="upgrade", source_id=f"{item.successor}|{id}", lane=f"card:{id}", item=wanted)
+async def moved(turn: Turn, item: GroupMoved) -> None:
+    """Each conversation takes a turn of its own."""
+    turn.effects.append(TellGroup(group=item.group, text="S36.group"))
+    cards = await turn.unit.successions.conversations_in(GroupId(item.group), item.former)
+    await turn.unit.inbox.add([_card_wanted(item, id) for id in cards])
+
+
+def _card_wanted(item: GroupMoved, id: ConversationId) -> NewItem:
+    wanted = CardWanted(conversation=id, room=item.former)
+    return NewItem(source="upgrade", source_id=f"{item.former}|{id}", lane=f"card:{id}", item=wanted)
 
 
 async def _object(turn: Turn, item: RoomFollowed, code: str) -> bool:

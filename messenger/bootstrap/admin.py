@@ -20,7 +20,7 @@ from messenger.domain.access import Action, HouseRole
 from messenger.domain.routing.availability import Availability
 from messenger.i18n import texts
 from messenger.observability.time import utc_now
-from messenger.queries import audit, contacts, people
+from messenger.queries import audit, contacts, desk_rooms, people
 from messenger.queries import conversations as cases
 from messenger.queries import dead_letters as letters
 from messenger.queries import trust as trust_rows
@@ -212,6 +212,14 @@ class Admin:
 
     async def drop_dead_letter(self, id: int, reason: str) -> None:
         await DeadLetters(self._engine, self._keys).drop(id, reason, by=self._actor, at=utc_now())
+
+    async def groups_without_desk(self) -> Sequence[str]:
+        """Groups whose room the desk is not in."""
+        return await desk_rooms.groups_without_desk(self._engine)
+
+    async def unfollowed_rooms(self) -> Sequence[str]:
+        """Codes of what is missing in rooms that take the place of others."""
+        return await desk_rooms.unfollowed_rooms(self._engine)
 
     async def renew_audit_key(self) -> int:
         return await renew_key(self._engine, self._keys, actor=self._actor, at=utc_now())

@@ -49,11 +49,11 @@ class Temporary(ChannelError):
 
 
 class Undecided(Temporary):
-    """Nothing leaves there until a person has decided about somebody's keys, however long that takes. It keeps its
-    place."""
+    """Nothing leaves there until a person has done something: decided about somebody's keys, let us in again. However
+    long that takes, it keeps its place."""
 
-    def __init__(self, *, retry_after: timedelta) -> None:
-        super().__init__("paused", retry_after=retry_after, raw_code="trust")
+    def __init__(self, *, retry_after: timedelta, raw_code: str = "trust") -> None:
+        super().__init__("paused", retry_after=retry_after, raw_code=raw_code)
 
 
 class Quota(Temporary):

@@ -82,6 +82,7 @@ class MatrixDesk:
 
     async def pin(self, room: str, events: Sequence[str]) -> None:
         url = f"{CLIENT}/rooms/{path(room, 'state', 'm.room.pinned_events')}"
+        await self._must_be_inside(room)
         try:
             if await self._pinned(url) != list(events):
                 await self._http.call("PUT", url, {"pinned": list(events)})
@@ -136,6 +137,7 @@ class MatrixDesk:
 
     async def seat(self, room: str, address: str) -> None:
         try:
+            await self._book.must_be_inside(room)
             await self._engine.share_history(room, address)
             fp("history_shared")
             await self._http.call("POST", f"{CLIENT}/rooms/{path(room, 'invite')}", {"user_id": address})
@@ -148,6 +150,7 @@ class MatrixDesk:
         await self._book.seated(room, address)
 
     async def unseat(self, room: str, address: str) -> None:
+        await self._must_be_inside(room)
         self._book.forget([room])
         if await self._is_there(room, address):
             try:
@@ -180,6 +183,12 @@ class MatrixDesk:
 
     async def ask_verification(self, person: str, room: str | None, body: str) -> None:
         self._verify(person, room, body)
+
+    async def _must_be_inside(self, room: str) -> None:
+        try:
+            await self._book.must_be_inside(room)
+        except (MatrixError, Unreachable) as error:
+            raise as_channel_error(error) from error
 
     async def _is_there(self, room: str, address: str) -> bool:
         try:

@@ -4,9 +4,10 @@ the sync loop or a change of membership says otherwise; the truth is in the data
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from messenger.app.desk_ports import IngestStore, RoomState
-from messenger.channels.errors import Rejected, Temporary
+from messenger.channels.errors import Rejected, Temporary, Undecided
 from messenger.matrix import room_state
 from messenger.matrix.batch import events
 from messenger.matrix.http import CLIENT, HomeserverClient, path
@@ -33,10 +34,17 @@ class PersonLeft(Rejected):
         super().__init__("left")
 
 
+LOOK_AGAIN = timedelta(seconds=10)  # whether somebody has let us in again
+
+
 class RoomBook:
     def __init__(self, http: HomeserverClient, store: IngestStore) -> None:
         self._http, self._store = http, store
         self._rooms: OrderedDict[str, Room] = OrderedDict()
+
+    @property
+    def account(self) -> str:
+        return self._store.account
 
     def forget(self, room_ids: Sequence[str]) -> None:
         for room_id in room_ids:
@@ -57,17 +65,20 @@ class RoomBook:
         if room.state.use == "chat" and room.state.succession == "pending":
             self.forget([room_id])  # what ends it is decided elsewhere
             raise Temporary("unreachable", raw_code="the room was replaced, and the new one is not proved yet")
+        _must_be_inside(room)
         if not room.state.encrypted or room.state.algorithm != room_state.MEGOLM:
             raise Rejected("no_key", raw_code="room is not encrypted")
-        if room.state.membership != "join":
-            raise Rejected("blocked", raw_code="not in the room")
         if room.state.use == "chat" and room.recipients <= {self._store.account}:
             raise PersonLeft
         return room
 
+    async def must_be_inside(self, room_id: str) -> None:
+        """Raises Undecided for a room of the staff that has thrown us out: what is to be done there waits."""
+        _must_be_inside(self._rooms.get(room_id) or await self._load(room_id))
+
     async def _load(self, room_id: str) -> Room:
         state = await self._store.room(room_id)
-        if state is None or not state.members_known or not state.encrypted:
+        if state is None or not (_is_out(state) or (state.members_known and state.encrypted)):
             state = await self._ask(room_id)
         audience = await self._store.audience(room_id)
         room = Room(
@@ -91,3 +102,17 @@ class RoomBook:
             await unit.save_rooms([replace(after, members_known=True)])
             await unit.save_members(room_id, members, complete=True)
             return (await unit.rooms([room_id]))[room_id]
+
+
+def _is_out(state: RoomState) -> bool:
+    """Of a room of the staff. Whoever is banned may not even ask; the next sync says when we are back."""
+    return state.membership != "join" and state.use in ("group", "case")
+
+
+def _must_be_inside(room: Room) -> None:
+    """A customer may end a chat with us; the staff's rooms are ours, and somebody has to put that right."""
+    if room.state.membership == "join":
+        return
+    if _is_out(room.state):
+        raise Undecided(retry_after=LOOK_AGAIN, raw_code="not in the room")
+    raise Rejected("blocked", raw_code="not in the room")

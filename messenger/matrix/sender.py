@@ -13,6 +13,7 @@ from messenger.app.desk_ports import RoomState
 from messenger.channels.errors import BadCredentials, ChannelError, Quota, Rejected, Temporary, Undecided
 from messenger.domain.people import DevicePolicy
 from messenger.matrix import successors
+from messenger.matrix.batch import as_dict
 from messenger.matrix.crypto.sharing import RecipientsUnknown
 from messenger.matrix.crypto.state import MemoryLost
 from messenger.matrix.engine import CryptoEngine, Doubt, Doubted, Sealed, SendRequest
@@ -186,20 +187,28 @@ class Sender:
         return str(answer["event_id"])
 
     async def _put(self, room: RoomState, url: str, content: Mapping[str, Any]) -> Any:
-        """A room that refuses us may have been replaced a moment ago: then it is no refusal, and waits for the news."""
+        """A room that refuses us may have been replaced, or have thrown us out, a moment ago: then it is no refusal,
+        and waits for the news."""
         try:
             return await self._http.call("PUT", f"{CLIENT}/rooms/{url}", content)
         except MatrixError as error:
-            if error.status == 403 and room.succession == "" and await self._was_replaced(room.room_id):
-                raise Temporary("unreachable", raw_code="the room was replaced") from error
+            if error.status == 403:
+                await self._must_be_final(room, error)
             raise
 
-    async def _was_replaced(self, room_id: str) -> bool:
+    async def _must_be_final(self, room: RoomState, error: MatrixError) -> None:
+        if room.succession == "" and await self._state(room.room_id, successors.TOMBSTONE):
+            raise Temporary("unreachable", raw_code="the room was replaced") from error
+        if room.use in ("group", "case"):
+            ours = await self._state(room.room_id, "m.room.member", self._book.account)
+            if ours.get("membership") != "join":  # who is banned is not told so
+                raise Undecided(retry_after=LOOK_AGAIN, raw_code="not in the room") from error
+
+    async def _state(self, room_id: str, type: str, key: str = "") -> Mapping[str, Any]:
         try:
-            await self._http.call("GET", f"{CLIENT}/rooms/{path(room_id, 'state', successors.TOMBSTONE, '')}")
+            return as_dict(await self._http.call("GET", f"{CLIENT}/rooms/{path(room_id, 'state', type, key)}"))
         except MatrixError:
-            return False
-        return True
+            return {}
 
     def _note_doubts(self, room_id: str, policy: DevicePolicy, found: Sequence[Doubt]) -> None:
         known = self._doubts.get(room_id, {})
@@ -228,6 +237,7 @@ class Sender:
         """Only for reactions: Matrix has no encrypted ones. None: the same reaction is there already."""
         assert type == "m.reaction", "text never leaves in clear"
         try:
+            await self._book.must_be_inside(room_id)
             answer = await self._http.call("PUT", f"{CLIENT}/rooms/{path(room_id, 'send', type, txn)}", content)
         except MatrixError as error:
             if error.errcode == "M_DUPLICATE_ANNOTATION":
@@ -239,6 +249,7 @@ class Sender:
 
     async def redact(self, room_id: str, event_id: str, *, txn: str) -> None:
         try:
+            await self._book.must_be_inside(room_id)
             await self._http.call("PUT", f"{CLIENT}/rooms/{path(room_id, 'redact', event_id, txn)}", {})
         except (MatrixError, Unreachable) as error:
             raise as_channel_error(error) from error

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from messenger.app.desk_ports import Arrival, IngestStore, IngestUnit, RoomState
-from messenger.app.items import ChatInvited, DeskOut, RoomReplaced
+from messenger.app.items import ChatInvited, DeskBack, DeskOut, RoomReplaced
 from messenger.channels.messages import Handle
 from messenger.matrix import convert, room_state, successors
 from messenger.matrix.batch import RoomBatch, SyncBatch, as_dict, as_list, events, parse, server_of, state_events
@@ -202,7 +202,7 @@ class SyncLoop:
                 await unit.save_rooms([after])
                 await unit.save_members(room.room_id, members, complete=False)
             arrivals += await self._arrivals(unit, after, room.timeline)
-            arrivals += self._replaced(after, room)
+            arrivals += [*self._back(before, after, since), *self._replaced(after, room)]
         replaced = [arrival.item for arrival in arrivals if isinstance(arrival.item, RoomReplaced)]
         await unit.note_replaced({item.room: item.successor for item in replaced})
         changed += [item.room for item in replaced]
@@ -217,6 +217,14 @@ class SyncLoop:
         if replays:
             log.warning("replayed ciphertexts refused", extra={"count": replays})
         return [*changed, *batch.left]
+
+    def _back(self, before: RoomState, after: RoomState, since: str | None) -> list[Arrival]:
+        is_back = before.membership in ("leave", "ban") and after.membership == "join"
+        if not is_back or after.use not in ("group", "case"):
+            return []
+        log.info("the desk is in a room again", extra={"room_id": after.room_id, "kind": after.use})
+        item = DeskBack(account=self._account, room=after.room_id)
+        return [Arrival(source_id=f"back|{after.room_id}|{since or ''}", lane=after.room_id, item=item)]
 
     def _replaced(self, room: RoomState, batch: RoomBatch) -> list[Arrival]:
         """Of somebody's rooms. Behind all that was said before it."""

@@ -1,5 +1,5 @@
 """Rooms are upgraded on a real homeserver, by the customer or by a lead: conversations go on in the new room, each
-message once and in order; a room of strangers gets nothing."""
+message once and in order; a room of strangers gets nothing. Then the desk is thrown out of a group's room."""
 
 from collections.abc import AsyncIterator
 
@@ -26,10 +26,10 @@ async def house(
         yield house
 
 
-async def upgrade(person: Person, room: str, **options: object) -> str:
+async def upgrade(person: Person, room: str, version: str = "12") -> str:
     """Returns the new room. Nobody is invited yet."""
     url = f"{CLIENT}/rooms/{path(room, 'upgrade')}"
-    new = str((await person.server.call("POST", url, {"new_version": "12", **options}))["replacement_room"])
+    new = str((await person.server.call("POST", url, {"new_version": version}))["replacement_room"])
     await eventually(lambda: new in person.rooms, what="the new room is there")
     return new
 
@@ -86,10 +86,11 @@ async def test_a_customers_room_that_leads_to_strangers_gets_nothing_until_the_c
 
 
 async def test_a_groups_room_is_followed_with_its_people_and_open_conversations(house: House) -> None:
-    """The last one: the house is another afterwards."""
+    """The next ones go on with it: here a lead has more power than the desk."""
     thread, lea, desk = await house.conversation(owner=house.ben), house.lea, house.product.desk
     await _make_administrator(house, lea)
-    old, new = house.room, await upgrade(lea, house.room, additional_creators=[desk])
+    old, new = house.room, await upgrade(lea, house.room, "11")
+    await _set_levels(lea, new, {lea.user_id: 150, desk: 100})
     await thread.customer.say(thread.chat, "while the room is being replaced")
     await lea.invite(new, desk)
     await eventually(lambda: new in house.ben.rooms, what="Ben is asked into the new room")
@@ -106,10 +107,47 @@ async def test_a_groups_room_is_followed_with_its_people_and_open_conversations(
     assert not [each for each in house.ben.messages(old, sender=desk) if "heard you" in each.body]
 
 
+@pytest.mark.parametrize("how", ["kick", pytest.param("ban", marks=pytest.mark.long)])
+async def test_a_desk_that_was_thrown_out_of_a_groups_room_says_so_and_catches_up(house: House, how: str) -> None:
+    thread, lea, desk = await house.conversation(owner=house.ben), house.lea, house.product.desk
+    await _room_call(lea, house.room, how, {"user_id": desk})
+    direct = await eventually(lambda: _room_with(lea, desk, {house.room, thread.chat}), what="a chat with the lead")
+    await lea.wait_for_text(direct, "no longer in the room of General")
+    asked = [await thread.customer.say(thread.chat, f"question {number}") for number in range(3)]
+    newcomer = await house.people.person("nina")
+    chat = await newcomer.start_direct_chat(desk)
+    await newcomer.say(chat, "Is anybody there?")
+    await newcomer.wait_for_text(chat, "Linden Health")
+    async with house.product.admin() as admin:
+        assert await eventually(admin.groups_without_desk) == ["General"]
+    if how == "ban":
+        await _room_call(lea, house.room, "unban", {"user_id": desk})
+    await lea.invite(house.room, desk)
+    await thread.told(house.ben, "question 2")
+    shown = [each.body.rpartition(": ")[2] for each in thread.lines(house.ben, "question")]
+    assert shown == [f"question {number}" for number in range(len(asked))], "each once, in order"
+    await house.ben.wait_for(house.room, lambda seen: "Is anybody there?" in seen.body)
+    await thread.say(house.ben, "back again")
+    await thread.received("back again")
+
+
+def _room_with(person: Person, desk: str, others: set[str]) -> str | None:
+    inside = [room for room in person.rooms if room not in others and person.members(room) == {person.user_id, desk}]
+    return inside[0] if inside else None
+
+
 async def _make_administrator(house: House, lea: Person) -> None:
     password = house.product.settings.desk().read_password()
     desk = await house.people.device_of(house.product.desk, password, auto_join=False)
-    url = f"{CLIENT}/rooms/{path(house.room, 'state', 'm.room.power_levels', '')}"
-    levels = await desk.server.call("GET", url)
-    await desk.server.call("PUT", url, {**levels, "users": {**levels.get("users", {}), lea.user_id: 150}})
+    await _set_levels(desk, house.room, {lea.user_id: 150})
     await desk.leave()
+
+
+async def _set_levels(by: Person, room: str, users: dict[str, int]) -> None:
+    url = f"{CLIENT}/rooms/{path(room, 'state', 'm.room.power_levels', '')}"
+    levels = await by.server.call("GET", url)
+    await by.server.call("PUT", url, {**levels, "users": {**levels.get("users", {}), **users}})
+
+
+async def _room_call(person: Person, room: str, what: str, body: dict[str, str]) -> None:
+    await person.server.call("POST", f"{CLIENT}/rooms/{path(room, what)}", body)

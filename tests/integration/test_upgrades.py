@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app import effects as fx
-from messenger.app.items import ChatReady, RoomFollowed, RoomReplaced
+from messenger.app.items import ChatReady, GroupMoved, RoomFollowed, RoomReplaced
 from messenger.channels.messages import Handle
 from messenger.domain.events import CardRenewed
 from messenger.storage.models.conversations import conversation, place
@@ -41,7 +41,7 @@ def found(
     )
 
 
-async def look(desk: StaffDesk, item: RoomFollowed | RoomReplaced) -> list[fx.Effect]:
+async def look(desk: StaffDesk, item: RoomFollowed | RoomReplaced | GroupMoved) -> list[fx.Effect]:
     """What it makes happen."""
     before = len(await desk.effects())
     await desk.put(item)
@@ -123,7 +123,8 @@ async def group_room(desk: StaffDesk, room: str = ROOM) -> None:
 async def test_a_group_moves_with_its_people_and_each_open_conversation_gets_a_card(desk: StaffDesk) -> None:
     await group_room(desk)
     effects = await look(desk, found(room=ROOM, people=[LEA, DESK], is_led=True))
-    assert [type(each) for each in effects if isinstance(each, fx.SeatMember)] == [fx.SeatMember] * 2
+    assert [type(each) for each in effects] == [fx.SeatMember, fx.SeatMember, fx.OpenNewRoom]
+    effects = await look(desk, GroupMoved(group=effects[-1].group, former=ROOM))
     assert [each.text for each in effects if isinstance(each, fx.TellGroup)] == ["S36.group"]
     assert [each.place for each in effects if isinstance(each, fx.PostCard)] == [2]
     state, log = await desk.only_conversation()

@@ -1,5 +1,6 @@
 """Checks of the database: does it answer, has it the schema of this program, is there a backup of it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -44,6 +45,21 @@ async def backup(settings: Settings) -> Sequence[Finding]:
     if age > BACKUP_IS_OLD:
         return [warn("backup", f"{when}, {age / timedelta(hours=1):.0f} hours ago. Make one now: stellwerk backup DIR")]
     return [ok("backup", when)]
+
+
+async def rooms(settings: Settings) -> Sequence[Finding]:
+    from messenger.bootstrap import open_admin
+
+    async with open_admin(settings) as admin:
+        lost, waiting = await admin.groups_without_desk(), await admin.unfollowed_rooms()
+    found = [
+        fail("rooms", f"the desk is not in the room of {name}: what is to be said there waits. Invite it again")
+        for name in lost
+    ]
+    if waiting:
+        codes = ", ".join(f"{code} ({count})" for code, count in sorted(Counter(waiting).items()))
+        found.append(warn("rooms", f"{len(waiting)} were replaced by others where something is missing: {codes}"))
+    return found or [ok("rooms", "the desk is in the rooms of all groups")]
 
 
 async def dead_letters(settings: Settings) -> Sequence[Finding]:

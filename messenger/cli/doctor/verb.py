@@ -59,6 +59,7 @@ def _checks_here(settings: Settings) -> dict[str, Check]:
         "recovery key": partial(local.recovery_keys, settings),
         "database": partial(database.database, settings),
         "backup": partial(database.backup, settings),
+        "rooms": partial(database.rooms, settings),
         "dead letters": partial(database.dead_letters, settings),
     }
 
