@@ -11,6 +11,7 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = None
 depends_on = None
+# A contract migration names the revision that a program must know from now on: oldest_program = "…"
 
 
 def upgrade() -> None:

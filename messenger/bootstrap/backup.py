@@ -120,7 +120,8 @@ async def _back_up(settings: Settings, folder: Path, kind: str) -> Manifest:
             await dump(tools, file, snapshot=moment.snapshot)
         facts = {"desks": moment.desks, "erasures": await _erasures(engine)} if kind == MAIN else {}
         files = [described(file), *pack_ledger(settings, folder, roots.first)]
-        manifest = _manifest(kind, moment, tools, roots, files, facts)
+        schema = await migration.current(engine, _SCHEMAS[kind])
+        manifest = _manifest(kind, schema or "", moment, tools, roots, files, facts)
         write_manifest(folder, manifest, roots.first)
         await remember(engines.main, manifest, made_at=manifest.made_at)
         await note(storage.engine, storage.keys, action=f"backup.{kind}", object=f"set:{manifest.id}")
@@ -133,14 +134,20 @@ async def _erasures(engine: AsyncEngine) -> int:
 
 
 def _manifest(
-    kind: str, moment: Moment, tools: Tools, roots: RootKeys, files: Sequence[FileOfSet], details: Mapping[str, Any]
+    kind: str,
+    schema: str,
+    moment: Moment,
+    tools: Tools,
+    roots: RootKeys,
+    files: Sequence[FileOfSet],
+    details: Mapping[str, Any],
 ) -> Manifest:
     return Manifest(
         id=uuid4(),
         kind=kind,
         made_at=moment.at,
         program=program(),
-        schema=migration.head(_SCHEMAS[kind]),
+        schema=schema,
         postgres=tools.version,
         root_kid=roots.first.kid,
         counts=moment.counts,

@@ -26,22 +26,25 @@ class SchemaIsOld(Exception):
     """A database lacks migrations; the text says what to do."""
 
 
+class SchemaIsNewer(Exception):
+    """A newer program has taken away from the schema what this one needs; the text says what to do."""
+
+
 class KeyDatabaseUnclear(Exception):
     """The settings do not say where the keys of persons live; the text says what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemaStatus:
-    """Of both databases: the version that is there, and the one that this program needs."""
+    """Of both databases: the version that is there, and the one that this program brings. `fits`: it may serve on what
+    is there, which may be newer if it has only been added to."""
 
     current: str | None
     head: str
     keys_current: str | None
     keys_head: str
-
-    @property
-    def is_current(self) -> bool:
-        return self.current == self.head and self.keys_current == self.keys_head
+    fits: bool
+    is_newer: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,17 +116,15 @@ async def open_engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
 
 @asynccontextmanager
 async def open_storage(settings: Settings, *, is_serving: bool = False) -> AsyncIterator[Storage]:
-    """`is_serving`: there are only short statements. Raises BadRootKey, KeyDatabaseUnclear and SchemaIsOld, in words
-    for the operator."""
+    """`is_serving`: there are only short statements. Raises BadRootKey, KeyDatabaseUnclear, SchemaIsOld and
+    SchemaIsNewer, in words for the operator."""
     roots = RootKeys.read(settings.security.root_key_file)
     # The embedded database is at the end of no line, and migrates here, which may take longer.
     patience_s = PATIENCE_S if is_serving and settings.database.address() else None
     async with open_engines(settings, patience_s=patience_s) as engines:
         if not settings.database.address():
-            await migration.upgrade(engines.main)
-            await migration.upgrade(engines.keys, schema=migration.KEYS)
-        if not (await _status(engines)).is_current:
-            raise SchemaIsOld("the database lacks migrations: stellwerk migrate up")
+            await _upgrade_embedded(engines)
+        check_schema(await _status(engines))
         # A pool of its own: who asks for a key holds a connection already, and many of them would wait for each other.
         address = engines.main.url.render_as_string(hide_password=False)
         for_keys = connect(address, pool_size=KEY_CONNECTIONS, patience_s=patience_s)
@@ -134,6 +135,26 @@ async def open_storage(settings: Settings, *, is_serving: bool = False) -> Async
             yield Storage(engine=engines.main, keys=DataKeys(for_keys, subjects), namespace=namespace)
         finally:
             await for_keys.dispose()
+
+
+async def _upgrade_embedded(engines: Engines) -> None:
+    """A newer program may have been here."""
+    if not (await migration.version(engines.main)).is_newer():
+        await migration.upgrade(engines.main)
+    if not (await migration.version(engines.keys, migration.KEYS)).is_newer(migration.KEYS):
+        await migration.upgrade(engines.keys, schema=migration.KEYS)
+
+
+def check_schema(status: SchemaStatus) -> None:
+    """Raises SchemaIsOld and SchemaIsNewer."""
+    if status.fits:
+        return
+    if status.is_newer:
+        raise SchemaIsNewer(
+            f"a newer version of Stellwerk has changed the database ({status.current}, {status.keys_current}) so that "
+            f"this one ({status.head}, {status.keys_head}) cannot serve on it any more: install the newer version"
+        )
+    raise SchemaIsOld("the database lacks migrations: stellwerk migrate up")
 
 
 async def migrate(settings: Settings, target: str = "head") -> None:
@@ -149,11 +170,18 @@ async def schema_status(settings: Settings) -> SchemaStatus:
 
 
 async def _status(engines: Engines) -> SchemaStatus:
+    return await status_of(engines.main, engines.keys)
+
+
+async def status_of(main: AsyncEngine, keys: AsyncEngine) -> SchemaStatus:
+    found, keys_found = await migration.version(main), await migration.version(keys, migration.KEYS)
     return SchemaStatus(
-        current=await migration.current(engines.main),
+        current=found.current,
         head=migration.head(),
-        keys_current=await migration.current(engines.keys, migration.KEYS),
+        keys_current=keys_found.current,
         keys_head=migration.head(migration.KEYS),
+        fits=found.fits() and keys_found.fits(migration.KEYS),
+        is_newer=found.is_newer() or keys_found.is_newer(migration.KEYS),
     )
 
 

@@ -54,7 +54,8 @@ async def back_up_continuously(
     async with open_storage(settings), open_engines(settings) as engines:
         tools = tools_for(server.uri(DATABASE), VERSION, is_embedded=True)
         if not (folder / MANIFEST).exists():
-            await _begin(server, tools, folder, roots, await counts(engines.main))
+            schema = await migration.current(engines.main) or ""
+            await _begin(server, tools, folder, roots, schema, await counts(engines.main))
         if not (folder / SIGNING_KEY).exists():
             pack_ledger(settings, folder, roots.first)
         manifest = read_manifest(folder, roots)
@@ -66,7 +67,7 @@ async def back_up_continuously(
 
 
 async def _begin(
-    server: EmbeddedPostgres, tools: Tools, folder: Path, roots: RootKeys, rows: Mapping[str, int]
+    server: EmbeddedPostgres, tools: Tools, folder: Path, roots: RootKeys, schema: str, rows: Mapping[str, int]
 ) -> None:
     made_at = utc_now()
     checksums = await continuous.make_base(server, tools, folder)
@@ -75,7 +76,7 @@ async def _begin(
         kind=CONTINUOUS,
         made_at=made_at,
         program=program(),
-        schema=migration.head(),
+        schema=schema,
         postgres=VERSION,
         root_kid=roots.first.kid,
         counts=rows,

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, nullcontext
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.bootstrap.database import Storage
+from messenger.bootstrap.database import Storage, status_of
 from messenger.bootstrap.sampling import Sampler, name_what_may_be_seen
 from messenger.config import Settings
 from messenger.observability.health import Health, keep_ticking
@@ -32,6 +32,7 @@ async def sampled(settings: Settings, storage: Storage, health: Health) -> Async
     """While the databases are open. Without a listener nobody asks, and nothing is looked up."""
     health.watch("database", _answers(storage.engine))
     health.watch("key_database", _answers(storage.keys.subjects.engine))
+    health.watch("schema", _schema_fits(storage))
     if settings.web.listens_at() is None:
         yield
         return
@@ -48,6 +49,15 @@ def _answers(engine: AsyncEngine) -> Callable[[], Awaitable[str]]:
         async with at_once(engine) as connection:
             await connection.execute(sa.text("SELECT 1"))
         return ""
+
+    return check
+
+
+def _schema_fits(storage: Storage) -> Callable[[], Awaitable[str]]:
+    async def check() -> str:
+        """Somebody may migrate the database while we serve; what we need must stay."""
+        status = await status_of(storage.engine, storage.keys.subjects.engine)
+        return "" if status.fits else "newer" if status.is_newer else "old"
 
     return check
 

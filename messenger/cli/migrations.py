@@ -23,15 +23,18 @@ def up(ctx: typer.Context) -> None:
 
 @app.command()
 def status(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Compares both databases with this program. Exit code 1: migrations are missing."""
+    """Compares both databases with this program. Exit code 1: it cannot serve on them."""
     from messenger import bootstrap
 
     found = run(bootstrap.schema_status(settings_of(ctx)))
     labels = {"current": "database", "head": "program", "keys_current": "key database", "keys_head": "program, keys"}
     output.details(found, as_json=as_json, labels=labels)
-    if not found.is_current:
-        output.warn("migrations are missing: stellwerk migrate up")
+    if not found.fits:
+        missing = "a newer version has changed the schema: install it" if found.is_newer else ""
+        output.warn(missing or "migrations are missing: stellwerk migrate up")
         raise typer.Exit(1)
+    if found.is_newer:
+        output.warn("the schema is newer than this program, which can serve on it: install the newer version soon")
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """The first conversation: queues, conversations, people, rooms, keys and the crypto store
 
-Revision: 0001   After: nothing
+Revision: 0001   After: -
 Phase: expand
 """
 

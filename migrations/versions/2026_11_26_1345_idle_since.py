@@ -3,7 +3,7 @@
 Nobody has ever written `last_assigned_at`.
 
 Revision: 0005   After: 0004
-Phase: expand
+Phase: contract
 """
 
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
+oldest_program = "0005"
 
 
 def upgrade() -> None:

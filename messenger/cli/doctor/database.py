@@ -3,11 +3,15 @@
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from messenger.cli.doctor.finding import Finding, fail, ok, warn
 from messenger.cli.output import cell
 from messenger.config import Settings
 from messenger.observability.time import utc_now
+
+if TYPE_CHECKING:
+    from messenger.bootstrap import SchemaStatus
 
 # Once a day, and two hours for a backup that takes its time.
 BACKUP_IS_OLD = timedelta(hours=26)
@@ -19,13 +23,21 @@ async def database(settings: Settings) -> Sequence[Finding]:
     status = await schema_status(settings)
     kind = "the configured PostgreSQL" if settings.database.address() else "the embedded PostgreSQL"
     reached = ok("database", f"{kind} answers")
-    if status.is_current:
-        return [reached, _key_database(settings), ok("schema", f"{status.head} and {status.keys_head} are up to date")]
-    found, needed = (
-        f"{status.current or 'empty'} and {status.keys_current or 'empty'}",
-        (f"{status.head} and {status.keys_head}"),
-    )
-    return [reached, fail("schema", f"{found}, this program needs {needed}: stellwerk migrate up")]
+    return [reached, *([_key_database(settings)] if status.fits else []), _schema(status)]
+
+
+def _schema(status: "SchemaStatus") -> Finding:
+    found = f"{status.current or 'empty'} and {status.keys_current or 'empty'}"
+    needed = f"{status.head} and {status.keys_head}"
+    match status.fits, status.is_newer:
+        case True, False:
+            return ok("schema", f"{needed} are up to date")
+        case True, True:
+            return warn("schema", f"{found} are newer than this program ({needed}), which can serve on them: update it")
+        case False, True:
+            return fail("schema", f"{found} are too new for this program ({needed}): install the newer version")
+        case _:
+            return fail("schema", f"{found}, this program needs {needed}: stellwerk migrate up")
 
 
 def _key_database(settings: Settings) -> Finding:
