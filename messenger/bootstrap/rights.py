@@ -227,8 +227,8 @@ def certificate_fault(file: Path, public: str) -> str:
         body, key, signature = signed_part(document)
     except OSError as error:
         return f"cannot be read: {error.strerror}"
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return "is no certificate"
     if key != public:
-        return f"is signed with another key, {key[:64]}"
+        return f"is signed with another key, {str(key)[:64]}"
     return "" if is_signed(public, KIND, body, signature) else "was changed: the signature does not match"

@@ -82,5 +82,5 @@ def _value(text: str) -> Any:
         return text
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise typer.BadParameter(f"{text!r} is not JSON") from None

@@ -51,6 +51,8 @@ def read_secret(key: str, file: Path) -> str:
             f"{key}: cannot read {file} ({error.strerror}). Write the secret into that file, "
             f"readable only by the user that runs Stellwerk"
         ) from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{key}: {file} is not UTF-8 text. Write the secret into it as text") from None
 
 
 class Section(BaseModel):

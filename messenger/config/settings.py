@@ -180,6 +180,10 @@ def _validated(cls: type[Settings], sources: Sources) -> Settings:
         raise ConfigError(explain(error, sources, cls)) from None
     except SettingsError as error:
         raise ConfigError(f"{error}: lists and tables in environment variables are written as JSON") from None
+    except UnicodeDecodeError:
+        raise ConfigError(
+            f"a file in {sources.secrets_dir} is not UTF-8 text. Write the secret into it as text"
+        ) from None
 
 
 def _anchored(model: _M, base: Path) -> _M:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -35,6 +36,8 @@ LONGEST_S = 600.0
 LONGEST_TRANSFER_S = 120.0
 # Of media only; spec v1.11, "Content repository": a file may lie with a content delivery network.
 ELSEWHERE = frozenset({307, 308})
+LONGEST_WAIT_MS = 3_600_000
+MAX_ERRCODE = 100
 
 
 class MatrixError(Exception):
@@ -191,13 +194,24 @@ def _decoded(status: int, raw: bytes) -> Any:
     """A 200 that is broken off, or is some proxy's page, says nothing about what was asked: it may have happened."""
     try:
         body = json.loads(raw) if raw else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if status == 200:
         if body is None:
             raise Unreachable("the answer is no JSON")
         return body
     details = body if isinstance(body, dict) else {}
-    wait_ms = details.get("retry_after_ms")
-    wait = timedelta(milliseconds=wait_ms) if isinstance(wait_ms, (int, float)) else None
-    raise MatrixError(status, str(details.get("errcode", "M_UNKNOWN")), retry_after=wait, body=details)
+    wait = _wait(details.get("retry_after_ms"))
+    raise MatrixError(status, _errcode(details.get("errcode")), retry_after=wait, body=details)
+
+
+def _errcode(found: Any) -> str:
+    """It is logged and shown, so it must be a word."""
+    return found if isinstance(found, str) and found.isprintable() and 0 < len(found) <= MAX_ERRCODE else "M_UNKNOWN"
+
+
+def _wait(milliseconds: Any) -> timedelta | None:
+    """JSON has numbers beyond every calendar. Whoever asks for more than an hour is asked again then."""
+    if type(milliseconds) not in (int, float) or not 0 <= milliseconds < math.inf:
+        return None
+    return timedelta(milliseconds=min(milliseconds, LONGEST_WAIT_MS))

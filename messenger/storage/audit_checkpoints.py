@@ -76,8 +76,9 @@ def last_line(file: Path) -> str:
 
 
 def lines_of(file: Path) -> list[str]:
+    """Damaged bytes make a line that cannot be read, and keep nobody from reading the others."""
     try:
-        return file.read_text().splitlines()
+        return file.read_text("utf-8", "replace").splitlines()
     except FileNotFoundError:
         return []
 
@@ -139,7 +140,7 @@ def _read(key: Ed25519PrivateKey, number: int, line: str, before: str) -> Line:
             at=datetime.fromisoformat(body["at"]),
             after=str(body["after"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         return Line(number=number, checkpoint=None, fault="unreadable")
     if body != _body(checkpoint, public_text(key)):
         return Line(number=number, checkpoint=None, fault="foreign_key")

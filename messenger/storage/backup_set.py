@@ -95,14 +95,14 @@ def read_manifest(folder: Path, roots: RootKeys) -> Manifest:
         root_kid, version = stored["root_kid"], stored["format"]
     except FileNotFoundError:
         raise BadSet(f"{folder} holds no {MANIFEST}: it is no backup, or the backup never ended") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise BadSet(f"{folder / MANIFEST} cannot be read: the set is damaged") from None
     if not isinstance(root_kid, int) or not roots.holds(root_kid):
         raise BadSet(
             f"{folder} was made under another root key ({root_kid}, ours is {roots.first.kid}): it belongs to "
             "another installation, or the root key was changed since; bring the root key of that time"
         )
-    if not isinstance(mac, str) or not hmac.compare_digest(mac, _mac(stored, roots.named(root_kid))):
+    if not isinstance(mac, str) or not _is_same(mac, _mac(stored, roots.named(root_kid))):
         raise BadSet(f"{folder / MANIFEST} was changed after the backup: do not use this set")
     if version != FORMAT:
         raise BadSet(f"{folder} has format {version}, this program knows {FORMAT}: use the program that made it")
@@ -122,6 +122,11 @@ def check_files(folder: Path, manifest: Manifest) -> None:
 def sha256_of(file: Path) -> str:
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _is_same(mac: str, expected: str) -> bool:
+    """As bytes: of texts `compare_digest` takes only plain ones, and this one may be anything."""
+    return hmac.compare_digest(mac.encode(errors="replace"), expected.encode())
 
 
 def _mac(values: Mapping[str, Any], root: Key) -> str:

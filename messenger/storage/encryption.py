@@ -115,6 +115,8 @@ def read_root_key(file: Path) -> Key:
             f"cannot read the root key file {file}: {error.strerror}. Bring your copy back; a new installation gets "
             "one from `stellwerk init`"
         ) from None
+    except UnicodeDecodeError:
+        text = ""
     try:
         return root_key(bytes.fromhex(text))
     except ValueError:

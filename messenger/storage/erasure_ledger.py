@@ -130,7 +130,7 @@ class ErasureLedger:
             )
             is_whole = is_signed(self._key.public, KIND, body, signature)
             follows = (body["after"], entry.position) == (before, number)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             is_whole = follows = False
         if not is_whole or not follows:
             raise LedgerDamaged(

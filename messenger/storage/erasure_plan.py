@@ -135,7 +135,8 @@ def mxc_of(ref: str) -> str:
     """The address in a stored `EncryptedFile`; empty for anything else."""
     try:
         found = json.loads(ref)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     address = found.get("url") if isinstance(found, dict) else None
-    return address if isinstance(address, str) and address.startswith("mxc://") else ""
+    is_one = isinstance(address, str) and address.startswith("mxc://") and address.isprintable()
+    return str(address) if is_one else ""

@@ -8,6 +8,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from messenger.matrix.batch import as_dict
 from messenger.matrix.crypto.canonical import add_signature, ub64, verify_signature
 from messenger.matrix.engine import OwnDevice
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError
@@ -38,7 +39,7 @@ class BackupVersion:
 async def current_backup(http: HomeserverClient) -> BackupVersion | None:
     """The newest version, or None if the account has none (deleted or never made)."""
     try:
-        answer = await http.call("GET", f"{CLIENT}/room_keys/version")
+        answer = as_dict(await http.call("GET", f"{CLIENT}/room_keys/version"))
     except MatrixError as error:
         if error.status == 404:
             return None

@@ -17,6 +17,7 @@ import vodozemac
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from messenger.matrix.batch import as_dict, as_list, is_room_id
 from messenger.matrix.crypto.canonical import canonical_json, ub64, unb64
 from messenger.matrix.engine import OwnDevice, RoomKey
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError, path
@@ -68,8 +69,9 @@ class KeyBackup:
         if not backup.is_signed_by(self._identity.user_id, self._identity.master_key):
             raise BackupChanged("not signed by the master key")
         if backup.count <= WHOLE_LIMIT:
-            return await self._import((await self._call("GET", "")).get("rooms", {}))
-        joined = (await self._http.call("GET", f"{CLIENT}/joined_rooms")).get("joined_rooms", [])
+            return await self._import(as_dict(await self._call("GET", "")).get("rooms"))
+        answer = as_dict(await self._http.call("GET", f"{CLIENT}/joined_rooms"))
+        joined = [room for room in as_list(answer.get("joined_rooms")) if is_room_id(room)]
         return sum([await self._restore_room(room) for room in dict.fromkeys([*joined, *rooms])])
 
     async def forget_room(self, room_id: str) -> None:
@@ -154,10 +156,15 @@ def _room_key(room_id: str, session_id: str, entry: Mapping[str, Any], payload: 
         sender_key=payload["sender_key"],
         ed25519=payload["sender_claimed_keys"]["ed25519"],
         session_key=payload["session_key"],
-        first_index=int(entry["first_message_index"]),
+        first_index=_index(entry["first_message_index"]),
         forwarding_chain=tuple(payload["forwarding_curve25519_key_chain"]),
         shared_history=payload["m.shared_history"] is True,
     )
+
+
+def _index(claimed: Any) -> int:
+    """Outside of the proof: the homeserver may write anything there, and a good key is not lost by it."""
+    return claimed if type(claimed) is int and 0 <= claimed < 1 << 32 else 0
 
 
 def _decrypted(data: Mapping[str, Any], identity: Identity) -> dict[str, Any]:

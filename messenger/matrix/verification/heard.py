@@ -72,15 +72,20 @@ def to_device(event: Any, *, own: str) -> Heard | None:
     if not isinstance(kind, str) or not kind.startswith(PREFIX) or not isinstance(content, Mapping):
         return None
     id = content.get("transaction_id")
-    if not isinstance(id, str) or not 0 < len(id) <= MAX_ID or not is_user_id(sender) or sender == own:
+    if not is_proper_id(id) or not is_user_id(sender) or sender == own:
         return None
     return Heard(
-        id=id,
+        id=str(id),
         kind=kind.removeprefix(PREFIX),
         sender=str(sender),
         content=content,
         at=_seconds(content.get("timestamp")),
     )
+
+
+def is_proper_id(id: Any) -> bool:
+    """It becomes a part of ids in the database, which takes neither NUL nor halves of characters."""
+    return isinstance(id, str) and 0 < len(id) <= MAX_ID and id.isprintable()
 
 
 def _seconds(milliseconds: Any) -> float:
