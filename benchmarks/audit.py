@@ -24,7 +24,7 @@ from benchmarks.parts import report, servers
 from benchmarks.parts.meter import own_cpu_seconds, percentile
 from messenger.app.audit import audit
 from messenger.storage.audit import chain_scope
-from messenger.storage.audit_chain import BEGINNING, chain_secret, details_text, link
+from messenger.storage.audit_chain import BEGINNING, COLUMNS, chain_secret, details_text, link
 from messenger.storage.audit_verify import verify
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.database import connect
@@ -38,7 +38,7 @@ async def fill(engine: AsyncEngine, keys: DataKeys, rows: int) -> None:
     secret, mac, made = chain_secret(await keys.of(chain_scope(1))), BEGINNING, list[tuple[Any, ...]]()
     for seq in range(1, rows + 1):
         row = _row(seq)
-        mac = link(secret, mac, row)
+        mac = link(secret, mac, [row[name] for name in COLUMNS])
         made.append((*row.values(), mac))
     async with engine.begin() as connection:
         await connection.execute(sa.text("SELECT 1"))

@@ -249,9 +249,9 @@ class TrustSettled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationNews:
-    """Of a verification between the desk and somebody's app: what both shall compare, or how it ended. `code` is empty
-    when the other side has proved its keys; `master` is then the identity that it proved. `room` is where it takes
-    place, if in a room."""
+    """Of a verification between the desk and somebody's app: that it began, what both shall compare, or how it ended.
+    `code` is empty when the other side has proved its keys; `master` is then the identity that it proved. `room` is
+    where it takes place, if in a room."""
 
     account: str
     id: str

@@ -32,13 +32,15 @@ async def verification_news(turn: Turn, item: VerificationNews) -> None:
 
 def _text_for(item: VerificationNews, listener: _Listener | None) -> str | None:
     if not item.is_over:
-        return "verify.compare"
+        return "verify.compare" if item.emoji or item.decimals else None
     if not item.code:
         return "verify.done.staff" if listener and listener.is_staff else "verify.done"
     if item.code in _MISMATCH:
         return "verify.ended.mismatch"
     if item.code in _SILENT:
         return None
+    if item.code == "m.unknown_transaction" and item.by_us:
+        return "verify.ended.restart"
     return "verify.ended.timeout" if item.code == "m.timeout" else "verify.ended"
 
 

@@ -77,7 +77,7 @@ class DeskProcess:
         self._inspector = Inspector(max_bytes=self._max_file_bytes)
         self._inbox_wake, self._outbox_wake = Wake(INBOX_POLL_S), Wake()
         self._units = SqlUnits(storage.engine, storage.keys, namespace=storage.namespace, desk=self._account)
-        self._reports = Reports(self._units, self._account, self._inbox_wake)
+        self._reports = Reports(self._units, self._storage.engine, self._account, self._inbox_wake)
         self._keeper: asyncio.Task[None] | None = None
         self._renewed_at = time.monotonic()
 
@@ -225,7 +225,9 @@ class DeskProcess:
         name = f"ed25519:{self._device}"
         keys = {name: self._engine.device_keys()["keys"][name], f"ed25519:{master_key}": master_key}
         ours, voice = Side(user_id=self._account, device_id=self._device), MatrixVoice(self._http, self._sender)
-        return Verifier(ours, keys, voice=voice, book=self._engine, tell=self._reports.verification)
+        return Verifier(
+            ours, keys, voice=voice, book=self._engine, tell=self._reports.verification, unended=self._reports.unended
+        )
 
     def _make_sync(self) -> SyncLoop:
         matrix = self._settings.matrix

@@ -5,11 +5,14 @@ import asyncio
 from collections.abc import Sequence
 from uuid import uuid4
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from messenger.app.items import DeskIdentityChanged, DeviceLeftOut, TrustDoubted, TrustSettled, VerificationNews
 from messenger.app.records import NewItem
 from messenger.matrix.engine import Doubt
 from messenger.matrix.sender import LeftOut
-from messenger.matrix.verification.verifier import News
+from messenger.matrix.verification.verifier import Abandoned, News
+from messenger.storage.trust import unended_verifications
 from messenger.storage.unit_of_work import SqlUnits
 from messenger.workers.supervise import Wake
 
@@ -18,7 +21,8 @@ class Reports:
     """Of one desk. What is found out while something is sent waits in memory for a step, because sending must not
     wait; it is found out again after a crash."""
 
-    def __init__(self, units: SqlUnits, account: str, wake: Wake) -> None:
+    def __init__(self, units: SqlUnits, engine: AsyncEngine, account: str, wake: Wake) -> None:
+        self._engine = engine
         self._units, self._account, self._wake = units, account, wake
         self._left_out: asyncio.Queue[LeftOut] = asyncio.Queue()
         self._doubts: asyncio.Queue[tuple[str, frozenset[Doubt]]] = asyncio.Queue()
@@ -39,10 +43,18 @@ class Reports:
                 await unit.inbox.add([NewItem(source="identity", source_id=source_id, lane="identity", item=item)])
 
     async def verification(self, news: News) -> None:
-        source_id = f"{news.user_id}|{news.id}|{'over' if news.is_over else 'compare'}"
+        stage = "over" if news.is_over else "compare" if news.short_string else "begun"
+        source_id = f"{news.user_id}|{news.id}|{stage}"
         lane = f"verification:{news.user_id}"
         item = _verification(self._account, news)
         await self._add([NewItem(source="verification", source_id=source_id, lane=lane, item=item)])
+
+    async def unended(self) -> Sequence[Abandoned]:
+        """What this or an earlier process has begun and nobody has ended."""
+        return [
+            Abandoned(id=id, user_id=user, room=room)
+            for id, user, room in await unended_verifications(self._engine, self._account)
+        ]
 
     async def report_left_out(self) -> None:
         """The inbox takes each report once, also over restarts."""

@@ -91,7 +91,8 @@ def list_rows(
             actor=actor, object=object, action=action, since=moment, most=limit, newest_first=True
         ),
     )
-    output.listing(rows, columns, as_json=as_json, empty="Nothing was written down yet.")
+    whole = ("actor", "action", "object", "reason")
+    output.listing(rows, columns, as_json=as_json, empty="Nothing was written down yet.", whole=whole)
 
 
 @app.command("export")

@@ -2,15 +2,18 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
+
+UNBOUND = 10_000  # columns: wider than anything
 
 
 def error(text: str) -> None:
@@ -26,14 +29,17 @@ def say(text: str = "") -> None:
     typer.echo(text)
 
 
-def listing(rows: Sequence[Any], columns: Mapping[str, str], *, as_json: bool, empty: str) -> None:
-    """`rows` are dataclasses; `columns` maps their fields to headings. JSON shows all fields."""
+def listing(
+    rows: Sequence[Any], columns: Mapping[str, str], *, as_json: bool, empty: str, whole: Collection[str] = ()
+) -> None:
+    """`rows` are dataclasses; `columns` maps their fields to headings. JSON shows all fields. What is in the columns
+    `whole` is copied by people and never broken: where it does not fit, each row is a block of lines."""
     if as_json:
         say(dump([plain(row) for row in rows]))
     elif not rows:
         say(empty)
     else:
-        _print_table(rows, columns)
+        _print_table(rows, columns, whole)
 
 
 def details(value: Any, *, as_json: bool, labels: Mapping[str, str]) -> None:
@@ -87,13 +93,30 @@ def cell(value: Any) -> str:
             return str(value)
 
 
-def _print_table(rows: Sequence[Any], columns: Mapping[str, str]) -> None:
+def _print_table(rows: Sequence[Any], columns: Mapping[str, str], whole: Collection[str]) -> None:
+    console = Console()
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in columns.values():
-        table.add_column(heading, overflow="fold")
+    for name, heading in columns.items():
+        table.add_column(heading, overflow="fold", no_wrap=name in whole)
     for row in rows:
         table.add_row(*(Text(cell(getattr(row, name))) for name in columns))
-    Console().print(table)
+    if whole and _least_width(console, table) > console.width:
+        _print_blocks(rows, columns)
+    else:
+        console.print(table)
+
+
+def _least_width(console: Console, table: Table) -> int:
+    """To which the table can be folded."""
+    unbound = console.options.update_width(UNBOUND)
+    return Measurement.get(console, unbound, table).minimum
+
+
+def _print_blocks(rows: Sequence[Any], columns: Mapping[str, str]) -> None:
+    for number, row in enumerate(rows):
+        if number:
+            say()
+        details(row, as_json=False, labels=columns)
 
 
 def _remark(label: str, text: str, style: str) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.app.audit import AuditEntry
 from messenger.observability.failpoints import fp
-from messenger.storage.audit_chain import chain_secret, details_text, link
+from messenger.storage.audit_chain import COLUMNS, chain_secret, details_text, link
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.database import transaction
 from messenger.storage.models.audit import audit, audit_head
@@ -66,7 +66,7 @@ async def append(connection: AsyncConnection, keys: DataKeys, entries: Sequence[
     for seq, entry in enumerate(entries, start=head.seq + 1):
         sealed = words.seal(entry.words.encode(), where=words_place(seq)) if words and entry.words else None
         row = _row(seq, entry, at, sealed, head.key_no)
-        mac = link(secret, mac, row)
+        mac = link(secret, mac, [row[name] for name in COLUMNS])
         rows.append({**row, "mac": mac})
     await connection.execute(audit.insert(), rows)
     await connection.execute(audit_head.update().values(seq=rows[-1]["seq"], mac=mac))

@@ -3,8 +3,8 @@
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC
 from typing import Any
 
 from messenger.storage.encryption import Key
@@ -18,24 +18,29 @@ def details_text(details: Mapping[str, str]) -> str:
     return _encode(dict(details))
 
 
-def canonical(row: Mapping[str, Any]) -> bytes:
-    """The row as an object in the canonical form of RFC 8785. Its values are codes, which need no escaping, so it is
-    put together by hand: six times as fast as an encoder, which matters for long chains. A value that was tampered
-    with may hold a quotation mark; then there are more of them than before, and the mac does not fit. Sealed words are
-    represented by their digest, so that they can be erased by their key."""
-    at: datetime = row["at"]
+COLUMNS = (
+    "action", "actor", "at", "details", "key_no", "object", "outcome", "purpose", "reason", "seq", "enc_words"
+)  # fmt: skip
+
+
+def canonical(values: Sequence[Any]) -> bytes:
+    """A row as an object in the canonical form of RFC 8785; `values` in the order of COLUMNS. They are codes, which
+    need no escaping, so it is put together by hand: six times as fast as an encoder, which matters for long chains. A
+    value that was tampered with may hold a quotation mark; then there are more of them than before, and the mac does
+    not fit. Sealed words are represented by their digest, so that they can be erased by their key."""
+    action, actor, at, details, key_no, object, outcome, purpose, reason, seq, words = values
     when = (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat(timespec="microseconds")
-    words: bytes | None = row["enc_words"]
     sealed = hashlib.sha256(words).hexdigest() if words else ""
     return (
-        f'{{"action":"{row["action"]}","actor":"{row["actor"]}","at":"{when}","details":{row["details"]},'
-        f'"key_no":{row["key_no"]},"object":"{row["object"]}","outcome":"{row["outcome"]}",'
-        f'"purpose":"{row["purpose"]}","reason":"{row["reason"]}","seq":{row["seq"]},"words":"{sealed}"}}'
+        f'{{"action":"{action}","actor":"{actor}","at":"{when}","details":{details},'
+        f'"key_no":{key_no},"object":"{object}","outcome":"{outcome}",'
+        f'"purpose":"{purpose}","reason":"{reason}","seq":{seq},"words":"{sealed}"}}'
     ).encode()
 
 
-def link(secret: bytes, before: bytes, row: Mapping[str, Any]) -> bytes:
-    return hmac.digest(secret, before + canonical(row), "sha256")
+def link(secret: bytes, before: bytes, values: Sequence[Any]) -> bytes:
+    """`values` in the order of COLUMNS."""
+    return hmac.digest(secret, before + canonical(values), "sha256")
 
 
 def chain_secret(key: Key) -> bytes:

@@ -12,13 +12,14 @@ from typing import Any, Literal
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.storage.audit import chain_scope
-from messenger.storage.audit_chain import BEGINNING, chain_secret, link
+from messenger.storage.audit_chain import BEGINNING, COLUMNS, chain_secret, link
 from messenger.storage.audit_checkpoints import Line
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.database import transaction
 
 PAGE = 10_000
-_ROWS = "SELECT * FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2"
+_ROWS = f"SELECT {', '.join(COLUMNS)}, mac FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2"  # noqa: S608 - constants
+_KEY_NO, _SEQ = COLUMNS.index("key_no"), COLUMNS.index("seq")
 
 Fault = Literal["changed", "missing", "cut_off", "key", "not_the_witnessed", "end_does_not_fit"]
 
@@ -67,26 +68,29 @@ class _Walk:
         head = (await connection.exec_driver_sql("SELECT seq, mac, key_no FROM audit_head")).first()
         newest_key = head.key_no if head else 1
         trusted = 0  # the last row that a checkpoint has confirmed
-        async for row in _rows(connection):
-            fault = await self._step(row, newest_key)
-            if fault is not None:
-                return self.seq + 1, fault
-            if (witness := self._witnessed.get(self.seq)) is not None:
-                if witness != self.mac:
-                    return trusted + 1, "not_the_witnessed"
-                trusted = self.seq
+        async for page in _pages(connection):
+            await self._know_secrets({row[_KEY_NO] for row in page}, newest_key)
+            for row in page:
+                fault = self._step(tuple(row), newest_key)
+                if fault is not None:
+                    return self.seq + 1, fault
+                if (witness := self._witnessed.get(self.seq)) is not None:
+                    if witness != self.mac:
+                        return trusted + 1, "not_the_witnessed"
+                    trusted = self.seq
         return self._end(head, trusted)
 
-    async def _step(self, row: Mapping[str, Any], newest_key: int) -> Fault | None:
-        if row["seq"] != self.seq + 1:
+    def _step(self, row: tuple[Any, ...], newest_key: int) -> Fault | None:
+        *values, written = row
+        seq, key_no = row[_SEQ], row[_KEY_NO]
+        if seq != self.seq + 1:
             return "missing"
-        if not self._key_no <= row["key_no"] <= newest_key:
+        if not self._key_no <= key_no <= newest_key:
             return "key"
-        before, self._key_no = self.mac, row["key_no"]
-        mac = link(await self._secret(self._key_no), before, row)
-        if mac != row["mac"]:
+        mac = link(self._secrets[key_no], self.mac, values)
+        if mac != written:
             return "changed"
-        self.seq, self.mac = row["seq"], mac
+        self.seq, self.mac, self._key_no = seq, mac, key_no
         return None
 
     def _end(self, head: Any, trusted: int) -> tuple[int | None, Fault | None]:
@@ -98,17 +102,16 @@ class _Walk:
             return max(trusted, self.seq), "end_does_not_fit"
         return None, None
 
-    async def _secret(self, number: int) -> bytes:
-        if number not in self._secrets:
-            self._secrets[number] = chain_secret(await self._keys.of(chain_scope(number)))
-        return self._secrets[number]
+    async def _know_secrets(self, numbers: set[int], newest_key: int) -> None:
+        for number in numbers - self._secrets.keys():
+            if 1 <= number <= newest_key:
+                self._secrets[number] = chain_secret(await self._keys.of(chain_scope(number)))
 
 
-async def _rows(connection: AsyncConnection) -> AsyncIterator[Mapping[str, Any]]:
+async def _pages(connection: AsyncConnection) -> AsyncIterator[Sequence[Any]]:
     """As the driver gives them: a hundred thousand are read in a second."""
     driver: Any = (await connection.get_raw_connection()).driver_connection
     seq = 0
     while page := await driver.fetch(_ROWS, seq, PAGE):
-        for row in page:
-            yield row
+        yield page
         seq = page[-1]["seq"]

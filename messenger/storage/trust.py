@@ -1,23 +1,45 @@
 """Verifications, and doubts about people's keys, as rows that a person can decide about."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.app.items import TrustDoubted, VerificationNews
 from messenger.app.records import TrustAlert
 from messenger.domain.ids import ChatId, ConversationId, GroupId
 from messenger.domain.people import Agent, Role
+from messenger.storage.database import transaction
 from messenger.storage.models.conversations import channel_identity, chat, conversation
 from messenger.storage.models.people import group_member, staff
 from messenger.storage.models.trust import announced_identity, trust_alert, verification
 from messenger.storage.people import as_agent
 
 _PAUSES = trust_alert.c.cause != "customer_identity"  # of which the team is told, and no more
+
+
+LASTS = timedelta(minutes=15)  # longer than any verification: the other app has given it up after ten
+
+
+def _state(news: VerificationNews) -> str:
+    if news.is_over:
+        return "ended" if news.code else "done"
+    return "compare" if news.emoji or news.decimals else "begun"
+
+
+async def unended_verifications(engine: AsyncEngine, account: str) -> Sequence[tuple[str, str, str | None]]:
+    """(id, user, room). What is too old for anybody to wait for it is ended here, quietly."""
+    is_open = sa.and_(verification.c.account == account, verification.c.ended_at.is_(None))
+    is_old = verification.c.began_at < sa.func.now() - LASTS
+    ended = {"state": "ended", "code": "m.timeout", "ended_at": sa.func.now()}
+    quietly = verification.update().where(is_open, is_old).values(ended)
+    query = sa.select(verification.c.id, verification.c.user_id, verification.c.room_id).where(is_open)
+    async with transaction(engine) as connection:
+        await connection.execute(quietly)
+        return [(row.id, row.user_id, row.room_id) for row in await connection.execute(query)]
 
 
 class SqlTrust:
@@ -27,7 +49,8 @@ class SqlTrust:
         self._connection, self._now = connection, now
 
     async def note_verification(self, news: VerificationNews) -> None:
-        state = "compare" if not news.is_over else "ended" if news.code else "done"
+        """The news may come in any order: what is over stays so."""
+        state = _state(news)
         changed: dict[str, Any] = {"state": state, "code": news.code[:80], "master": news.master}
         if news.is_over:
             changed["ended_at"] = self._now
@@ -36,7 +59,9 @@ class SqlTrust:
         row = {"account": news.account, "id": news.id, "user_id": news.user, "room_id": news.room, **changed}
         new = insert(verification).values(row)
         await self._connection.execute(
-            new.on_conflict_do_update(index_elements=list(verification.primary_key), set_=changed)
+            new.on_conflict_do_update(
+                index_elements=list(verification.primary_key), set_=changed, where=verification.c.ended_at.is_(None)
+            )
         )
 
     async def raise_alert(self, doubt: TrustDoubted) -> bool:

@@ -20,7 +20,7 @@ from messenger.config import Settings
 from messenger.matrix.http import CLIENT, HomeserverClient, path
 from messenger.observability.time import utc_now
 from messenger.storage.audit import chain_scope, renew_key, words_place
-from messenger.storage.audit_chain import chain_secret, link
+from messenger.storage.audit_chain import COLUMNS, chain_secret, link
 from messenger.storage.audit_checkpoints import Line, lines_of, read_lines, signing_key
 from messenger.storage.audit_verify import Verdict, verify
 from messenger.storage.models.audit import audit as table
@@ -86,7 +86,7 @@ class Log:
             await connection.execute(table.update().where(table.c.seq == seq).values(purpose="nothing"))
             mac = await connection.scalar(sa.select(table.c.mac).where(table.c.seq == seq - 1))
             for row in await connection.execute(sa.select(table).where(table.c.seq >= seq).order_by(table.c.seq)):
-                mac = link(secret, mac, row._mapping)
+                mac = link(secret, mac, [row._mapping[name] for name in COLUMNS])
                 await connection.execute(table.update().where(table.c.seq == row.seq).values(mac=mac))
             await connection.execute(sa.text("UPDATE audit_head SET mac = :mac"), {"mac": mac})
 

@@ -1,6 +1,8 @@
 """Doubts about people's keys and who decides: what the leads hear, what a decision does, and that nobody decides about
 themselves."""
 
+from datetime import timedelta
+
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -29,6 +31,7 @@ from messenger.channels.messages import Content, Handle
 from messenger.storage.models.conversations import conversation
 from messenger.storage.models.people import skill_group
 from messenger.storage.models.trust import trust_alert, verification
+from messenger.storage.trust import unended_verifications
 from tests.integration.staff_desk import AT, CHAT, DESK, GROUP, StaffDesk
 
 ZOE, MIA, BEN = "@zoe:x", "@mia:x", "@ben:x"  # two leads and an agent
@@ -186,3 +189,22 @@ async def test_verifications_are_kept_for_the_command_line(desk: StaffDesk) -> N
     async with desk.engine.begin() as connection:
         row = (await connection.execute(sa.select(verification))).one()
     assert (row.emoji, row.decimals, row.state, row.master) == ("1 2", "1234 5678", "done", "key")
+
+
+async def test_what_was_begun_and_not_ended_is_known_after_a_restart_while_somebody_waits_for_it(
+    desk: StaffDesk,
+) -> None:
+    begun = [VerificationNews(account=DESK, id=id, user="@anna:x", room=CHAT) for id in ("v1", "v2", "v3")]
+    over = VerificationNews(account=DESK, id="v2", user="@anna:x", room=CHAT, is_over=True, code="m.user")
+    assert not await after(desk, *begun), "nothing is said of a beginning"
+    await after(desk, over, begun[1])
+    async with desk.engine.begin() as connection:
+        long_ago = verification.update().where(verification.c.id == "v3")
+        await connection.execute(long_ago.values(began_at=sa.func.now() - timedelta(hours=1)))
+    assert await unended_verifications(desk.engine, DESK) == [("v1", "@anna:x", CHAT)]
+    restart = VerificationNews(
+        account=DESK, id="v1", user="@anna:x", room=CHAT, is_over=True, code="m.unknown_transaction", by_us=True
+    )
+    [told] = [effect for effect in await after(desk, restart) if isinstance(effect, SayOfTrust)]
+    assert told.text == "verify.ended.restart"
+    assert await unended_verifications(desk.engine, DESK) == []

@@ -139,3 +139,32 @@ async def test_emoji_that_differ_verify_nothing(house: House, in_room: bool) -> 
     await ben.do("when_compared", say="match")
     await house.bens_verification(in_room=in_room)
     await eventually(lambda: sees_the_desk_as_verified(ben, house.desk), what="the next one is right")
+
+
+@pytest.mark.long
+async def test_after_one_between_devices_has_failed_one_in_the_room_succeeds(house: House) -> None:
+    ben = house.agent
+    for _ in range(3):
+        await ben.do("when_compared", say="mismatch")
+        with pytest.raises(ElementError):
+            await house.bens_verification(in_room=False)
+        await ben.do("when_compared", say="match")
+        await house.bens_verification(in_room=True)
+    await eventually(lambda: sees_the_desk_as_verified(ben, house.desk), what="the desk is verified")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("in_room", [True, False], ids=["in a room", "between devices"])
+async def test_a_restart_ends_what_was_running_and_both_sides_hear_of_it(house: House, in_room: bool) -> None:
+    ben = house.agent
+    await ben.do("when_compared", say="nothing yet")
+    running = asyncio.create_task(house.bens_verification(in_room=in_room))
+    await hears(ben, house.direct, "I see:")
+    house.product.kill()
+    await house.product.start()
+    with pytest.raises(ElementError, match="cancelled"):
+        await running
+    await hears(ben, house.direct, "I was restarted")
+    await ben.do("when_compared", say="match")
+    await house.bens_verification(in_room=in_room)
+    await eventually(lambda: sees_the_desk_as_verified(ben, house.desk), what="the next one is right")

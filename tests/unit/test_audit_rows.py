@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messenger.storage.audit_chain import canonical, details_text
+from messenger.storage.audit_chain import COLUMNS, canonical, details_text
 
 CODES = st.from_regex(r"[A-Za-z0-9_.:/-]{0,20}", fullmatch=True)
 ROWS = st.fixed_dictionaries(
@@ -40,5 +40,6 @@ def test_a_row_is_put_together_as_an_encoder_would(row: dict[str, object]) -> No
         "words": hashlib.sha256(words).hexdigest() if isinstance(words, bytes) else "",
     }
     text = details_text(row["details"])  # type: ignore[arg-type]
-    made = canonical({**row, "details": text, "enc_words": words})
+    stored = {**row, "details": text, "enc_words": words}
+    made = canonical([stored[name] for name in COLUMNS])
     assert made == json.dumps(wanted, sort_keys=True, separators=(",", ":")).encode()

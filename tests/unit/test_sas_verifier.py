@@ -12,7 +12,7 @@ from messenger.channels.errors import Temporary
 from messenger.matrix.verification.dialog import LASTS_S
 from messenger.matrix.verification.heard import Heard, to_device
 from messenger.matrix.verification.sas import PublicKeys, Side
-from messenger.matrix.verification.verifier import MOST_OF_ONE, News, Verifier
+from messenger.matrix.verification.verifier import MOST_OF_ONE, Abandoned, News, Verifier
 from tests.support.fuzz import wound
 from tests.support.sas_peer import ALGORITHMS, SasPeer
 
@@ -27,8 +27,9 @@ class World:
     def __init__(self) -> None:
         self.said: list[tuple[str, str, str, Mapping[str, Any]]] = []  # (room or user, device, kind, content)
         self.news: list[News] = []
+        self.unended: dict[str, Abandoned] = {}  # as the database would have it
         self.now, self.is_away = NOW, False
-        self.verifier = Verifier(DESK, KEYS, voice=self, book=self, tell=self.tell, clock=lambda: self.now)
+        self.verifier = self._new()
 
     async def in_room(self, room: str, type: str, content: Mapping[str, Any], *, txn: str) -> str:
         self._note(room, "", type, content)
@@ -52,7 +53,23 @@ class World:
         return ["PHONE", "TABLET"]
 
     async def tell(self, news: News) -> None:
-        self.news.append(news)
+        self.unended.pop(news.id, None)
+        if not news.is_over:
+            self.unended[news.id] = Abandoned(id=news.id, user_id=news.user_id, room=news.room)
+        if news.is_over or news.short_string:
+            self.news.append(news)
+
+    async def left_over(self) -> Sequence[Abandoned]:
+        return list(self.unended.values())
+
+    def restart(self) -> None:
+        """Another process takes over; nothing of the memory is left."""
+        self.verifier = self._new()
+
+    def _new(self) -> Verifier:
+        return Verifier(
+            DESK, KEYS, voice=self, book=self, tell=self.tell, unended=self.left_over, clock=lambda: self.now
+        )
 
     @property
     def kinds(self) -> list[str]:
@@ -66,14 +83,16 @@ class World:
     ) -> None:
         await self.verifier.take(Heard(id=id, kind=kind, sender=sender, content=more, at=self.now, room=room))
 
-    async def request(self, id: str = "t1", sender: str = "@anna:x", **more: Any) -> None:
-        await self.hear("request", id, sender, **{"from_device": "PHONE", "methods": ["m.sas.v1"], **more})
+    async def request(self, id: str = "t1", sender: str = "@anna:x", room: str | None = None, **more: Any) -> None:
+        content: dict[str, Any] = {"from_device": "PHONE", "methods": ["m.sas.v1"], **more}
+        await self.hear("request", id, sender, room, **content)
 
     async def verify(self, id: str = "t1", sender: str = "@anna:x", peer: SasPeer | None = None) -> None:
         """A whole verification, from the other side."""
         peer = peer or SasPeer(sender, "PHONE")
         await self.request(id, sender)
-        await self.hear("start", id, sender, from_device="PHONE", method="m.sas.v1", transaction_id=id, **ALGORITHMS)
+        start: dict[str, Any] = {"from_device": "PHONE", "method": "m.sas.v1", "transaction_id": id, **ALGORITHMS}
+        await self.hear("start", id, sender, **start)
         await self.hear("key", id, sender, key=peer.public)
         peer.agree(self.last("key")["key"])
         await self.hear("mac", id, sender, **peer.mac(HER_KEYS, (DESK.user_id, DESK.device_id), id))
@@ -171,6 +190,37 @@ async def test_ten_minutes_without_an_end_are_the_end() -> None:
     world.now += LASTS_S
     await world.verifier.expire()
     assert (world.last("cancel")["code"], world.news[-1].code, world.verifier.running) == ("m.timeout", "m.timeout", 0)
+
+
+@pytest.mark.parametrize("room", ["!room", None], ids=["in a room", "between devices"])
+async def test_after_a_restart_both_sides_hear_that_it_ended_and_it_can_begin_anew(room: str | None) -> None:
+    world = World()
+    await world.request("$t1", room=room)
+    start: dict[str, Any] = {"from_device": "PHONE", "method": "m.sas.v1", **ALGORITHMS}
+    await world.hear("start", "$t1", room=room, **start)
+    world.restart()
+    await world.verifier.expire()
+    cancels = [(where, device) for where, device, kind, _ in world.said if kind == "cancel"]
+    assert cancels == ([("!room", "")] if room else [("@anna:x", "PHONE"), ("@anna:x", "TABLET")])
+    content = world.last("cancel")
+    assert content["code"] == "m.unknown_transaction"
+    assert "$t1" in (content.get("transaction_id"), content.get("m.relates_to", {}).get("event_id"))
+    [over] = world.news
+    assert (over.is_over, over.code, over.by_us, over.room) == (True, "m.unknown_transaction", True, room)
+    await world.hear("key", "$t1", room=room, key="AAAA")
+    await world.request("$t1", room=room)
+    assert not world.verifier.running, "it is over for good"
+    await world.verify("t2")
+    assert world.news[-1].code == ""
+
+
+async def test_what_this_process_leads_or_has_led_is_no_left_over() -> None:
+    world = World()
+    await world.verify("t1")
+    world.unended["t1"] = Abandoned(id="t1", user_id="@anna:x", room=None)  # its end is not written down yet
+    await world.request("t2")
+    await world.verifier.expire()
+    assert "cancel" not in world.kinds and world.verifier.running == 1
 
 
 async def test_a_homeserver_that_is_away_ends_one_verification_and_nothing_else() -> None:

@@ -5,8 +5,8 @@ whatever does not fit ends this one verification with the code that the spec has
     we ask:     we: request → ready → we: start → accept → we: key → key → we: MAC → MAC → we: done → done
 
 Whoever starts is free in both: if both do, the smaller (user id, device id) wins (Matrix spec v1.16, "Key verification
-framework"). It lives in memory: a process that ends takes its verifications with it, and the other app gives up after
-ten minutes or is told `m.unknown_transaction`."""
+framework"). It lives in memory: a process that ends takes its verifications with it, and the one that follows tells the
+other app `m.unknown_transaction`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +18,11 @@ from messenger.matrix.verification import sas
 from messenger.matrix.verification.sas import PublicKeys, ShortString, Side
 
 LASTS_S = 600.0
+UNKNOWN = "m.unknown_transaction"
 MAX_TEXT = 255
 CANCEL_REASONS = {
     "m.timeout": "it took too long",
+    UNKNOWN: "it was begun before a restart",
     "m.unknown_method": "no common way to verify",
     "m.unexpected_message": "this message does not belong here",
     "m.key_mismatch": "the keys do not match",

@@ -13,7 +13,18 @@ from typing import Any, Protocol
 from messenger.channels.errors import ChannelError
 from messenger.matrix.http import MatrixError, Unreachable
 from messenger.matrix.verification import sas
-from messenger.matrix.verification.dialog import LASTS_S, Cancelled, Dialog, Finished, Say, Show, Step, offer
+from messenger.matrix.verification.dialog import (
+    CANCEL_REASONS,
+    LASTS_S,
+    UNKNOWN,
+    Cancelled,
+    Dialog,
+    Finished,
+    Say,
+    Show,
+    Step,
+    offer,
+)
 from messenger.matrix.verification.heard import PREFIX, REQUEST, Heard
 from messenger.matrix.verification.sas import PublicKeys, ShortString, Side
 
@@ -28,7 +39,8 @@ EARLY_S = 300.0  # how far a sender's clock may be ahead (Matrix spec, `m.key.ve
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class News:
-    """For people: emoji to compare, or how it ended (`code` is empty when the other side has proved its keys)."""
+    """For people: emoji to compare, or how it ended (`code` is empty when the other side has proved its keys). One that
+    is neither is of the beginning: it is written down, so that a process which follows can end it."""
 
     id: str
     user_id: str
@@ -58,6 +70,15 @@ class KeyBook(Protocol):
     async def devices_of(self, user_id: str) -> Sequence[str]: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abandoned:
+    """A verification that was begun and not ended, as it was written down."""
+
+    id: str
+    user_id: str
+    room: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     user_id: str
@@ -76,10 +97,12 @@ class Verifier:
         voice: Voice,
         book: KeyBook,
         tell: Callable[[News], Awaitable[None]],
+        unended: Callable[[], Awaitable[Sequence[Abandoned]]] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._ours, self._own_keys, self._voice, self._book = ours, dict(own_keys), voice, book
-        self._tell, self._clock = tell, clock
+        self._tell, self._clock, self._unended = tell, clock, unended
+        self._looks_until = clock() + LASTS_S
         self._waiting: asyncio.Queue[Heard | Ask] = asyncio.Queue(MOST_WAITING)
         self._dialogs: dict[tuple[str, str], Dialog] = {}
         self._asked_devices: dict[tuple[str, str], Sequence[str]] = {}
@@ -113,6 +136,33 @@ class Verifier:
         now = self._clock()
         for key, dialog in list(self._dialogs.items()):
             await self._carry_out(key, dialog, dialog.expire(now))
+        if self._unended is not None and now < self._looks_until:
+            for each in await self._unended():
+                await self._end_of_another_process(each)
+
+    async def _end_of_another_process(self, each: Abandoned) -> None:
+        """Its secret was in the memory of a process that is gone, so nobody can go on with it. The app over there hears
+        so at once and need not wait for ten minutes, and the person may begin again."""
+        key = each.user_id, each.id
+        if key in self._dialogs or key in self._ended:
+            return
+        self._forget(key)
+        try:
+            await self._excuse(each)
+        except (ChannelError, MatrixError, Unreachable) as error:
+            log.warning("an app could not be told", extra={"error": type(error).__name__})
+        await self._tell(News(id=each.id, user_id=each.user_id, room=each.room, is_over=True, code=UNKNOWN, by_us=True))
+
+    async def _excuse(self, each: Abandoned) -> None:
+        content: dict[str, Any] = {"code": UNKNOWN, "reason": CANCEL_REASONS[UNKNOWN]}
+        type, txn = PREFIX + "cancel", f"v{each.id.removeprefix('$')}.restart"[:255]
+        if each.room:
+            content["m.relates_to"] = {"rel_type": "m.reference", "event_id": each.id}
+            await self._voice.in_room(each.room, type, content, txn=txn)
+        else:
+            content["transaction_id"] = each.id
+            devices = await self._book.devices_of(each.user_id)
+            await self._voice.to_devices(each.user_id, devices, type, content, txn=txn)
 
     async def take(self, message: Heard | Ask) -> None:
         """Whatever goes wrong ends this one verification at most."""
@@ -171,7 +221,11 @@ class Verifier:
             return await self._carry_out(key, dialog, dialog.cancel("m.user"))
         if sas.METHOD not in methods:
             return await self._carry_out(key, dialog, dialog.cancel("m.unknown_method"))
+        await self._note_begin(dialog)
         await self._carry_out(key, dialog, dialog.agree())
+
+    async def _note_begin(self, dialog: Dialog) -> None:
+        await self._tell(News(id=dialog.id, user_id=dialog.theirs.user_id, room=dialog.room))
 
     # -- what we ask --------------------------------------------------------------------------------------------------
 
@@ -191,9 +245,9 @@ class Verifier:
             await self._voice.to_devices(ask.user_id, devices, REQUEST, content, txn=f"v{id}")
             self._asked_devices[ask.user_id, id] = devices
         theirs = Side(user_id=ask.user_id, device_id="")
-        self._dialogs[ask.user_id, id] = Dialog(
-            id=id, ours=self._ours, theirs=theirs, room=ask.room, began_at=self._clock(), we_asked=True
-        )
+        dialog = Dialog(id=id, ours=self._ours, theirs=theirs, room=ask.room, began_at=self._clock(), we_asked=True)
+        self._dialogs[ask.user_id, id] = dialog
+        await self._note_begin(dialog)
 
     async def _excuse_the_others(self, key: tuple[str, str], dialog: Dialog) -> None:
         """One device has answered; the others need not ring any longer."""

@@ -4,7 +4,7 @@ from sqlalchemy import BigInteger, Column, Identity, Index, Table, Text, func, t
 
 from messenger.storage.models.base import Moment, metadata
 
-# `state`: `compare` (people look), `done` (the other side has proved its keys), `ended` with the code why.
+# `state`: `begun`, `compare` (people look), `done` (the other side has proved its keys), `ended` with the code why.
 verification = Table(
     "verification",
     metadata,
