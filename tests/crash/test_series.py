@@ -10,6 +10,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -48,23 +49,28 @@ def _in_round(point: Point, times: int) -> Point:
 
 
 async def test_nothing_is_lost_doubled_or_moved_in_the_whole_series(house: House) -> None:
-    began, done = time.monotonic(), Counter[str]()
+    began, done, took = time.monotonic(), Counter[str](), Counter[str]()
     office = await house.open_office(customers=5)
     house.product.kill()
     office.talk()
     for number, moment in enumerate(moments(KILLS), 1):
-        await _dies(house, moment)
-        done["points" if isinstance(moment, Point) else "random moments"] += 1
+        kind = "points" if isinstance(moment, Point) else "random moments"
+        with _timed(took, kind):
+            await _dies(house, moment)
+        done[kind] += 1
         if number % SERVERS_EVERY in (12, 24):
-            await _a_server_crashes(house, done, is_homeserver=number % SERVERS_EVERY == 12)
+            with _timed(took, "servers"):
+                await _a_server_crashes(house, done, is_homeserver=number % SERVERS_EVERY == 12)
         elif number % CALM_EVERY == 0:
-            await _catches_up(house, number * MESSAGES_A_KILL)
-    await _catches_up(house, KILLS * MESSAGES_A_KILL)
-    await house.product.start()
-    await office.hush()
-    await house.drain()
-    damage = await house.judge()
-    _report(office, done, time.monotonic() - began)
+            with _timed(took, "catching up"):
+                await _catches_up(house, number * MESSAGES_A_KILL)
+    with _timed(took, "the end"):
+        await _catches_up(house, KILLS * MESSAGES_A_KILL)
+        await house.product.start()
+        await office.hush()
+        await house.drain()
+        damage = await house.judge()
+    _report(office, done, took, time.monotonic() - began)
     assert not damage
     await house.assert_books_balance()
     assert office.ledger.count >= KILLS * MESSAGES_A_KILL
@@ -98,11 +104,19 @@ async def _catches_up(house: House, count: int) -> None:
     house.product.kill()
 
 
-def _report(office: Office, done: Counter[str], seconds: float) -> None:
+@contextmanager
+def _timed(took: Counter[str], what: str) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    took[what] += round(time.monotonic() - began)
+
+
+def _report(office: Office, done: Counter[str], took: Counter[str], seconds: float) -> None:
     files = sum(bool(digest) for digest in office.ledger.digests.values())
     answers = sum(len(sent) for lane, sent in office.ledger.sent.items() if lane.startswith("a"))
     figures = {**done, "messages": office.ledger.count, "answers": answers, "files": files, "seconds": round(seconds)}
     log.warning("series: %s", ", ".join(f"{value} {name}" for name, value in figures.items()))
+    log.warning("seconds: %s", ", ".join(f"{value} {name}" for name, value in took.items()))
 
 
 def test_the_whole_series_has_every_point_five_times() -> None:
