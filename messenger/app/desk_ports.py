@@ -5,6 +5,7 @@ otherwise."""
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Literal, Protocol
 
 from messenger.app.items import Item
@@ -92,7 +93,7 @@ class Arrival:
     """One row that a batch brings. The event itself (`raw`) and its `session` (room id, session id) are kept while a
     key may still make it readable: it `waits` for a missing key, or the key that came is not its sender's. `ciphertext`
     names what was opened (room id, sender key, session id, index), so that the same under another event id is
-    refused."""
+    refused. After its `patience` it is due."""
 
     source_id: str
     lane: str
@@ -101,6 +102,7 @@ class Arrival:
     raw: Mapping[str, Any] | None = None
     waits: bool = False
     ciphertext: tuple[str, str, str, int] | None = None
+    patience: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,13 +111,13 @@ async def _take_turn(unit: UnitOfWork, row: InboxRow) -> tuple[InboxRow, list[St
         await handle(turn, row.item)
     except NotYet as wait:
         if wait.until is not None or row.attempts < wait.tries:
-            await unit.inbox.defer(row, wait.until or unit.now + _pause(row))
+            await unit.inbox.defer(row, wait.until - unit.now if wait.until else _pause(row))
             return row, []
         if wait.is_vital:
             raise
     except Blocked as stop:
         if isinstance(stop, ProcessingRestricted) and not isinstance(row.item, STAFFS):
-            await unit.inbox.defer(row, unit.now + RESTRICTED_PAUSE)
+            await unit.inbox.defer(row, RESTRICTED_PAUSE)
             return row, []
         turn = Turn(unit, turn.source, effects=list(blocked_answer(row.item, stop)))
     wants_routing = await turn.finish()

@@ -1,7 +1,7 @@
 """What the use cases ask of the queues and of the clock, inside a unit of work."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import timedelta
 from typing import Protocol
 
 from messenger.app.effects import Effect, SetTimer
@@ -20,7 +20,7 @@ class InboxPort(Protocol):
 
     async def settle(self, row: InboxRow) -> None: ...
 
-    async def defer(self, row: InboxRow, until: datetime) -> None: ...
+    async def defer(self, row: InboxRow, pause: timedelta) -> None: ...
 
     async def waiting(self, source: str, source_id: str) -> Unreadable | None:
         """The row if it still waits for its key."""

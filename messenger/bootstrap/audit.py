@@ -3,9 +3,10 @@ not what it was."""
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -53,7 +54,7 @@ class Witness:
         self._every = timedelta(minutes=settings.audit.checkpoint_minutes)
         self._seen: tuple[int, bytes] | None = None
         self._written = -1
-        self._next_at: datetime | None = None
+        self._next_at: float | None = None  # by the clock that goes on evenly
         self._is_broken = False
         metrics.AUDIT_CHAIN.of().set(1)
 
@@ -62,10 +63,10 @@ class Witness:
         if self._next_at is None:
             await self.remember()
         await self.look()
-        now = utc_now()
+        now = time.monotonic()
         if self._next_at is None or now >= self._next_at:
             await self.write()
-            self._next_at = now + self._every
+            self._next_at = now + self._every.total_seconds()
         await asyncio.sleep(LOOK_EVERY_S)
 
     async def write(self) -> None:

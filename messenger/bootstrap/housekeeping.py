@@ -8,6 +8,7 @@ from dataclasses import asdict
 from messenger.app.boards import renew_boards
 from messenger.app.hands import Hands
 from messenger.bootstrap.database import Storage
+from messenger.storage.clock import QueueClock
 from messenger.storage.key_upgrade import upgrade_keys
 from messenger.storage.sweep import sweep
 from messenger.storage.timers import fire_due
@@ -27,6 +28,7 @@ class Housekeeping:
     def __init__(self, storage: Storage, hands: Hands, *, inbox: Wake, outbox: Wake) -> None:
         self._storage, self._hands, self._inbox, self._outbox = storage, hands, inbox, outbox
         self._are_keys_upgraded = False
+        self._clock = QueueClock(storage.engine)
         self._sweep_at = time.monotonic() + FIRST_SWEEP_AFTER_S
 
     async def fire_timers(self) -> None:
@@ -51,6 +53,9 @@ class Housekeeping:
                 log.info("keys of an older version are upgraded", extra={"count": done})
             self._are_keys_upgraded = True
         await self._storage.keys.subjects.notice_destroyed()
+        if await self._clock.look():
+            self._inbox.hint()
+            self._outbox.hint()
         await self._sweep_now_and_then()
         await asyncio.sleep(KEYS_EVERY_S)
 

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from messenger.app.desk_ports import Arrival, IngestStore, IngestUnit, RoomState
@@ -301,17 +301,20 @@ class SyncLoop:
                 await unit.unpark(row, arrival)
 
     def _invited(self, room_id: str, sender: str, since: str | None) -> Arrival:
-        now, server = utc_now(), server_of(sender)
+        server = server_of(sender)
         is_ours = server == server_of(self._account)
         item = ChatInvited(
             account=self._account,
             chat=room_id,
             sender=Handle(kind="mxid", value=sender),
             server=server,
-            at=now,
-            not_before=None if is_ours else self._invites.not_before(server, now),
+            at=utc_now(),
         )
-        return Arrival(source_id=f"invite|{room_id}|{since or ''}", lane=f"invite|{server}", item=item)
+        due = None if is_ours else self._invites.not_before(server, steady := _steady_now())
+        patience = due - steady if due else timedelta(0)
+        return Arrival(
+            source_id=f"invite|{room_id}|{since or ''}", lane=f"invite|{server}", item=item, patience=patience
+        )
 
     async def _fill_gaps(self, batch: SyncBatch, since: str | None) -> SyncBatch:
         """A limited timeline is paged backwards to our own token, oldest first. The first sync has no gap: history
@@ -392,6 +395,11 @@ def _crypto(batch: SyncBatch) -> SyncCrypto:
         unused_fallback_keys=batch.unused_fallback_keys,
         events=encrypted,
     )
+
+
+def _steady_now() -> datetime:
+    """For distances only: it goes on evenly whatever happens to the clock."""
+    return datetime.fromtimestamp(time.monotonic(), UTC)
 
 
 def _moment_ms(event: Mapping[str, Any]) -> int:

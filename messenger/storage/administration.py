@@ -279,8 +279,7 @@ class Administration:
             await self._note(connection, "contact.consent", f"contact:{known.id}", change=change, source=source)
 
     async def _put(self, connection: AsyncConnection, source: str, *effects: Effect) -> None:
-        now: datetime = utc_now()
-        outbox = SqlOutbox(connection, self._keys, desk=self._desk, namespace=self._namespace, now=now)
+        outbox = SqlOutbox(connection, self._keys, desk=self._desk, namespace=self._namespace)
         await outbox.put(source, effects)
 
 

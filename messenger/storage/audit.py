@@ -36,7 +36,7 @@ class SqlAudit:
     """The entries of one unit, kept until it commits."""
 
     def __init__(self, connection: AsyncConnection, keys: DataKeys, now: datetime) -> None:
-        self._connection, self._keys, self._now = connection, keys, now
+        self._connection, self._keys, self.now = connection, keys, now
         self._entries: list[AuditEntry] = []
 
     def add(self, entry: AuditEntry) -> None:
@@ -44,14 +44,14 @@ class SqlAudit:
 
     async def flush(self) -> None:
         """The last statement of the transaction."""
-        await append(self._connection, self._keys, self._entries, at=self._now)
+        await append(self._connection, self._keys, self._entries, at=self.now)
         self._entries = []
 
     async def flush_alone(self, engine: AsyncEngine) -> None:
         """For a unit that has no transaction."""
         if self._entries:
             async with transaction(engine) as connection:
-                await append(connection, self._keys, self._entries, at=self._now)
+                await append(connection, self._keys, self._entries, at=self.now)
             self._entries = []
 
 

@@ -161,7 +161,7 @@ class SqlDeskUnit:
 
     async def _row(self, arrival: Arrival) -> dict[str, Any]:
         new = NewItem(source=self._account, source_id=arrival.source_id, lane=arrival.lane, item=arrival.item)
-        row = await sealed_row(self._keys, new)
+        row = await sealed_row(self._keys, new) | {"patience": arrival.patience}
         if arrival.session is None:
             return row
         key = await self._keys.of_queue()

@@ -164,7 +164,7 @@ class SqlErasureRows:
         query = sa.select(conversation.c.id).where(
             conversation.c.contact_id == contact, conversation.c.card_event.is_not(None)
         )
-        outbox = SqlOutbox(connection, self._keys, desk=self._desk, namespace=self._namespace, now=utc_now())
+        outbox = SqlOutbox(connection, self._keys, desk=self._desk, namespace=self._namespace)
         for id in await connection.scalars(query):
             await outbox.put(f"erased:{id}", [PostNotice(conversation=id, text="rights.erased")])
 

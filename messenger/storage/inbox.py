@@ -2,7 +2,7 @@
 that settles it; later rows of the lane wait."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,7 +25,7 @@ _KEEPS_LANE = "state IN ('new', 'waiting_key') AND (state = 'new' OR next_at > n
 _LOOK_AT = 16
 _CLAIM = sa.text(
     f"""{walk("inbox", _KEEPS_LANE)}
-SELECT head.*, oldest.is_alone AND NOT EXISTS (
+SELECT head.*, now() AS claimed_at, oldest.is_alone AND NOT EXISTS (
   SELECT FROM inbox AS next WHERE next.lane = head.lane AND next.id > head.id AND next.state IN ('new', 'waiting_key')
 ) AS is_last
 FROM (
@@ -76,8 +76,17 @@ def inbox_place(source: str, source_id: str) -> str:
 
 
 class SqlInbox:
-    def __init__(self, connection: AsyncConnection, keys: DataKeys, round: Round) -> None:
-        self._connection, self._keys, self._round = connection, keys, round
+    """`on_time` hears what time it was in the database when a row was claimed."""
+
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        keys: DataKeys,
+        round: Round,
+        *,
+        on_time: Callable[[datetime], None] | None = None,
+    ) -> None:
+        self._connection, self._keys, self._round, self._on_time = connection, keys, round, on_time
 
     async def claim(self) -> InboxRow | None:
         """A row that does not open is put aside, so that it stops nobody else."""
@@ -92,6 +101,8 @@ class SqlInbox:
         row = (await self._connection.execute(_CLAIM, {"after": self._round.after})).first()
         if row is not None:
             self._round.served([row.lane])
+            if self._on_time is not None:
+                self._on_time(row.claimed_at)
         return row
 
     async def _opened(self, row: Any) -> InboxRow:
@@ -117,9 +128,9 @@ class SqlInbox:
         statement = _DONE if ended == "done" else _SETTLE
         await self._connection.execute(statement, {"row": row.id, "ended": ended})
 
-    async def defer(self, row: InboxRow, until: datetime) -> None:
+    async def defer(self, row: InboxRow, pause: timedelta) -> None:
         again = inbox.update().where(inbox.c.id == row.id)
-        await self._connection.execute(again.values(next_at=until, attempts=inbox.c.attempts + 1))
+        await self._connection.execute(again.values(next_at=sa.func.now() + pause, attempts=inbox.c.attempts + 1))
 
     async def add(self, items: Sequence[NewItem]) -> int:
         return await add_rows(self._connection, [await sealed_row(self._keys, item) for item in items])

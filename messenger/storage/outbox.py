@@ -5,7 +5,7 @@ claim."""
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
@@ -37,7 +37,10 @@ _AWAY = ("unreachable", "storage_away", "paused")
 _WAITS = sa.text("state = 'new' AND merge_key IS NOT NULL")
 
 
-_INSERT = insert(outbox).on_conflict_do_nothing()
+# By the database's clock, which is the one that says what is due.
+_INSERT = (
+    insert(outbox).values(next_at=sa.func.now() + sa.bindparam("wait", type_=sa.Interval())).on_conflict_do_nothing()
+)
 # The type of each column of a new row.
 _NEW = {
     "conversation_id": "uuid",
@@ -47,12 +50,11 @@ _NEW = {
     "txn": "text",
     "kind": "text",
     "enc_body": "bytea",
-    "next_at": "timestamptz",
 }
 # A row that is claimed at once by this desk's worker, if nothing is before it in its lane.
 _CARRY = sa.text(f"""
-INSERT INTO outbox ({", ".join(_NEW)}, state, attempts, claim_token, claimed_until, first_try_at, device_id)
-SELECT {", ".join(f"CAST(:{name} AS {type})" for name, type in _NEW.items())},
+INSERT INTO outbox ({", ".join(_NEW)}, next_at, state, attempts, claim_token, claimed_until, first_try_at, device_id)
+SELECT {", ".join(f"CAST(:{name} AS {type})" for name, type in _NEW.items())}, now() + CAST(:wait AS interval),
   CASE WHEN goes THEN 'claimed' ELSE 'new' END, CAST(goes AS int), CASE WHEN goes THEN CAST(:token AS uuid) END,
   CASE WHEN goes THEN now() + interval '{CLAIM_FOR.total_seconds()} s' END, CASE WHEN goes THEN now() END,
   CASE WHEN goes THEN CAST(:device AS text) END
@@ -86,10 +88,9 @@ class SqlOutbox:
         *,
         desk: str,
         namespace: UUID,
-        now: datetime,
         courier: Courier = NOBODY,
     ) -> None:
-        self._connection, self._keys, self._desk, self._namespace, self._now = connection, keys, desk, namespace, now
+        self._connection, self._keys, self._desk, self._namespace = connection, keys, desk, namespace
         self._courier = courier
         self._carried: list[OutboxRow] = []
         self._has_left_some = False
@@ -124,7 +125,7 @@ class SqlOutbox:
                     "kind": type(effect).__name__,
                     "merge_key": effect.merge_key,
                     "enc_body": key.seal(dump(effect), where=outbox_place(txn)),
-                    "next_at": self._now + timedelta(seconds=_delay_s(effect)),
+                    "wait": timedelta(seconds=_delay_s(effect)),
                 }
             )
         await self._hurry_fates(effects)
@@ -160,7 +161,7 @@ class SqlOutbox:
     async def _carry(self, row: dict[str, Any], effect: Effect) -> None:
         courier = self._courier
         fence = {"resource": courier.lease.resource, "epoch": courier.lease.epoch}
-        values = {name: row[name] for name in _NEW} | {"token": uuid4(), "device": courier.device}
+        values = {name: row[name] for name in (*_NEW, "wait")} | {"token": uuid4(), "device": courier.device}
         found = (await self._connection.execute(_CARRY, values | fence)).first()
         if found is not None and found.claim_token is not None:
             self._carried.append(_carried(found, effect, courier.device))
@@ -173,7 +174,7 @@ class SqlOutbox:
         first = {row["merge_key"]: row for row in reversed(rows)}
         if first:
             self._has_left_some = True
-            new = insert(outbox).values([*first.values()])
+            new = insert(outbox).values([_with_moment(row) for row in first.values()])
             await self._connection.execute(
                 new.on_conflict_do_update(
                     index_elements=[outbox.c.merge_key], index_where=_WAITS, set_={"merge_key": new.excluded.merge_key}
@@ -191,11 +192,16 @@ class SqlOutbox:
         ids = [effect.conversation for effect in effects if isinstance(effect, EditCard)]
         if not ids:
             return
-        query = sa.select(conversation.c.id, conversation.c.card_edit_at).where(conversation.c.id.in_(ids))
-        not_before = {row.id: row.card_edit_at for row in await self._connection.execute(query)}
+        wait = (conversation.c.card_edit_at - sa.func.now()).label("wait")
+        query = sa.select(conversation.c.id, wait).where(conversation.c.id.in_(ids))
+        waits = {row.id: row.wait for row in await self._connection.execute(query)}
         for effect, row in zip(effects, rows, strict=True):
-            if isinstance(effect, EditCard) and not_before.get(effect.conversation):
-                row["next_at"] = max(self._now, not_before[effect.conversation])
+            if isinstance(effect, EditCard) and waits.get(effect.conversation):
+                row["wait"] = max(timedelta(0), waits[effect.conversation])
+
+
+def _with_moment(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "wait"} | {"next_at": sa.func.now() + row["wait"]}
 
 
 def _carried(row: Any, effect: Effect, device: str) -> OutboxRow:

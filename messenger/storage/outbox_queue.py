@@ -5,7 +5,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
@@ -104,12 +104,15 @@ class SqlOutboxQueue:
         self._ended.put_nowait((Ending(row=row, state=state, outcome=outcome, code=code), done))
         return await done
 
-    async def retry(self, row: OutboxRow, at: datetime, code: str) -> None:
-        """The row waits. It may have got through, so a newer state is not merged into it: under its transaction id the
-        homeserver would answer with what it was shown first. The newer state gets a row of its own behind this one."""
+    async def retry(self, row: OutboxRow, after: timedelta, code: str) -> None:
+        """The row waits, by the database's clock: ours may be wrong. It may have got through, so a newer state is not
+        merged into it: under its transaction id the homeserver would answer with what it was shown first. The newer
+        state gets a row of its own behind this one."""
         async with self._fenced() as connection:
             await connection.execute(
-                rows.mine(row).values(state="new", next_at=at, code=code, claimed_until=None, merge_key=None)
+                rows.mine(row).values(
+                    state="new", next_at=sa.func.now() + after, code=code, claimed_until=None, merge_key=None
+                )
             )
 
     async def hear(self) -> None:

@@ -46,14 +46,14 @@ class SqlTrust:
     """The `TrustPort`."""
 
     def __init__(self, connection: AsyncConnection, *, now: datetime) -> None:
-        self._connection, self._now = connection, now
+        self._connection, self.now = connection, now
 
     async def note_verification(self, news: VerificationNews) -> None:
         """The news may come in any order: what is over stays so."""
         state = _state(news)
         changed: dict[str, Any] = {"state": state, "code": news.code[:80], "master": news.master}
         if news.is_over:
-            changed["ended_at"] = self._now
+            changed["ended_at"] = self.now
         else:
             changed |= {"emoji": " ".join(map(str, news.emoji)), "decimals": " ".join(map(str, news.decimals))}
         row = {"account": news.account, "id": news.id, "user_id": news.user, "room_id": news.room, **changed}
@@ -104,13 +104,13 @@ class SqlTrust:
         ]
 
     async def decide(self, alerts: Sequence[int], *, state: str, by: str) -> None:
-        decided = {"state": state, "decided_by": by, "decided_at": self._now}
+        decided = {"state": state, "decided_by": by, "decided_at": self.now}
         await self._connection.execute(trust_alert.update().where(trust_alert.c.id.in_(alerts)).values(decided))
 
     async def announce(self, account: str, master: str) -> bool:
         known = sa.select(announced_identity.c.master).where(announced_identity.c.account == account)
         before = await self._connection.scalar(known.with_for_update())
-        new = insert(announced_identity).values(account=account, master=master, since=self._now)
+        new = insert(announced_identity).values(account=account, master=master, since=self.now)
         changed = {"master": new.excluded.master, "since": new.excluded.since}
         await self._connection.execute(
             new.on_conflict_do_update(

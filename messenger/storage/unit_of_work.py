@@ -41,12 +41,14 @@ class SqlUnit:
         namespace: UUID,
         desk: str,
         now: datetime,
+        is_theirs: bool,
         round: Round,
         courier: Courier,
     ) -> None:
+        """`is_theirs`: whoever takes a row from the inbox goes by the database's clock from then on. Ours may jump."""
         self.now, self._namespace = now, namespace
-        self.inbox = SqlInbox(connection, keys, round)
-        self.outbox = SqlOutbox(connection, keys, desk=desk, namespace=namespace, now=now, courier=courier)
+        self.inbox = SqlInbox(connection, keys, round, on_time=self._set_time if is_theirs else None)
+        self.outbox = SqlOutbox(connection, keys, desk=desk, namespace=namespace, courier=courier)
         self.timers = SqlTimers(connection)
         self.conversations = SqlConversations(connection, keys)
         self.messages = SqlMessages(connection, keys)
@@ -63,6 +65,9 @@ class SqlUnit:
         self.successions = SqlSuccessions(connection)
         self.trust = SqlTrust(connection, now=now)
 
+    def _set_time(self, now: datetime) -> None:
+        self.now = self.audit.now = self.trust.now = now
+
     def new_id(self, *parts: str) -> UUID:
         return uuid5(self._namespace, "|".join(parts))
 
@@ -77,7 +82,7 @@ class SqlUnits:
         *,
         namespace: UUID,
         desk: str,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] | None = None,
     ) -> None:
         self._engine, self._keys, self._namespace, self._desk, self._clock = engine, keys, namespace, desk, clock
         self._round = Round()
@@ -114,7 +119,8 @@ class SqlUnits:
             self._keys,
             namespace=self._namespace,
             desk=self._desk,
-            now=self._clock(),
+            now=self._clock() if self._clock else utc_now(),
+            is_theirs=self._clock is None,
             round=self._round,
             courier=self._courier,
         )

@@ -4,7 +4,7 @@ it."""
 import asyncio
 import logging
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -42,7 +42,7 @@ class OutboxQueue(Protocol):
         """Returns whether more waits in the row's lane."""
         ...
 
-    async def retry(self, row: OutboxRow, at: datetime, code: str) -> None: ...
+    async def retry(self, row: OutboxRow, after: timedelta, code: str) -> None: ...
 
 
 class OutboxWorker:
@@ -111,7 +111,7 @@ class OutboxWorker:
         expires."""
         while self._lost is None:
             try:
-                return await self._queue.retry(row, utc_now(), "storage_away")
+                return await self._queue.retry(row, timedelta(0), "storage_away")
             except LeaseLost as lost:
                 self._lost = lost
             except Exception:
@@ -175,7 +175,7 @@ class OutboxWorker:
         if isinstance(error, Uncertain):
             metrics.UNCERTAIN.of(channel=CHANNEL).inc()
         self._log_postponed(row, error, pause)
-        await self._queue.retry(row, utc_now() + pause, error.code)
+        await self._queue.retry(row, pause, error.code)
 
     def _log_postponed(self, row: OutboxRow, error: ChannelError, pause: timedelta) -> None:
         """What waits for a person's decision is said once: it may be looked at for days."""
@@ -203,7 +203,7 @@ class OutboxWorker:
 
     async def _again_or_bury(self, row: OutboxRow, reason: str) -> None:
         if row.attempts < OWN_TRIES:
-            return await self._queue.retry(row, utc_now() + timedelta(seconds=2**row.attempts), reason)
+            return await self._queue.retry(row, timedelta(seconds=2**row.attempts), reason)
         metrics.DELIVERY_FAILURES.of(channel=CHANNEL, reason="internal").inc()
         await self._bury(row, reason)
 

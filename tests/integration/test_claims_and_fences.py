@@ -15,7 +15,6 @@ from messenger.app.effects import Effect
 from messenger.app.outcome import NOTHING, Outcome
 from messenger.app.records import OutboxRow
 from messenger.channels.errors import LeaseLost
-from messenger.observability.time import utc_now
 from messenger.storage import leases
 from messenger.storage.desk_store import SqlDeskStore
 from messenger.storage.encryption import Key, new_secret
@@ -70,7 +69,7 @@ async def test_who_has_lost_the_lease_writes_nothing(desk: StaffDesk) -> None:
     settling = asyncio.create_task(queue.step())
     for attempt in (
         lambda: queue.claim(10),
-        lambda: queue.retry(row, utc_now(), "unreachable"),
+        lambda: queue.retry(row, timedelta(0), "unreachable"),
         lambda: queue.end(row, state="sent", outcome=NOTHING),
         queue.hurry,
         lambda: store.save_ratchets([_ratchet()]),
@@ -99,7 +98,7 @@ async def test_a_claim_that_somebody_else_took_over_ends_nothing(desk: StaffDesk
     await taken_over(desk)
     second = next(row for row in await queue.claim(10) if row.id == first.id)
     assert first.token != second.token
-    await queue.retry(first, utc_now(), "unreachable")
+    await queue.retry(first, timedelta(0), "unreachable")
     await _ends(queue, first, "failed")
     assert await _state_of(desk, first) == "claimed"
     await _ends(queue, second, "sent")
