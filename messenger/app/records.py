@@ -273,12 +273,14 @@ class Status:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxRow:
-    """One claimed row. `token` proves the claim when it is settled; `device_id` is the device that tried first."""
+    """One claimed row. `token` proves the claim when it is settled; `device_id` is the device that tried first.
+    `failures`: of the `attempts` before this one; one that ended with its process has not failed."""
 
     id: int
     txn: str
     token: UUID
     attempts: int
+    failures: int = 0
     made_at: datetime
     first_try_at: datetime
     device_id: str | None

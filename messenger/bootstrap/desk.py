@@ -19,9 +19,10 @@ from messenger.matrix.identity.ensure import ensure_identity
 from messenger.matrix.identity.health import Finding, check_identity
 from messenger.matrix.identity.values import Identity
 from messenger.matrix.identity.well_known import desk_page
+from messenger.observability.failpoints import fp
 from messenger.storage.desk_life import is_alive
 from messenger.storage.desk_store import SqlDeskStore
-from messenger.storage.desks import DeskLogin, desk_key, load_login, save_identity, save_login
+from messenger.storage.desks import DeskLogin, desk_key, load_begun, load_login, save_identity, save_login
 from messenger.storage.leases import Lease
 
 log = logging.getLogger(__name__)
@@ -44,20 +45,30 @@ class DeskRestored(Exception):
 async def log_in(storage: Storage, settings: Settings, desk: Desk) -> DeskLogin:
     """The stored login, or a new one with a device of its own. A login that the homeserver has ended is replaced; the
     identity stays, and signs the new device. Raises DeskRestored."""
-    known = await load_login(storage.engine, storage.keys, desk.user_id)
+    known = await load_begun(storage.engine, storage.keys, desk.user_id)
     if known is not None and not await is_alive(storage.engine, desk.user_id):
         raise DeskRestored(
             f"the database of {desk.user_id} comes from a backup, and its device must not be used again: "
             "run `stellwerk recover-desk`, which makes a new one; then start the service"
         )
-    if known is not None and await _is_valid(settings, known):
+    if known is not None and known.token and await _is_valid(settings, known):
         return known
-    if known is not None:
+    if known is not None and known.token:
         log.warning("the homeserver has ended this login; logging in anew", extra={"account": desk.user_id})
-    login = await log_in_with_password(settings, desk)
-    login = replace(login, identity=known.identity if known else None)
-    await save_login(storage.engine, storage.keys, login, is_first=known is None)
+    begun = known if known is not None and not known.token else await _begin(storage, desk, known)
+    login = await log_in_with_password(settings, desk, device_id=begun.device_id)
+    login = replace(login, identity=begun.identity)
+    fp("logged_in")
+    await save_login(storage.engine, storage.keys, login)
     return login
+
+
+async def _begin(storage: Storage, desk: Desk, known: DeskLogin | None) -> DeskLogin:
+    """The device is chosen and kept before it is made: a crash in between leaves none that nobody knows."""
+    identity = known.identity if known else None
+    begun = DeskLogin(account=desk.user_id, device_id=new_device_id(), token="", identity=identity)
+    await save_login(storage.engine, storage.keys, begun, is_first=known is None)
+    return begun
 
 
 async def be_quiet(http: HomeserverClient) -> None:
@@ -80,12 +91,17 @@ async def _is_valid(settings: Settings, login: DeskLogin) -> bool:
     return True
 
 
-async def log_in_with_password(settings: Settings, desk: Desk) -> DeskLogin:
+def new_device_id() -> str:
+    return secrets.token_hex(5).upper()
+
+
+async def log_in_with_password(settings: Settings, desk: Desk, *, device_id: str = "") -> DeskLogin:
+    """With the same `device_id` again it is the same device."""
     body = {
         "type": "m.login.password",
         "identifier": {"type": "m.id.user", "user": desk.user_id},
         "password": desk.read_password(),
-        "device_id": secrets.token_hex(5).upper(),
+        "device_id": device_id or new_device_id(),
         "initial_device_display_name": DEVICE_NAME,
     }
     async with client(settings) as http:

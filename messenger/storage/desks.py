@@ -26,6 +26,13 @@ async def desk_key(keys: DataKeys, account: str) -> Key:
 
 
 async def load_login(engine: AsyncEngine, keys: DataKeys, account: str) -> DeskLogin | None:
+    """None before the first one, and while one is only begun."""
+    login = await load_begun(engine, keys, account)
+    return login if login is not None and login.token else None
+
+
+async def load_begun(engine: AsyncEngine, keys: DataKeys, account: str) -> DeskLogin | None:
+    """As `load_login`. Without a token it is one that was begun: its device was chosen, and may be there already."""
     async with engine.begin() as connection:
         row = (await connection.execute(sa.select(desk).where(desk.c.account == account))).first()
     if row is None:

@@ -104,14 +104,19 @@ class SqlOutboxQueue:
         self._ended.put_nowait((Ending(row=row, state=state, outcome=outcome, code=code), done))
         return await done
 
-    async def retry(self, row: OutboxRow, after: timedelta, code: str) -> None:
+    async def retry(self, row: OutboxRow, after: timedelta, code: str, *, has_failed: bool = True) -> None:
         """The row waits, by the database's clock: ours may be wrong. It may have got through, so a newer state is not
         merged into it: under its transaction id the homeserver would answer with what it was shown first. The newer
         state gets a row of its own behind this one."""
         async with self._fenced() as connection:
             await connection.execute(
                 rows.mine(row).values(
-                    state="new", next_at=sa.func.now() + after, code=code, claimed_until=None, merge_key=None
+                    state="new",
+                    next_at=sa.func.now() + after,
+                    failures=outbox.c.failures + int(has_failed),
+                    code=code,
+                    claimed_until=None,
+                    merge_key=None,
                 )
             )
 

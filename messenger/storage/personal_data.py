@@ -174,8 +174,8 @@ PERSONAL_DATA: Mapping[str, Mapping[str, Rule]] = {
     },
     "outbox": {
         **unseen(
-            "id conversation_id message_id lane desk device_id txn merge_key enc_body attempts next_at first_try_at "
-            "claimed_until claim_token code",
+            "id conversation_id message_id lane desk device_id txn merge_key enc_body attempts failures next_at "
+            "first_try_at claimed_until claim_token code",
             "removed",
             "how something is sent that is shown as a message",
         ),

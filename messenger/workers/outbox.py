@@ -42,7 +42,9 @@ class OutboxQueue(Protocol):
         """Returns whether more waits in the row's lane."""
         ...
 
-    async def retry(self, row: OutboxRow, after: timedelta, code: str) -> None: ...
+    async def retry(self, row: OutboxRow, after: timedelta, code: str, *, has_failed: bool = True) -> None:
+        """`has_failed`: the next pause is longer, and tries are counted."""
+        ...
 
 
 class OutboxWorker:
@@ -111,7 +113,7 @@ class OutboxWorker:
         expires."""
         while self._lost is None:
             try:
-                return await self._queue.retry(row, timedelta(0), "storage_away")
+                return await self._queue.retry(row, timedelta(0), "storage_away", has_failed=False)
             except LeaseLost as lost:
                 self._lost = lost
             except Exception:
@@ -167,7 +169,7 @@ class OutboxWorker:
     async def _later(self, row: OutboxRow, error: ChannelError) -> None:
         if utc_now() - row.made_at > GIVE_UP_AFTER and not isinstance(error, Undecided):
             return await self._fail(row, "unreachable")
-        pause = timedelta(seconds=_PAUSES_S[min(row.attempts - 1, len(_PAUSES_S) - 1)])
+        pause = timedelta(seconds=_PAUSES_S[min(row.failures, len(_PAUSES_S) - 1)])
         if isinstance(error, Temporary) and error.retry_after is not None:
             pause = error.retry_after
         if isinstance(error, BadCredentials | Uncertain):
@@ -179,10 +181,10 @@ class OutboxWorker:
 
     def _log_postponed(self, row: OutboxRow, error: ChannelError, pause: timedelta) -> None:
         """What waits for a person's decision is said once: it may be looked at for days."""
-        if isinstance(error, Undecided) and row.attempts > 1:
+        if isinstance(error, Undecided) and row.failures:
             return
         log.log(
-            logging.INFO if row.attempts < 3 else logging.WARNING,
+            logging.INFO if row.failures < 2 else logging.WARNING,
             "delivery postponed",
             extra={
                 "row_id": row.id,
@@ -202,8 +204,8 @@ class OutboxWorker:
         self._after.hint()
 
     async def _again_or_bury(self, row: OutboxRow, reason: str) -> None:
-        if row.attempts < OWN_TRIES:
-            return await self._queue.retry(row, timedelta(seconds=2**row.attempts), reason)
+        if row.failures + 1 < OWN_TRIES:
+            return await self._queue.retry(row, timedelta(seconds=2 ** (row.failures + 1)), reason)
         metrics.DELIVERY_FAILURES.of(channel=CHANNEL, reason="internal").inc()
         await self._bury(row, reason)
 

@@ -91,5 +91,6 @@ ELSEWHERE: Mapping[str, Collection[str]] = {
         "erasure_rows_removed", "erasure_looked", "erasure_redacted", "erasure_media_removed", "erasure_left",
         "erasure_room_keys_forgotten", "erasure_swept", "erasure_certified",
     },
+    "tests/crash/test_login.py": {"logged_in"},
     "tests/crash/test_records.py": {"audit_appended", "checkpoint_written", "retention_batch"},
 }  # fmt: skip

@@ -141,3 +141,16 @@ async def test_no_transaction_is_open_while_something_is_sent(desk: StaffDesk) -
     await worker.drain()
     settling.cancel()
     assert looking.seen[0] == (0, True)  # later ones may meet the end of an earlier one
+
+
+async def test_a_try_that_ended_with_its_process_is_no_failure(desk: StaffDesk) -> None:
+    """So that what is sent first after many kills does not wait for minutes when the homeserver is slow once."""
+    queue = queue_of(desk, await leased(desk, "one"))
+    for _ in range(4):
+        killed = (await queue.claim(10))[0]
+        await taken_over(desk)
+    row = next(each for each in await queue.claim(10) if each.id == killed.id)
+    assert (row.attempts, row.failures) == (5, 0)
+    await queue.retry(row, timedelta(0), "unreachable")
+    again = next(each for each in await queue.claim(10) if each.id == killed.id)
+    assert (again.attempts, again.failures) == (6, 1)

@@ -66,6 +66,7 @@ outbox = Table(
     Column("enc_body", LargeBinary, nullable=False),
     Column("state", Text, nullable=False, server_default=text("'new'")),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("failures", Integer, nullable=False, server_default=text("0")),  # of the attempts; a killed one is none
     Column("next_at", Moment, nullable=False, server_default=func.now()),
     Column("made_at", Moment, nullable=False, server_default=func.now()),
     Column("first_try_at", Moment),
