@@ -32,9 +32,11 @@ EFFECTS: dict[type[Effect], str] = {
     fx.PostCard: "stream",
     fx.EditCard: "stream",
     fx.RelayToThread: "stream",
+    fx.RelayFile: "stream",
     fx.EditInThread: "stream",
     fx.ShowHistory: "command",
     fx.ShowFiles: "command",
+    fx.ShowFilesLater: "command",
     fx.ShowTranscript: "command",  # never without a pack, whose row it shares
     fx.ShowQueue: "command",
     fx.ShowMine: "command",
@@ -44,6 +46,7 @@ EFFECTS: dict[type[Effect], str] = {
     fx.SeatCase: "reader",
     fx.SeatMember: "reader",
     fx.SendToCustomer: "none",  # what staff has said, to the customer
+    fx.SendFile: "none",
     fx.EditAtCustomer: "none",
     fx.DeleteAtCustomer: "none",
     fx.MirrorReactions: "none",

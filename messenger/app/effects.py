@@ -93,6 +93,18 @@ class RelayToThread(ToThread):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RelayFile(RelayToThread):
+    """The file of a customer's message, whose words are shown already: it waits for the virus scanner, and nothing
+    waits for it. `sent_as`: the transaction under which it may have been posted before."""
+
+    sent_as: str
+
+    @property
+    def lane(self) -> str:
+        return f"file:{self.message}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PostNotice(ToThread):
     """A line of the desk in the thread. `text` is a catalogue id; `fields` are filled in, staff ids by their names.
     With `mention` it is an ordinary message to that person, else a notice that rings nobody. `reader` is whose language
@@ -124,6 +136,17 @@ class PostPack(ToThread):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShowFiles(ToThread):
     """The conversation's files once more, for people who have not been there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowFilesLater(ShowFiles):
+    """The same when they wait for the virus scanner, and nothing waits for them."""
+
+    sent_as: str
+
+    @property
+    def lane(self) -> str:
+        return f"files:{self.conversation}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +218,17 @@ class SendToCustomer(AtCustomer):
     """`hold_s`: so long it waits, and can be changed or taken back."""
 
     hold_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendFile(SendToCustomer):
+    """The file of an answer, whose words have left already; as `RelayFile`."""
+
+    sent_as: str
+
+    @property
+    def lane(self) -> str:
+        return f"file:{self.message}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

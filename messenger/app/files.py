@@ -15,6 +15,9 @@ from messenger.observability.failpoints import fp
 
 _TYPES: dict[Kind, str] = {"image": "m.image", "document": "m.file", "audio": "m.audio", "video": "m.video"}
 # What nobody may open whatever its type: said before what the type alone would be told.
+INLINE_S = 5.0
+# How ClamAV names what it could not look into to the end (clamd.conf, AlertExceedsMax).
+_OVER_ITS_LIMITS = "Heuristics.Limits.Exceeded"
 _DEFINITE = frozenset({"active", "bomb"})
 
 
@@ -41,10 +44,13 @@ class Impatient:
             raise Rejected("bad_media", raw_code=error.raw_code) from error
 
 
-async def checked_file(hands: Hands, ref: MediaRef) -> Checked | Refused:
-    """As `fetch_checked`, with all that the desk has."""
+async def checked_file(hands: Hands, ref: MediaRef, *, patience_s: float | None = INLINE_S) -> Checked | Refused:
+    """As `fetch_checked`, with all that the desk has. In a lane where others wait behind it, the scanner is not waited
+    for; where nobody does, with `patience_s` None, it is."""
     policy = Policy(max_bytes=hands.max_file_bytes)
-    return await fetch_checked(hands.files, ref, policy, inspector=hands.inspector, scanner=hands.scanner)
+    return await fetch_checked(
+        hands.files, ref, policy, inspector=hands.inspector, scanner=hands.scanner, patience_s=patience_s
+    )
 
 
 async def fetch_checked(
@@ -54,6 +60,7 @@ async def fetch_checked(
     *,
     inspector: Inspector,
     scanner: Scanner = NO_SCANNER,
+    patience_s: float | None = None,
 ) -> Checked | Refused:
     """Refused with a code of the catalogue; raises Temporary when it may be tried again, ScannerAway among them."""
     if ref.size is not None and ref.size > policy.max_bytes:
@@ -67,7 +74,7 @@ async def fetch_checked(
     examined = await inspector.examine(data, ref.filename)
     verdict = _verdict(examined, ref, len(data), policy)
     if isinstance(verdict, Accepted):
-        verdict = await _scanned(scanner, data) or verdict
+        verdict = await _scanned(scanner, data, patience_s) or verdict
     if isinstance(verdict, Refused):
         return verdict
     fp("scanned")
@@ -84,11 +91,13 @@ def _verdict(examined: Examined, ref: MediaRef, size: int, policy: Policy) -> Ac
     return verdict
 
 
-async def _scanned(scanner: Scanner, data: bytes) -> Refused | None:
+async def _scanned(scanner: Scanner, data: bytes, patience_s: float | None) -> Refused | None:
     try:
-        found = await scanner.scan(data)
+        found = await scanner.scan(data, patience_s=patience_s)
     except Rejected:
         return Refused("unchecked")
+    if found.startswith(_OVER_ITS_LIMITS):
+        return Refused("bomb")
     return Refused("virus", found) if found else None
 
 

@@ -32,6 +32,7 @@ from messenger.app.items import (
     DeskIdentityChanged,
     DeskOut,
     DeviceLeftOut,
+    FileWaits,
     GroupMoved,
     Item,
     KeyStillMissing,
@@ -154,6 +155,8 @@ async def handle(turn: Turn, item: Item) -> None:
             await staff_changes.staff_redacted(turn, item)
         case SendEnded():
             await outcomes.send_ended(turn, item)
+        case FileWaits():
+            await outcomes.file_waits(turn, item)
         case DeskOut():
             await dead_letters.desk_out(turn, item)
         case DeskBack():

@@ -11,6 +11,7 @@ from uuid import UUID
 from messenger.app.effects import TimerKind
 from messenger.channels import messages as ch
 
+WaitingEffect = Literal["RelayToThread", "SendToCustomer", "ShowFiles"]
 SentEffect = Literal["SendToCustomer", "RelayToThread", "EditAtCustomer", "DeleteAtCustomer", "MirrorReactions"]
 
 
@@ -276,6 +277,18 @@ class SendEnded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileWaits:
+    """A file waits for the virus scanner; what was said with it has gone on. `effect`: what shall be done with it;
+    `sent_as`: the transaction of the row that has met the silence. `message` is empty where it is about all files of a
+    conversation."""
+
+    conversation: UUID
+    effect: WaitingEffect
+    sent_as: str
+    message: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PutAside:
     """A row that failed for good is a dead letter now. Whose place it was is known by `conversation`, or by the inbox
     `lane` of this `account`; `kind` is what it held. `message` is the answer of staff that now blocks its lane."""
@@ -316,5 +329,6 @@ Item = (
     | TrustSettled
     | VerificationNews
     | SendEnded
+    | FileWaits
     | PutAside
 )

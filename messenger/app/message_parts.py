@@ -11,6 +11,7 @@ from messenger.domain.text import json_size, pieces
 MAX_BODY = 30_000  # a plain body; with ids and relations below the 40 kB of plaintext that fit into one event
 MAX_HTML = 12_000  # more markup than this is left out: the plain text says it all
 MAX_BOTH = 38_000
+APART = 100  # from here on parts are numbered that are words which went ahead of their file
 
 
 def parts_of(content: Content) -> Sequence[Content]:

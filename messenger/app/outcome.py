@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from messenger.app import effects as fx
-from messenger.app.items import SendEnded, SentEffect
+from messenger.app.items import FileWaits, SendEnded, SentEffect, WaitingEffect
 from messenger.app.records import NewItem, PlaceRow, Trace
 from messenger.domain.ids import AgentId, ChatId, ConversationId, GroupId
 
@@ -36,6 +36,16 @@ def ended(effect: Sending, txn: str, code: str) -> NewItem:
     """The result of a send; it comes back through the inbox."""
     item = SendEnded(conversation=effect.conversation, message=effect.message, effect=_name(effect), code=code)
     return NewItem(source="outbox", source_id=txn, lane=f"ended:{effect.message}", item=item)
+
+
+def waits_for_scanner(effect: fx.RelayToThread | fx.SendToCustomer | fx.ShowFiles, txn: str) -> NewItem:
+    """Its file goes on in a lane of its own; the row itself has done what it could."""
+    message = None if isinstance(effect, fx.ShowFiles) else effect.message
+    kind: WaitingEffect = "ShowFiles"
+    if isinstance(effect, fx.RelayToThread | fx.SendToCustomer):
+        kind = "RelayToThread" if isinstance(effect, fx.RelayToThread) else "SendToCustomer"
+    item = FileWaits(conversation=effect.conversation, effect=kind, sent_as=txn, message=message)
+    return NewItem(source="scanner", source_id=txn, lane=f"scanner:{message or effect.conversation}", item=item)
 
 
 def _name(effect: Sending) -> SentEffect:

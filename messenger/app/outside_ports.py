@@ -151,9 +151,9 @@ class Scanner(Protocol):
         """Is there one?"""
         ...
 
-    async def scan(self, data: bytes) -> str:
-        """What it calls the thing it has found; empty: it has looked and found nothing. Raises ScannerAway, and
-        Rejected for a file that it will never take."""
+    async def scan(self, data: bytes, *, patience_s: float | None = None) -> str:
+        """What it calls the thing it has found; empty: it has looked and found nothing. Raises ScannerAway, also when
+        the patience ends before, and Rejected for a file that it will never take."""
         ...
 
 
@@ -162,7 +162,7 @@ class NoScanner:
 
     is_on = False
 
-    async def scan(self, data: bytes) -> str:
+    async def scan(self, data: bytes, *, patience_s: float | None = None) -> str:
         return ""
 
 

@@ -9,10 +9,11 @@ from uuid import UUID
 from messenger.app import effects as fx
 from messenger.app import render, render_packs
 from messenger.app.erased import customer_name
-from messenger.app.files import checked_file
+from messenger.app.files import INLINE_S, checked_file
 from messenger.app.hands import Hands, clock_of
 from messenger.app.message_parts import fitted, part_txn
-from messenger.app.outcome import NOTHING, Outcome
+from messenger.app.outcome import NOTHING, Outcome, waits_for_scanner
+from messenger.app.outside_ports import ScannerAway
 from messenger.app.ports import UnitOfWork
 from messenger.app.records import Case, File, Place, PlaceRow, Said, StoredMessage
 from messenger.domain import events as e
@@ -56,12 +57,25 @@ async def post_pack(hands: Hands, effect: fx.PostPack, txn: str) -> Outcome:
 
 
 async def show_files(hands: Hands, effect: fx.ShowFiles, txn: str) -> Outcome:
-    """Each once more. One that cannot be fetched any more is named in the pack; it is not announced again."""
+    """Each once more. One that cannot be fetched any more is named in the pack; it is not announced again. What is said
+    meanwhile does not wait for the virus scanner."""
+    try:
+        return await _show_each(hands, effect, txn, patience_s=INLINE_S)
+    except ScannerAway:
+        return Outcome(items=[waits_for_scanner(effect, txn)])
+
+
+async def show_files_later(hands: Hands, effect: fx.ShowFilesLater, txn: str) -> Outcome:
+    """Under the first row's transactions, so that none is shown twice. Raises ScannerAway: they wait on."""
+    return await _show_each(hands, effect, effect.sent_as, patience_s=None)
+
+
+async def _show_each(hands: Hands, effect: fx.ShowFiles, txn: str, *, patience_s: float | None) -> Outcome:
     async with hands.units.look() as unit:
         past = await _past(unit, ConversationId(effect.conversation), LAST)
     words = texts(past.case.group.language)
     for n, message in enumerate(past.files):
-        checked = await checked_file(hands, message.content.media[0])
+        checked = await checked_file(hands, message.content.media[0], patience_s=patience_s)
         if isinstance(checked, Refused):
             continue
         size = len(checked.file.data)

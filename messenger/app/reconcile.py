@@ -19,6 +19,10 @@ async def already_sent(hands: Hands, effect: Effect, txn: str) -> Outcome | None
     match effect:
         case fx.PostCard():
             return await _card(hands, effect, txn)
+        case fx.RelayFile():
+            return await _in_thread(hands, effect, effect.sent_as)
+        case fx.SendFile():
+            return await _to_customer(hands, effect, effect.sent_as)
         case fx.RelayToThread() | fx.PostNotice() | fx.PostContext() | fx.PostPack():
             return await _in_thread(hands, effect, txn)
         case fx.SendToCustomer() | fx.TellCustomer() | fx.OfferMenu():

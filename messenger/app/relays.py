@@ -10,8 +10,9 @@ from messenger.app import render
 from messenger.app.erased import customer_name, must_be_readable
 from messenger.app.files import Checked, checked_file
 from messenger.app.hands import Hands, clock_of
-from messenger.app.message_parts import fitted, part_txn, parts_of, safe_html
-from messenger.app.outcome import NOTHING, Outcome, ended
+from messenger.app.message_parts import APART, fitted, part_txn, parts_of, safe_html
+from messenger.app.outcome import NOTHING, Outcome, ended, waits_for_scanner
+from messenger.app.outside_ports import ScannerAway
 from messenger.app.ports import UnitOfWork
 from messenger.app.records import Case, Place, PlaceRow, Said, StoredMessage, Trace
 from messenger.domain.attachment import Refused
@@ -53,9 +54,50 @@ async def relay_to_thread(hands: Hands, effect: fx.RelayToThread, txn: str) -> O
         must_be_readable(message)
         relay = _Relay(case=case, message=message, words=texts(case.group.language))
         relay = replace(await _answering(unit, relay), rings=await _rings_owner(unit, case, message))
-    said, refused = await _said(hands, relay)
+    try:
+        said, refused = await _said(hands, relay)
+    except ScannerAway:
+        return await _words_first(hands, effect, relay, txn)
     events = [await hands.post(case, each, part_txn(txn, n)) for n, each in enumerate(said)]
     return Outcome(traces=_copies(hands, relay, events), items=[ended(effect, txn, refused.code)] if refused else [])
+
+
+async def _words_first(hands: Hands, effect: fx.RelayToThread, relay: _Relay, txn: str) -> Outcome:
+    said = _words_said(relay) if relay.message.content.text else []
+    events = [await hands.post(relay.case, each, part_txn(f"{txn}w", n)) for n, each in enumerate(said)]
+    traces = [replace(trace, part=APART + trace.part) for trace in _copies(hands, relay, events)]
+    return Outcome(traces=traces, items=[waits_for_scanner(effect, txn)])
+
+
+async def relay_file(hands: Hands, effect: fx.RelayFile, txn: str) -> Outcome:
+    """The file for which the scanner had to be waited. Raises ScannerAway: it waits on."""
+    async with hands.units.look() as unit:
+        case, message = await unit.conversations.case_of(MessageId(effect.message))
+        if message.is_deleted:
+            return NOTHING
+        must_be_readable(message)
+        relay = _Relay(case=case, message=message, words=texts(case.group.language))
+        copies = await unit.messages.copies_of(message.id)
+        relay = _behind_words(relay, copies) if copies else await _answering(unit, relay)
+    checked = await checked_file(hands, message.content.media[0], patience_s=None)
+    if isinstance(checked, Refused):
+        (said,) = _refused_said(hands, _without_words(relay), checked)
+    else:
+        said = _file_said(relay, checked)
+    event = await hands.post(case, said, effect.sent_as)
+    items = [ended(effect, txn, checked.code)] if isinstance(checked, Refused) else []
+    return Outcome(traces=_copies(hands, relay, [event]), items=items)
+
+
+def _behind_words(relay: _Relay, copies: Sequence[Trace]) -> _Relay:
+    """They have been said and have rung; the file answers them where they stand in the same room."""
+    there = [copy.remote_id for copy in copies if copy.room == relay.case.room]
+    return replace(_without_words(relay), rings=False, reply_to=there[0] if there else None)
+
+
+def _without_words(relay: _Relay) -> _Relay:
+    content = replace(relay.message.content, text="", html="")
+    return replace(relay, message=replace(relay.message, content=content, edited_at=None))
 
 
 async def edit_in_thread(hands: Hands, effect: fx.EditInThread, txn: str) -> Outcome:
@@ -94,7 +136,9 @@ class _Changing:
     gone: list[Trace] = field(default_factory=list)
 
     async def in_room(self, room: str, copies: Sequence[Trace], group: SkillGroup) -> None:
-        said, is_file_away = ((), False) if self.relay.message.is_deleted else await self._now()
+        said, is_file_away = await self._for(copies)
+        if not self.relay.message.is_deleted:
+            copies = [copy for copy in copies if copy.part >= APART] or copies
         if is_file_away:
             return await self._words_below(len(copies)) if room == self.relay.case.room else None
         for copy, each in zip(copies, said, strict=False):
@@ -104,14 +148,16 @@ class _Changing:
             await self.hands.desk.take_back(room, copy.remote_id, txn=f"{self.txn}g{next(self.numbers)}")
             self.gone.append(copy)
         if room == self.relay.case.room:
-            await self._post(said[len(copies) :], len(copies))
+            await self._post(said[len(copies) :], copies[0].part + len(copies))
         return None
 
     async def anew(self, gone: str | None) -> None:
         """Nothing of it stands in this place yet, or any more; `gone` stood here."""
         if self.relay.message.is_deleted:
             return await self._post([_deleted(self.relay, gone)], 0)
-        said, _ = await self._now()
+        said, is_file_away = await self._now()
+        if is_file_away and not said:
+            return await self._words_below(0)
         return await self._post(said, 0)
 
     async def _words_below(self, first: int) -> None:
@@ -120,8 +166,23 @@ class _Changing:
             await self._post(_words_said(self.relay), first)
 
     async def _now(self) -> tuple[Sequence[Said], bool]:
-        said, refused = await _said(self.hands, self.relay)
+        """What the message is now, and whether its file cannot be had; while the scanner is away nobody can say."""
+        try:
+            said, refused = await _said(self.hands, self.relay)
+        except ScannerAway:
+            return (), True
         return said, refused is not None
+
+    async def _for(self, copies: Sequence[Trace]) -> tuple[Sequence[Said], bool]:
+        """Where words went ahead of their file, it is them that change; the file came after them, or comes."""
+        if self.relay.message.is_deleted:
+            return (), False
+        if any(copy.part >= APART for copy in copies):
+            return self._words(), False
+        return await self._now()
+
+    def _words(self) -> Sequence[Said]:
+        return _words_said(self.relay) if self.relay.message.content.text else ()
 
     async def _post(self, said: Sequence[Said], first: int) -> None:
         case, message = self.relay.case, self.relay.message

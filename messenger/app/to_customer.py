@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from messenger.app import effects as fx
 from messenger.app import render
 from messenger.app.erased import must_be_readable
-from messenger.app.files import checked_file
+from messenger.app.files import INLINE_S, checked_file
 from messenger.app.hands import Hands, clock_of
 from messenger.app.items import RoomFollowed
-from messenger.app.message_parts import fitted, part_txn, parts_of, safe_html
-from messenger.app.outcome import NOTHING, Outcome, ended
-from messenger.app.outside_ports import EditsFiles
+from messenger.app.message_parts import APART, fitted, part_txn, parts_of, safe_html
+from messenger.app.outcome import NOTHING, Outcome, ended, waits_for_scanner
+from messenger.app.outside_ports import EditsFiles, ScannerAway
 from messenger.app.records import Case, Chat, File, NewItem, Said, StoredMessage, Trace
 from messenger.channels.contract import DeletesMessages, EditsMessages
 from messenger.channels.errors import Rejected
@@ -46,9 +46,31 @@ class _Answer:
 async def send_to_customer(hands: Hands, effect: fx.SendToCustomer, txn: str) -> Outcome:
     answer = await _answer(hands, effect, txn)
     if answer.message.content.media:
-        remote = await _send_file(hands, answer)
+        try:
+            remote = await _send_file(hands, answer)
+        except ScannerAway:
+            return await _words_first(hands, effect, answer)
     else:
         remote = [id for out in _parts(hands, answer) for id in (await hands.channel.send(out)).remote_ids]
+    return Outcome(traces=_copies(answer, remote), items=[ended(effect, txn, "")], spoke=_spoke(answer.case))
+
+
+async def _words_first(hands: Hands, effect: fx.SendToCustomer, answer: _Answer) -> Outcome:
+    outs = _parts(hands, replace(answer, txn=f"{answer.txn}w")) if answer.message.content.text else []
+    remote = [id for out in outs for id in (await hands.channel.send(out)).remote_ids]
+    traces = [replace(trace, part=APART + trace.part) for trace in _copies(answer, remote)]
+    spoke = _spoke(answer.case) if remote else None
+    return Outcome(traces=traces, items=[waits_for_scanner(effect, answer.txn)], spoke=spoke)
+
+
+async def send_file(hands: Hands, effect: fx.SendFile, txn: str) -> Outcome:
+    """The file for which the scanner had to be waited, unless its author has taken it back meanwhile. Raises
+    ScannerAway: it waits on."""
+    answer, copies = await _answer(hands, effect, effect.sent_as), await _sent_copies(hands, effect)
+    if answer.message.is_deleted:
+        return NOTHING
+    out, file = await _file(hands, answer, patience_s=None, has_words=bool(copies))
+    remote = (await hands.channel.send_file(out, file)).remote_ids
     return Outcome(traces=_copies(answer, remote), items=[ended(effect, txn, "")], spoke=_spoke(answer.case))
 
 
@@ -61,7 +83,10 @@ async def edit_at_customer(hands: Hands, effect: fx.EditAtCustomer, txn: str) ->
     if answer.message.is_deleted or not copies:
         return NOTHING
     if answer.message.content.media:
-        return await _edit_caption(hands, answer, copies[0])
+        apart = [copy for copy in copies if copy.part >= APART]
+        if not apart:
+            return await _edit_caption(hands, answer, copies[0])
+        copies = apart
     parts = _parts(hands, answer)
     for copy, out in zip(copies, parts, strict=False):
         await hands.channel.edit(RemoteId(copy.remote_id), out)
@@ -69,14 +94,18 @@ async def edit_at_customer(hands: Hands, effect: fx.EditAtCustomer, txn: str) ->
     new = [id for out in parts[len(copies) :] for id in (await hands.channel.send(out)).remote_ids]
     gone = copies[len(parts) :]
     await _delete(hands, answer.chat, gone, txn)
-    traces = [replace(trace, part=len(copies) + n) for n, trace in enumerate(_copies(answer, new))]
+    first = copies[0].part + len(copies)
+    traces = [replace(trace, part=first + n) for n, trace in enumerate(_copies(answer, new))]
     return Outcome(traces=traces, gone=gone, items=[ended(effect, txn, "")])
 
 
 async def _edit_caption(hands: Hands, answer: _Answer, copy: Trace) -> Outcome:
     if not isinstance(hands.channel, EditsFiles):
         raise Rejected("content_refused", raw_code="the channel cannot edit files")
-    out, file = await _file(hands, answer)
+    try:
+        out, file = await _file(hands, answer)
+    except ScannerAway as error:  # nobody waits in this lane for a new caption: its author hears that it did not go
+        raise Rejected("content_refused", raw_code=error.raw_code) from error
     await hands.channel.edit_file(RemoteId(copy.remote_id), out, file)
     return NOTHING
 
@@ -172,13 +201,16 @@ async def _send_file(hands: Hands, answer: _Answer) -> Sequence[str]:
     return (await hands.channel.send_file(out, file)).remote_ids
 
 
-async def _file(hands: Hands, answer: _Answer) -> tuple[OutboundMessage, File]:
+async def _file(
+    hands: Hands, answer: _Answer, *, patience_s: float | None = INLINE_S, has_words: bool = False
+) -> tuple[OutboundMessage, File]:
+    """`has_words`: they went ahead."""
     content = answer.message.content
-    checked = await checked_file(hands, content.media[0])
+    checked = await checked_file(hands, content.media[0], patience_s=patience_s)
     if isinstance(checked, Refused):
         raise Rejected(_CODES.get(checked.code, "bad_media"), raw_code=checked.code)
     caption = render.Rendered("", "")
-    if content.text:
+    if content.text and not has_words:
         caption = render.customer_message(answer.words, answer.name, content.text)
     elif answer.case.is_one_of_several:
         caption = render.Rendered(answer.name, to_html(answer.name))

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from messenger.app.deliver import Deliverer
 from messenger.app.hands import Hands, Organisation
 from messenger.app.inspection.inspector import Inspector
+from messenger.app.outside_ports import NO_SCANNER
 from messenger.app.ports import StorageAway
 from messenger.bootstrap.audit import Witness, poster
 from messenger.bootstrap.database import Storage
@@ -22,6 +23,7 @@ from messenger.bootstrap.listening import Listening
 from messenger.bootstrap.marks import DeskMarks
 from messenger.bootstrap.outlets import outlets
 from messenger.bootstrap.reports import Reports
+from messenger.bootstrap.scanning import ScannerWatch, scanner_of
 from messenger.bootstrap.versions import check_versions
 from messenger.config import Desk, Settings
 from messenger.matrix.chat_channel import MatrixChannel
@@ -75,6 +77,7 @@ class DeskProcess:
         self._admin = HomeserverClient(settings.matrix.homeserver, token=settings.privacy.admin_token())
         self._max_file_bytes = settings.limits.attachment_max_mb * 1_000_000
         self._inspector = Inspector(max_bytes=self._max_file_bytes)
+        self._scanner = scanner_of(settings)
         self._inbox_wake, self._outbox_wake = Wake(INBOX_POLL_S), Wake()
         self._units = SqlUnits(storage.engine, storage.keys, namespace=storage.namespace, desk=self._account)
         self._reports = Reports(self._units, self._storage.engine, self._account, self._inbox_wake)
@@ -218,6 +221,7 @@ class DeskProcess:
             organisation=organisation,
             max_file_bytes=self._max_file_bytes,
             inspector=self._inspector,
+            scanner=self._scanner or NO_SCANNER,
         )
 
     def _make_verifier(self, master_key: str) -> Verifier:
@@ -258,7 +262,9 @@ class DeskProcess:
 
     def _steps(self) -> dict[str, Callable[[], Awaitable[object]]]:
         """Worker by worker, what it repeats."""
+        watch = ScannerWatch(self._scanner, self._outbox_queue, self._outbox_wake) if self._scanner else None
         return {
+            **({"scanner": watch.step} if watch else {}),
             "sync": self._listening.step,
             "mark": self._listening.mark,
             **{f"inbox {number}": worker.step for number, worker in enumerate(self._inbox)},

@@ -354,6 +354,29 @@ class Web(Section):
         return (host.strip("[]"), int(port)) if host else None
 
 
+def _socket_address(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if value and not value.startswith("/") and not (host and port.isdecimal() and 0 < int(port) < 65_536):
+        raise ValueError("must be the path of a socket, like /run/clamav/clamd.ctl, or host:port")
+    return value
+
+
+class Scanner(Section):
+    """A virus scanner that every file passes in both directions, before it is relayed."""
+
+    clamd: Annotated[str, AfterValidator(_socket_address)] = Field(
+        default="",
+        description=(
+            "Where ClamAV's daemon listens: the path of its socket, for example `/run/clamav/clamd.ctl`, or "
+            "`host:port`, where nobody else can listen. While it does not answer, files wait and texts go on. Empty: "
+            "files are looked into, but not scanned for known viruses."
+        ),
+    )
+    scan_seconds: float = Field(
+        default=120, ge=1, le=600, description="So long one file may take; then the scanner counts as away."
+    )
+
+
 class I18n(Section):
     """Languages."""
 

@@ -32,6 +32,7 @@ from messenger.config.sections import (
     Matrix,
     Outbound,
     Privacy,
+    Scanner,
     Security,
     Server,
     Web,
@@ -60,6 +61,7 @@ class Settings(BaseSettings):
     limits: Limits = Field(default=Limits())
     outbound: Outbound = Field(default=Outbound())
     web: Web = Field(default=Web())
+    scanner: Scanner = Field(default=Scanner())
     i18n: I18n = Field(default=I18n())
     log: Log = Field(default=Log())
 

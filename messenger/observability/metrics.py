@@ -115,6 +115,7 @@ DEAD_LETTERS = gauge("stellwerk_dead_letters", "Put aside and not decided yet")
 TRUST_ALERTS = gauge("stellwerk_trust_alerts", "Doubts about keys and members that nobody has decided", cause=DOUBTS)
 ERASURES = gauge("stellwerk_erasures_pending", "Erasures on their way")
 BACKUP_AGE = gauge("stellwerk_backup_age_seconds", "Since the last backup of this kind", kind=BACKUPS)
+SCANNER_AWAY = gauge("stellwerk_scanner_away", "1 while the virus scanner does not answer and files wait")
 LEASE_FREE = gauge("stellwerk_lease_free_seconds", "Since when no process holds the desk; 0 while one does", desk=DESKS)
 WAL_LAG = gauge(
     "stellwerk_wal_lag_bytes", "What the continuous backup of the embedded server has not got yet; 0 without one"

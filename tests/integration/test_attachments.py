@@ -15,6 +15,8 @@ from messenger.app.attachments import digest
 from messenger.demo.synapse import Synapse
 from messenger.domain.replies import Fate
 from tests.integration.staff_house import House, Thread, open_house
+from tests.support.bad_files import eicar
+from tests.support.clamd import SIGNATURE, RealClamd
 from tests.support.databases import TestDatabases
 from tests.support.people import Person
 from tests.support.timeline import Seen
@@ -25,13 +27,35 @@ LIMIT_MB = 1
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def clamd() -> AsyncIterator[RealClamd | None]:
+    """Without one all but its own tests run the same."""
+    try:
+        server = RealClamd()
+    except pytest.skip.Exception:
+        yield None
+        return
+    await server.start()
+    yield server
+    server.remove()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def house(
-    tmp_path_factory: pytest.TempPathFactory, synapse: Synapse, test_databases: TestDatabases
+    tmp_path_factory: pytest.TempPathFactory, synapse: Synapse, test_databases: TestDatabases, clamd: RealClamd | None
 ) -> AsyncIterator[House]:
-    limits = {"STELLWERK__LIMITS__ATTACHMENT_MAX_MB": str(LIMIT_MB)}
+    environment = {"STELLWERK__LIMITS__ATTACHMENT_MAX_MB": str(LIMIT_MB)}
+    if clamd is not None:
+        environment["STELLWERK__SCANNER__CLAMD"] = clamd.socket
     folder = tmp_path_factory.mktemp("files")
-    async with open_house(folder, synapse, test_databases, staff=["ben"], environment=limits) as house:
+    async with open_house(folder, synapse, test_databases, staff=["ben", "lea"], environment=environment) as house:
         yield house
+
+
+@pytest.fixture
+def scanner(clamd: RealClamd | None) -> RealClamd:
+    if clamd is None:
+        pytest.skip("clamd is not installed: apt-get install clamav-daemon")
+    return clamd
 
 
 def png(width: int = 3, height: int = 2) -> bytes:
@@ -202,6 +226,42 @@ async def test_an_agents_refused_file_is_not_sent_and_says_why(
     assert reason in failed.body
     await thread.fate(sent, Fate.FAILED)
     assert name not in await thread.everything_the_customer_has()
+
+
+@pytest.mark.usefixtures("scanner")
+async def test_a_virus_reaches_nobody_and_its_sender_the_team_and_the_group_hear_of_it(house: House) -> None:
+    thread = await house.conversation(owner=house.ben)
+    await thread.customer.send_file(thread.chat, eicar(), name="hers.txt", mimetype="text/plain")
+    await thread.told(house.ben, f"File hers.txt from anna is held back: a virus was found ({SIGNATURE}")
+    await thread.received("We could not accept hers.txt: a virus was found")
+    sent = await house.ben.send_file(house.room, eicar(), name="his.txt", mimetype="text/plain", thread=thread.card)
+    await thread.told(house.ben, "a virus was found in your file")
+    await thread.fate(sent, Fate.FAILED)
+    for words in ("a file of the customer of K-", "a file of a colleague in K-"):
+        await house.lea.wait_for(house.room, lambda seen, words=words: seen.thread is None and words in seen.body)
+    assert "his.txt" not in await thread.everything_the_customer_has()
+    shown = house.ben.messages(house.room, thread=thread.card)
+    assert not [each for each in shown if each.content.get("filename") == "hers.txt"]
+
+
+async def test_while_the_scanner_is_away_files_wait_and_texts_do_not(house: House, scanner: RealClamd) -> None:
+    thread, other = await house.conversation(owner=house.ben), await house.conversation()
+    scanner.kill()
+    try:
+        await thread.customer.send_file(thread.chat, png(), name="waits.png", mimetype="image/png", msgtype="m.image")
+        await thread.told(house.ben, "waits.png from anna is being checked")
+        sent = await house.ben.send_file(house.room, png(), name="ours.png", mimetype="image/png", thread=thread.card)
+        await thread.told(house.ben, "Your file ours.png is being checked")
+        for conversation in (thread, other):
+            await conversation.customer.say(conversation.chat, "words go on")
+            await conversation.told(house.ben, "words go on")
+        await thread.say(house.ben, "ours too")
+        await thread.received("ours too")
+    finally:
+        await scanner.start()
+    await file_in(house.ben, house.room, "waits.png", thread=thread.card)
+    await file_in(thread.customer, thread.chat, "ours.png")
+    await thread.fate(sent, Fate.DELIVERED)
 
 
 async def test_a_conversation_goes_on_behind_a_refused_file(house: House) -> None:

@@ -90,7 +90,7 @@ async def test_a_redirect_into_the_own_network_is_not_followed(
     url, asked = elsewhere
     answer["where"] = url + "/secret"
     with pytest.raises(FileAway):
-        await fetch_checked(media, FILE)
+        await fetch_checked(media, FILE, inspector=INSPECTOR)
     assert asked == []
 
 

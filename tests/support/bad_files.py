@@ -389,8 +389,8 @@ def _texts() -> Iterator[BadFile]:
 
 def honest_files() -> Iterator[tuple[str, str, Callable[[], bytes]]]:
     """(name, type, how it is made): what customers send every day."""
-    yield "photo.jpg", "image/jpeg", lambda: picture("JPEG", (4000, 3000))
-    yield "screen.png", "image/png", lambda: picture("PNG", (2560, 1440))
+    yield "photo.jpg", "image/jpeg", lambda: picture("JPEG", (1200, 900))
+    yield "screen.png", "image/png", lambda: picture("PNG", (1280, 720))
     yield "small.gif", "image/gif", lambda: moving("GIF")
     yield "moving.png", "image/png", lambda: moving("PNG")
     yield "moving.webp", "image/webp", lambda: moving("WEBP")
@@ -399,7 +399,7 @@ def honest_files() -> Iterator[tuple[str, str, Callable[[], bytes]]]:
     yield "phone.heic", "image/heic", lambda: _heic(4032, 3024)
     yield "letter.pdf", "application/pdf", lambda: pdf(b"<</OpenAction[3 0 R/Fit]/URI(https://example.org)>>")
     yield "objects.pdf", "application/pdf", lambda: pdf(objects(b"1 0 <</Type/Page>>"), stream(zlib.compress(b"BT ET")))
-    yield "white.pdf", "application/pdf", lambda: pdf(stream(_zlib_zeros(30)))
+    yield "white.pdf", "application/pdf", lambda: pdf(stream(_zlib_zeros(9)))
     yield (
         "letter.docx",
         WORD,

@@ -40,6 +40,7 @@ OPENING = (
 METHODS = {"create_connection", "open_connection", "sock_connect"}
 MEANT = {
     "messenger/channels/outbound/session.py": "the one way out",
+    "messenger/scanner/clamd.py": "the virus scanner, where the operator has put it; what is sent there is the file",
     "messenger/demo/actor.py": "plays the people of the demonstration, on the homeserver that it has started itself",
     "messenger/demo/synapse.py": "watches the homeserver that it has started on this machine, and knows nothing of us",
 }

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from messenger.cli import output
-from messenger.cli.doctor import account, database, homeserver, local
+from messenger.cli.doctor import account, database, homeserver, local, scanner
 from messenger.cli.doctor.finding import Check, Finding, fail, ok, run_checks
 from messenger.cli.options import AsJson
 from messenger.cli.state import State, run, state_of
@@ -67,6 +67,7 @@ def _checks_here(settings: Settings) -> dict[str, Check]:
 def _checks_elsewhere(settings: Settings, measure: bool) -> dict[str, Check]:
     checks: dict[str, Check] = {
         "homeserver": partial(homeserver.homeserver, settings.matrix.homeserver),
+        "scanner": partial(scanner.scanner, settings),
     }
     limit = account.measured_limit if measure else account.rate_limit
     for desk in settings.matrix.desks:
