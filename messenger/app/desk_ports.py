@@ -2,7 +2,7 @@
 `storage/` implements it. A unit is one database transaction: it commits when its `async with` ends well and rolls back
 otherwise."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,6 +21,10 @@ CryptoTable = Literal[
     "mx_tracked",
     "mx_withheld",
 ]
+
+
+MegolmSession = tuple[str, str, str]  # room id, sender key, session id
+Ciphertext = tuple[str, str, str, int]  # the same, and the message's index in the session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +105,7 @@ class Arrival:
     session: tuple[str, str] | None = None
     raw: Mapping[str, Any] | None = None
     waits: bool = False
-    ciphertext: tuple[str, str, str, int] | None = None
+    ciphertext: Ciphertext | None = None
     patience: timedelta = timedelta(0)
 
 
@@ -137,8 +141,25 @@ class IngestUnit(DeskUnit, Protocol):
         """Room -> the one that is said to take its place."""
         ...
 
-    async def take(self, arrivals: Sequence[Arrival]) -> int:
-        """Inbox rows in the order given, each once. Returns how many ciphertexts were refused as replays."""
+    async def take(self, arrivals: Sequence[Arrival]) -> frozenset[str]:
+        """Inbox rows in the order given, each once. Returns the source ids that were refused: their ciphertext was
+        taken before under another id."""
+        ...
+
+    async def note_seen(self, ciphertexts: Mapping[str, Ciphertext]) -> frozenset[str]:
+        """Of events (by id) that were opened and make no row. Returns the ids of replays."""
+        ...
+
+    async def last_numbers(self, sessions: Collection[MegolmSession]) -> Mapping[MegolmSession, int]:
+        """The highest index of a message that was taken of each."""
+        ...
+
+    async def uninvited_staff(self, room: str, users: Collection[str]) -> frozenset[str]:
+        """Those of the users who are, or were, of the staff, were not in the room, and are not to be."""
+        ...
+
+    async def entitled(self, room: str) -> frozenset[str]:
+        """Whom our database wants in the room."""
         ...
 
     async def parked(self, sessions: Sequence[tuple[str, str]]) -> Sequence[Parked]: ...

@@ -36,6 +36,7 @@ from messenger.app.items import (
     GroupMoved,
     Item,
     KeyStillMissing,
+    MessagesMissing,
     PutAside,
     RoomFollowed,
     RoomReplaced,
@@ -177,6 +178,8 @@ async def handle(turn: Turn, item: Item) -> None:
             await trust.doubted(turn, item)
         case TrustSettled():
             await trust.settled(turn, item)
+        case MessagesMissing():
+            await trust.messages_missing(turn, item)
         case VerificationNews():
             await verifying.verification_news(turn, item)
         case KeyStillMissing():

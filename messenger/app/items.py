@@ -229,8 +229,9 @@ class DeskIdentityChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustDoubted:
-    """Nothing leaves in the room until somebody decides about this. `cause`: `unsigned_device`, `identity_changed`,
-    `unexpected_member`; `key` is the key it is about, or empty."""
+    """Somebody must decide about this, or know it (`domain/trust.py` says which). `cause` is that of a doubt or of a
+    suspicion (`matrix/engine.py`, `matrix/suspicion.py`); `key` is the key it is about, or empty. No `room`: it belongs
+    to none."""
 
     account: str
     room: str
@@ -238,14 +239,29 @@ class TrustDoubted:
     cause: str
     device: str = ""
     key: str = ""
+    count: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustSettled:
-    """Something has left in a room again that was doubted before."""
+    """Something has left in a room again that was doubted before, or this one `cause` has gone."""
 
     account: str
     room: str
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagesMissing:
+    """The messages `first` to `last` of a sender's session have not come, though a later one has."""
+
+    account: str
+    room: str
+    user: str
+    sender_key: str
+    session: str
+    first: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,6 +343,7 @@ Item = (
     | DeskIdentityChanged
     | TrustDoubted
     | TrustSettled
+    | MessagesMissing
     | VerificationNews
     | SendEnded
     | FileWaits

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from messenger.app.items import ChatReady, TrustDoubted, VerificationNews
+from messenger.app.items import ChatReady, MessagesMissing, TrustDoubted, VerificationNews
 from messenger.app.records import (
     Chat,
     Contact,
@@ -128,7 +128,8 @@ class TrustPort(Protocol):
     async def note_verification(self, news: VerificationNews) -> None: ...
 
     async def raise_alert(self, doubt: TrustDoubted) -> bool:
-        """False if it is known and still open."""
+        """Kept in any case. False if it is known and still open; of what is told only, if the like was told about
+        this room lately and nobody has answered."""
         ...
 
     async def alerts_of(self, person: str) -> Sequence[TrustAlert]:
@@ -137,12 +138,16 @@ class TrustPort(Protocol):
 
     async def leads(self, groups: Sequence[GroupId]) -> Sequence[Agent]: ...
 
-    async def alerts_in(self, account: str, room: str) -> Sequence[TrustAlert]:
-        """What is open there."""
+    async def alerts_in(self, account: str, room: str, *, cause: str = "") -> Sequence[TrustAlert]:
+        """What is open there and keeps the room waiting, or of this cause."""
+        ...
+
+    async def count_seen(self, missing: MessagesMissing) -> int:
+        """How many of these messages have been read by now."""
         ...
 
     async def decide(self, alerts: Sequence[int], *, state: str, by: str) -> None:
-        """`state`: `trusted`, `removed`, or `cleared` (its cause has gone by itself)."""
+        """`state`: `trusted`, `removed`, `noted` (told only), or `cleared` (its cause has gone by itself)."""
         ...
 
     async def announce(self, account: str, master: str) -> bool:

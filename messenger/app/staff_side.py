@@ -132,6 +132,8 @@ async def device_left_out(turn: Turn, item: DeviceLeftOut) -> None:
     care, but another identity is."""
     if item.code == "identity_changed":
         return await trust.customer_changed(turn, item)
+    if item.code == "unsigned_device":
+        return await trust.customer_has_new_device(turn, item)
     if item.code == "not_verified":
         await trust.tell_unverified(turn, item)
     text = _LEFT_OUT.get(item.code)

@@ -7,12 +7,21 @@ of it in their direct chat with the desk (or in the conversation's thread, if it
 
 Nobody decides about themselves: whoever stands between the desk and a person could write in that person's name."""
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from messenger.app.audit import audit
-from messenger.app.effects import CarryOutTrust, PostNotice, ProvideDirectRoom, SayOfTrust, TellPerson, TrustPerson
-from messenger.app.items import DeviceLeftOut, StaffSaid, TrustDoubted, TrustSettled
+from messenger.app.effects import (
+    CarryOutTrust,
+    PostNotice,
+    ProvideDirectRoom,
+    SayOfTrust,
+    TellGroup,
+    TellPerson,
+    TrustPerson,
+)
+from messenger.app.items import DeviceLeftOut, MessagesMissing, StaffSaid, TrustDoubted, TrustSettled
 from messenger.app.order import DeskOrder
 from messenger.app.persons import find_colleague, matrix_address
 from messenger.app.ports import UnitOfWork
@@ -23,6 +32,9 @@ from messenger.app.verifying import grouped
 from messenger.domain.errors import NotAllowed
 from messenger.domain.ids import ConversationId, GroupId
 from messenger.domain.people import Agent, Role, SkillGroup
+from messenger.domain.trust import is_told_only
+
+log = logging.getLogger(__name__)
 
 PURPOSE = "device_trust"
 
@@ -37,16 +49,21 @@ class Concerned:
 
 
 async def doubted(turn: Turn, item: TrustDoubted) -> None:
+    log.warning("trust alert", extra={"code": item.cause, "room_id": item.room, "user_id": item.user})
     if not await turn.unit.trust.raise_alert(item):
         return
     audit(turn.unit, actor="system", action="trust.alert", object=f"cause:{item.cause}", purpose=PURPOSE)
     place = await place_of(turn, item.account, item.room)
     fields = {"place": place.name, "person": item.user, "device": item.device, "key": grouped(item.key)}
-    await tell(turn, place, f"S31.{item.cause}", fields, person=item.user)
+    if item.count:
+        fields["count"] = str(item.count)
+    is_heard = await tell(turn, place, f"S31.{item.cause}", fields, person=item.user)
+    if not is_heard and is_told_only(item.cause):
+        _tell_group(turn, place, f"S31.{item.cause}", fields)
 
 
 async def settled(turn: Turn, item: TrustSettled) -> None:
-    alerts = await turn.unit.trust.alerts_in(item.account, item.room)
+    alerts = await turn.unit.trust.alerts_in(item.account, item.room, cause=item.cause)
     if not alerts:
         return
     await turn.unit.trust.decide([alert.id for alert in alerts], state="cleared", by="system")
@@ -54,6 +71,15 @@ async def settled(turn: Turn, item: TrustSettled) -> None:
     place = await place_of(turn, item.account, item.room)
     for person in dict.fromkeys(alert.person for alert in alerts):
         await tell(turn, place, "trust.cleared", {"place": place.name, "person": person}, person=person)
+
+
+async def messages_missing(turn: Turn, item: MessagesMissing) -> None:
+    """What has not come in between is missing. The sender's app may have given up on it, so it keeps nothing
+    waiting."""
+    missing = item.last - item.first + 1 - await turn.unit.trust.count_seen(item)
+    if missing > 0:
+        doubt = TrustDoubted(account=item.account, room=item.room, user=item.user, cause="missing", count=missing)
+        await doubted(turn, doubt)
 
 
 async def tell_unverified(turn: Turn, item: DeviceLeftOut) -> None:
@@ -70,13 +96,14 @@ async def tell_unverified(turn: Turn, item: DeviceLeftOut) -> None:
 async def customer_changed(turn: Turn, item: DeviceLeftOut) -> None:
     """Where every device gets keys, waiting would protect nobody: whoever can change an identity there could as well
     have added a device. But the team must know, and the messages say so (`unverified`)."""
-    cause = "customer_identity"
-    doubt = TrustDoubted(account=item.account, room=item.room, user=item.user, cause=cause, key=item.device)
-    if not await turn.unit.trust.raise_alert(doubt):
-        return
-    place = await place_of(turn, item.account, item.room)
-    audit(turn.unit, actor="system", action="trust.alert", object=f"cause:{cause}", purpose=PURPOSE)
-    await tell(turn, place, "S31.customer_identity", {"person": item.user}, person=item.user)
+    doubt = TrustDoubted(account=item.account, room=item.room, user=item.user, cause="customer_identity")
+    await doubted(turn, replace(doubt, key=item.device))
+
+
+async def customer_has_new_device(turn: Turn, item: DeviceLeftOut) -> None:
+    """The same of a device that nobody has signed, beside those that are."""
+    doubt = TrustDoubted(account=item.account, room=item.room, user=item.user, cause="customer_device")
+    await doubted(turn, replace(doubt, device=item.device))
 
 
 async def trust(order: DeskOrder) -> None:
@@ -112,7 +139,10 @@ async def _decide(order: DeskOrder, address: str, *, trusted: bool) -> bool:
         raise Refusal("trust.oneself")
     by = f"agent:{order.person.id}"
     order.turn.effects.extend(await decide_alerts(order.turn.unit, mine, by=by, trusted=trusted))
-    order.answer("trust.trusted" if trusted else "trust.removed", person=address)
+    if all(is_told_only(alert.cause) for alert in mine):
+        order.answer("trust.noted", person=address)
+    else:
+        order.answer("trust.trusted" if trusted else "trust.removed", person=address)
     return True
 
 
@@ -126,6 +156,11 @@ async def decide_alerts(
     unit: UnitOfWork, alerts: Sequence[TrustAlert], *, by: str, trusted: bool
 ) -> list[CarryOutTrust]:
     """Writes the decision down; the effects carry it out. `by` as in the audit log."""
+    noted = [alert for alert in alerts if is_told_only(alert.cause)]
+    await unit.trust.decide([alert.id for alert in noted], state="noted", by=by)
+    for alert in noted:
+        audit(unit, actor=by, action="trust.note", object=f"alert:{alert.id}", purpose=PURPOSE, cause=alert.cause)
+    alerts = [alert for alert in alerts if alert not in noted]
     await unit.trust.decide([alert.id for alert in alerts], state="trusted" if trusted else "removed", by=by)
     action = "trust.accept" if trusted else "trust.remove"
     for alert in alerts:
@@ -163,7 +198,7 @@ async def _person_named(order: DeskOrder) -> str:
 async def _address_in(turn: Turn, item: StaffSaid, text: str) -> str:
     """A stranger has no name with us, only an address."""
     word = next(iter(text.split(maxsplit=1)), "")
-    mentioned = next((address for address in item.mentions if address != item.account), "")
+    mentioned = next(iter(sorted(item.mentions, key=lambda address: address == item.account)), "")
     colleague = None if mentioned or matrix_address(word) else await turn.unit.people.colleague(word)
     return mentioned or matrix_address(word) or (colleague.address if colleague else "")
 
@@ -197,12 +232,20 @@ async def _of_conversation(turn: Turn, id: ConversationId, *, thread: Conversati
     return Concerned(name=conversation.number, groups=[await turn.group(conversation.group)], thread=thread)
 
 
-async def tell(turn: Turn, place: Concerned, text: str, fields: dict[str, str], *, person: str) -> None:
+async def tell(turn: Turn, place: Concerned, text: str, fields: dict[str, str], *, person: str) -> bool:
     """The leads, each in their own language; in a thread also whoever reads it. Whoever it is about decides nothing,
     and the alert must not depend on their device."""
     if place.thread is not None:
         turn.effects.append(PostNotice(conversation=place.thread, text=text, fields=fields))
-    for lead in await turn.unit.trust.leads([GroupId(group.id) for group in place.groups]):
-        if lead.address != person:
-            turn.effects.append(ProvideDirectRoom(agent=lead.id))
-            turn.effects.append(TellPerson(agent=lead.id, text=text, fields=fields))
+    leads = await turn.unit.trust.leads([GroupId(group.id) for group in place.groups])
+    hearing = [lead for lead in leads if lead.address != person]
+    for lead in hearing:
+        turn.effects.append(ProvideDirectRoom(agent=lead.id))
+        turn.effects.append(TellPerson(agent=lead.id, text=text, fields=fields))
+    return bool(hearing) or place.thread is not None
+
+
+def _tell_group(turn: Turn, place: Concerned, text: str, fields: dict[str, str]) -> None:
+    """Where there is no lead who could hear it, the group must."""
+    for group in place.groups:
+        turn.effects.append(TellGroup(group=group.id, text=text, fields=fields))

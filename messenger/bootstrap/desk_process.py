@@ -94,7 +94,8 @@ class DeskProcess:
         await self._marks.check()
         await self._open_engine()
         identity = await identify(self._storage, self._settings, self._desk, self._http, self._engine, login)
-        self._care = IdentityCare(self._http, self._engine, identity, self._account)
+        tell = self._reports.findings
+        self._care = IdentityCare(self._http, self._engine, identity, self._account, tell=tell)
         await be_quiet(self._http)
         await take_back_claims(self._storage.engine, desk=self._account)
         await self._wire_sending(identity.master_key)
@@ -248,6 +249,7 @@ class DeskProcess:
             on_rooms=self._book.forget,
             on_batch=self._inbox_wake.hint,
             on_verification=self._verifier.hear,
+            on_own_keys=self._care.look_again,
         )
 
     def _erasing(self) -> MatrixErasure:

@@ -4,26 +4,40 @@ shows of the identity is looked at, people whom somebody has verified are signed
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from messenger.matrix.crypto.engine import NioEngine
 from messenger.matrix.http import HomeserverClient, MatrixError, Unreachable
 from messenger.matrix.identity.cross_signing import SigningKey, sign_person
-from messenger.matrix.identity.health import check_identity
+from messenger.matrix.identity.health import FindingCode, check_identity
 from messenger.matrix.identity.key_backup import BackupChanged, KeyBackup
 from messenger.matrix.identity.values import Identity
 
 log = logging.getLogger(__name__)
 
 BACKUP_EVERY_S = 1.0
-CHECK_EVERY_S = 300.0
+CHECK_EVERY_S, CHECK_AGAIN_S = 300.0, 5.0  # at rest; after a sign that something is wrong
+# Somebody else has a hand in it: people must know, not only the log.
+_TOLD: frozenset[FindingCode] = frozenset(
+    {"master_key", "self_signing_key", "device_signed", "foreign_devices", "key_backup"}
+)
 
 
 class IdentityCare:
-    """Of one desk, whose device is signed by `identity`."""
+    """Of one desk, whose device is signed by `identity`. `tell` brings what is wrong with it to people."""
 
-    def __init__(self, http: HomeserverClient, engine: NioEngine, identity: Identity, account: str) -> None:
+    def __init__(
+        self,
+        http: HomeserverClient,
+        engine: NioEngine,
+        identity: Identity,
+        account: str,
+        *,
+        tell: Callable[[Sequence[FindingCode]], Awaitable[None]],
+    ) -> None:
         self._http, self._engine, self._identity, self._account = http, engine, identity, account
+        self._tell, self._is_doubtful = tell, asyncio.Event()
         self.backup = KeyBackup(http, engine, identity)
 
     async def save_new_keys(self) -> None:
@@ -38,14 +52,28 @@ class IdentityCare:
         if self._identity.mode == "restored":
             await self.backup.restore()
             self._identity = replace(self._identity, mode="unchanged")
-        if not await self.backup.upload_pending():
+        try:
+            count = await self.backup.upload_pending()
+        except BackupChanged:
+            self.look_again()
+            raise
+        if not count:
             await asyncio.sleep(BACKUP_EVERY_S)
 
+    def look_again(self) -> None:
+        """The homeserver says that our own keys have changed, or the backup is not ours any more."""
+        self._is_doubtful.set()
+
     async def check(self) -> None:
-        for finding in await check_identity(self._http, self._engine, self._identity):
-            if finding.level != "ok":
-                log.warning("identity", extra={"account": self._account, "code": finding.code, "state": finding.level})
-        await asyncio.sleep(CHECK_EVERY_S)
+        self._is_doubtful.clear()
+        wrong = [each for each in await check_identity(self._http, self._engine, self._identity) if each.level != "ok"]
+        for finding in wrong:
+            log.warning("identity", extra={"account": self._account, "code": finding.code, "state": finding.level})
+        if told := [finding.code for finding in wrong if finding.code in _TOLD]:
+            await self._tell(told)
+        await asyncio.sleep(CHECK_AGAIN_S)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._is_doubtful.wait(), CHECK_EVERY_S - CHECK_AGAIN_S)
 
     async def vouch(self, person: str, master_key: str) -> None:
         """Best effort: what counts while this database lives is in it."""

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from messenger.app.items import DeskIdentityChanged, DeviceLeftOut, TrustDoubted, TrustSettled, VerificationNews
 from messenger.app.records import NewItem
 from messenger.matrix.engine import Doubt
+from messenger.matrix.identity.health import FindingCode
 from messenger.matrix.sender import LeftOut
 from messenger.matrix.verification.verifier import Abandoned, News
 from messenger.storage.trust import unended_verifications
@@ -41,6 +42,13 @@ class Reports:
                 item = DeskIdentityChanged(account=self._account, master=master)
                 source_id = f"{self._account}|{master}|{uuid4().hex}"
                 await unit.inbox.add([NewItem(source="identity", source_id=source_id, lane="identity", item=item)])
+
+    async def findings(self, codes: Sequence[FindingCode]) -> None:
+        """What is wrong with the desk's own keys. The table of alerts takes each once a day."""
+        items = [
+            TrustDoubted(account=self._account, room="", user=self._account, cause=f"desk_{code}") for code in codes
+        ]
+        await self._add([NewItem(source="trust", source_id=uuid4().hex, lane="trust:", item=item) for item in items])
 
     async def verification(self, news: News) -> None:
         stage = "over" if news.is_over else "compare" if news.short_string else "begun"

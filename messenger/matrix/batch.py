@@ -19,6 +19,7 @@ class RoomBatch:
     room_id: str
     state: Sequence[Mapping[str, Any]] = ()
     timeline: Sequence[Mapping[str, Any]] = ()
+    malformed: int = 0  # how many of the timeline were no events
     is_limited: bool = False
     prev_batch: str = ""
 
@@ -152,6 +153,7 @@ def _room(room_id: str, room: dict[str, Any]) -> RoomBatch:
         room_id=room_id,
         state=[*events(as_dict(room.get("state")).get("events")), *state_events(recent)],
         timeline=recent,
+        malformed=len(as_list(timeline.get("events"))) - len(recent),
         is_limited=timeline.get("limited") is True,
         prev_batch=as_text(timeline.get("prev_batch")),
     )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from messenger.app.desk_ports import Arrival, RoomState
+from messenger.app.desk_ports import Arrival, Ciphertext, RoomState
 from messenger.app.items import CustomerReacted, Item, StaffReacted, StaffRedacted, StaffSaid, Unreadable
 from messenger.channels.messages import (
     Assurance,
@@ -36,18 +36,17 @@ def arrival(
     item = converter.item(opened)
     if item is None:
         return None
-    ciphertext = (
-        (room.room_id, opened.sender_key, opened.session_id, opened.index)
-        if opened and opened.index is not None
-        else None
-    )
     return Arrival(
         source_id=event["event_id"],
         lane=converter.lane,
         item=item,
-        ciphertext=ciphertext if opened is not None and opened.state == "new" else None,
+        ciphertext=_ciphertext(room, opened),
         **_kept(room, event, opened),
     )
+
+
+def _ciphertext(room: RoomState, opened: Decrypted | None) -> Ciphertext | None:
+    return opened.ciphertext(room.room_id) if opened is not None else None
 
 
 def _kept(room: RoomState, event: Mapping[str, Any], opened: Decrypted | None) -> dict[str, Any]:

@@ -177,6 +177,10 @@ class MatrixDesk:
                 await self._engine.block_device(person, device)
             case (("identity_changed" | "customer_identity"), True):
                 await self.trust(person)
+            case "encryption_off", True:
+                await self._book.keep_encrypted(room)
+            case "encryption_off", False:
+                pass  # nothing leaves there, as before
             case _, False:
                 await self.unseat(room, person)
         self._book.forget([room])

@@ -13,7 +13,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from messenger.app.desk_ports import DeskUnit
+from messenger.app.desk_ports import Ciphertext, DeskUnit
+from messenger.matrix.suspicion import Suspicion
 
 if TYPE_CHECKING:
     from messenger.matrix.verification.heard import Heard
@@ -45,21 +46,28 @@ class Decrypted:
     sender_key: str = ""
     session_id: str = ""
     index: int | None = None
+    first_index: int | None = None  # the session's first message that was for us; None if that is not known
     device_id: str = ""
     owner_signed: bool = False  # the sender's device is signed by its owner (MSC4153)
     reason: str = ""
+
+    def ciphertext(self, room_id: str) -> Ciphertext | None:
+        """What it was opened from; nothing for what is not its sender's."""
+        if self.state != "new" or self.index is None:
+            return None
+        return room_id, self.sender_key, self.session_id, self.index
 
     def content_field(self, name: str) -> Any:
         return self.content.get(name) if isinstance(self.content, Mapping) else None
 
 
-DoubtCause = Literal["unsigned_device", "identity_changed", "unexpected_member"]
+DoubtCause = Literal["unsigned_device", "identity_changed", "unexpected_member", "encryption_off"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
     """Why nothing may leave where this user reads. `key` is what it is about: the device's Ed25519 key, the new master
-    key, nothing for a member whom nobody has invited."""
+    key, nothing for a member whom nobody has invited; of a room without our encryption the `user` is the desk."""
 
     user: str
     cause: DoubtCause
@@ -94,7 +102,8 @@ class SendRequest:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sealed:
     """An m.room.encrypted content, ready for PUT; `unreached` names devices that could not get the key: (user, device,
-    code). With the code `identity_changed` it names a user who does get it, and the new master key."""
+    code). With the code `identity_changed` it names a user who does get it, and the new master key; with
+    `unsigned_device` a new device that does get it, although its owner has not signed it."""
 
     content: Mapping[str, Any]
     unreached: Sequence[tuple[str, str, str]] = ()
@@ -150,6 +159,14 @@ class CryptoEngine(Protocol):
     ) -> None:
         """Loads inbound sessions (room id, session id) for events that `prepare` has not seen: parked rows. `senders`
         are their authors."""
+        ...
+
+    def suspicions(self) -> Sequence[Suspicion]:
+        """What only a dishonest homeserver or sender does, since it was last `reported`."""
+        ...
+
+    def reported(self, told: Sequence[Suspicion]) -> None:
+        """These are committed."""
         ...
 
     async def flush(self, unit: DeskUnit) -> None:

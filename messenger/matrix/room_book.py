@@ -8,8 +8,9 @@ from datetime import timedelta
 
 from messenger.app.desk_ports import IngestStore, RoomState
 from messenger.channels.errors import Rejected, Temporary, Undecided
-from messenger.matrix import room_state
+from messenger.matrix import room_state, watch
 from messenger.matrix.batch import events
+from messenger.matrix.engine import Doubt, Doubted
 from messenger.matrix.http import CLIENT, HomeserverClient, path
 
 REMEMBERED = 5_000
@@ -41,12 +42,14 @@ class RoomBook:
     def __init__(self, http: HomeserverClient, store: IngestStore) -> None:
         self._http, self._store = http, store
         self._rooms: OrderedDict[str, Room] = OrderedDict()
+        self._changes = 0  # what is being read while something changes is not remembered: it may be of before
 
     @property
     def account(self) -> str:
         return self._store.account
 
     def forget(self, room_ids: Sequence[str]) -> None:
+        self._changes += 1
         for room_id in room_ids:
             self._rooms.pop(room_id, None)
 
@@ -59,14 +62,18 @@ class RoomBook:
         self.forget([room_id])
 
     async def encrypted(self, room_id: str) -> Room:
-        """The room, if it may be written to. Raises Rejected for a room that is not encrypted by an algorithm we know:
-        nothing is ever sent in clear."""
+        """The room, if it may be written to. Raises Rejected for a room that was never encrypted, and Doubted for one
+        that is encrypted by an algorithm which we do not know, or was made by us and is not encrypted: nothing is ever
+        sent in clear."""
         room = self._rooms.get(room_id) or await self._load(room_id)
         if room.state.use == "chat" and room.state.succession == "pending":
             self.forget([room_id])  # what ends it is decided elsewhere
             raise Temporary("unreachable", raw_code="the room was replaced, and the new one is not proved yet")
         _must_be_inside(room)
-        if not room.state.encrypted or room.state.algorithm != room_state.MEGOLM:
+        is_ours = room.state.encrypted or room.state.use in watch.OURS
+        if is_ours and room.state.algorithm != room_state.MEGOLM:
+            raise Doubted([Doubt(user=self._store.account, cause="encryption_off")])
+        if not room.state.encrypted:
             raise Rejected("no_key", raw_code="room is not encrypted")
         if room.state.use == "chat" and room.recipients <= {self._store.account}:
             raise PersonLeft
@@ -76,7 +83,17 @@ class RoomBook:
         """Raises Undecided for a room of the staff that has thrown us out: what is to be done there waits."""
         _must_be_inside(self._rooms.get(room_id) or await self._load(room_id))
 
+    async def keep_encrypted(self, room_id: str) -> None:
+        """A person has decided: whatever the room's state says, it goes on as before."""
+        async with self._store.unit() as unit:
+            known = await unit.rooms([room_id])
+            if room_id in known:
+                pinned = replace(known[room_id], encrypted=True, algorithm=room_state.MEGOLM)
+                await unit.save_rooms([pinned])
+        self.forget([room_id])
+
     async def _load(self, room_id: str) -> Room:
+        changes = self._changes
         state = await self._store.room(room_id)
         if state is None or not (_is_out(state) or (state.members_known and state.encrypted)):
             state = await self._ask(room_id)
@@ -86,6 +103,8 @@ class RoomBook:
             recipients=audience.members & audience.entitled,
             strangers=audience.members - audience.entitled - audience.tolerated,
         )
+        if changes != self._changes:
+            return room
         self._rooms[room_id] = room
         while len(self._rooms) > REMEMBERED:
             self._rooms.popitem(last=False)

@@ -87,6 +87,7 @@ SentBefore = Mapping[str, tuple[str, str]]
 NOTHING_BEFORE: SentBefore = MappingProxyType({})
 
 
+MOST_MESSAGES, LONGEST_MS = 100, 604_800_000  # with one key (Matrix spec, "m.room.encryption")
 LOOK_AGAIN = timedelta(seconds=10)  # whether a doubt has gone
 
 
@@ -162,8 +163,9 @@ class Sender:
                     type=type,
                     content=content,
                     policy=policy.value,
-                    rotation_messages=room.state.rotation_messages or 100,
-                    rotation_ms=room.state.rotation_ms or 604_800_000,
+                    # Whoever may change the room's state may let keys change more often, never less often.
+                    rotation_messages=min(room.state.rotation_messages or MOST_MESSAGES, MOST_MESSAGES),
+                    rotation_ms=min(room.state.rotation_ms or LONGEST_MS, LONGEST_MS),
                     history_shared=room.is_history_shared,
                     despite_doubts=despite_doubts,
                 )

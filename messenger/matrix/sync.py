@@ -22,6 +22,7 @@ from messenger.matrix.engine import CryptoEngine, Decrypted, SyncCrypto
 from messenger.matrix.http import CLIENT, AnswerTooLarge, HomeserverClient, MatrixError, path
 from messenger.matrix.verification import heard
 from messenger.matrix.verification.heard import Heard
+from messenger.matrix.vigilance import Vigilance
 from messenger.observability import metrics
 from messenger.observability.failpoints import fp
 from messenger.observability.time import utc_now
@@ -70,7 +71,7 @@ class InvitePolicy:
 
 class SyncLoop:
     """`on_rooms` hears which rooms changed their state, so that caches of it can be dropped; `on_verification` what
-    belongs to verifications, after it was committed."""
+    belongs to verifications, after it was committed; `on_own_keys` that those of our own account have changed."""
 
     def __init__(
         self,
@@ -82,10 +83,13 @@ class SyncLoop:
         on_rooms: Callable[[Sequence[str]], None],
         on_batch: Callable[[], None],
         on_verification: Callable[[Sequence[Heard]], None] = lambda messages: None,
+        on_own_keys: Callable[[], None] = lambda: None,
     ) -> None:
         self._http, self._engine, self._store, self._invites = http, engine, store, invites
         self._on_rooms, self._on_batch, self._on_verification = on_rooms, on_batch, on_verification
+        self._on_own_keys = on_own_keys
         self._heard: list[Heard] = []
+        self._vigilance = Vigilance(engine, account=store.account)
         self._account, self._most_events = store.account, MOST_EVENTS
         self._since: str | None = None
         self.heard_at = time.monotonic()  # when the last batch was committed; in the beginning, when we were made
@@ -181,15 +185,20 @@ class SyncLoop:
                 changed = await self._take(unit, batch, since)
                 await self._unpark(unit, list(learned))
                 await self._engine.flush(unit)
+                await unit.take(await self._vigilance.rows(unit, batch.next_batch))
                 await unit.set_cursor(batch.next_batch)
         except BaseException:
+            self._vigilance.forget()
             await self._engine.reload()
             raise
         fp("ingest_committed")
+        self._vigilance.committed()
         self._on_rooms(changed)
         if unit.has_news:
             self._on_batch()
         self._on_verification([*self._heard, *self._engine.heard()])
+        if self._account in batch.changed:
+            self._on_own_keys()
 
     async def _take(self, unit: IngestUnit, batch: SyncBatch, since: str | None) -> Sequence[str]:
         known = await unit.rooms([room.room_id for room in batch.rooms])
@@ -197,6 +206,10 @@ class SyncLoop:
         for room in batch.rooms:
             before = known.get(room.room_id) or replace(NO_ROOM, room_id=room.room_id)
             after, members = room_state.apply(before, room.state, own=self._account)
+            self._vigilance.state(before, after, room.state)
+            if room.malformed:
+                self._vigilance.malformed(after)
+            await self._vigilance.members(unit, before, members)
             if after != before or members or room.room_id not in known:
                 changed.append(room.room_id)
                 await unit.save_rooms([after])
@@ -213,9 +226,10 @@ class SyncLoop:
         ]
         arrivals += await self._lost(unit, batch.left, since)
         await unit.save_rooms([replace(NO_ROOM, room_id=room_id, membership="leave") for room_id in batch.left])
-        replays = await unit.take(arrivals)
-        if replays:
-            log.warning("replayed ciphertexts refused", extra={"count": replays})
+        missing = await self._vigilance.numbers(unit)
+        if replays := await unit.take([*arrivals, *missing]):
+            log.warning("replayed ciphertexts refused", extra={"count": len(replays)})
+            self._vigilance.refused(replays)
         return [*changed, *batch.left]
 
     def _back(self, before: RoomState, after: RoomState, since: str | None) -> list[Arrival]:
@@ -253,9 +267,13 @@ class SyncLoop:
         arrivals = []
         for event in timeline:
             try:
+                if self._vigilance.is_deleted(room, event):
+                    continue
                 opened = self._opened(room.room_id, event)
+                self._vigilance.event(room, event, opened)
                 if heard.is_verification(event, opened):
                     self._hear(room.room_id, event, opened)
+                    self._vigilance.unlisted(room, event, opened)
                     continue
                 arrival = convert.arrival(self._account, room, event, opened)
             except (
@@ -296,6 +314,7 @@ class SyncLoop:
             if opened.state == row.state:
                 continue
             room = rooms.get(row.room_id) or replace(NO_ROOM, room_id=row.room_id)
+            self._vigilance.event(room, row.raw, opened)
             arrival = convert.arrival(self._account, room, row.raw, opened, is_late=row.is_late)
             if arrival is not None:
                 await unit.unpark(row, arrival)

@@ -33,7 +33,13 @@ FAILURES = (
     "expired", "throttled", "unreachable", "auth", "paused", "internal", "left", "virus", "bomb", "active", "unchecked",
 )  # fmt: skip
 UNREADABLES = ("waiting_key", "quarantine", "undecryptable")
-DOUBTS = ("unsigned_device", "identity_changed", "unexpected_member")
+DOUBTS = (
+    "unsigned_device", "identity_changed", "unexpected_member", "encryption_off", "customer_identity",
+    "customer_device", "foreign_words", "clear_words", "replayed", "missing", "malformed", "malformed_keys",
+    "forged_key", "forged_history", "changed_keys", "encryption_kept", "room_opened", "returned_member",
+    "one_time_keys", "backup_key", "desk_master_key", "desk_self_signing_key", "desk_device_signed",
+    "desk_foreign_devices", "desk_key_backup",
+)  # fmt: skip
 TABLES = ("conversation", "message", "inbox", "outbox", "event_log", "timer", "remote_message", "megolm_seen")
 BACKUPS = ("main", "keys", "continuous")
 

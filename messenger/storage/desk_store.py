@@ -2,7 +2,7 @@
 transactions."""
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -11,7 +11,16 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from messenger.app.desk_ports import Arrival, Audience, CryptoRow, CryptoTable, Parked, RoomState
+from messenger.app.desk_ports import (
+    Arrival,
+    Audience,
+    Ciphertext,
+    CryptoRow,
+    CryptoTable,
+    MegolmSession,
+    Parked,
+    RoomState,
+)
 from messenger.app.records import NewItem
 from messenger.channels.errors import LeaseLost
 from messenger.observability.failpoints import fp
@@ -77,6 +86,13 @@ ON CONFLICT (account, room_id, sender_key, session_id, idx) DO UPDATE SET event_
 RETURNING room_id, sender_key, session_id, idx, event_id""")
 
 
+_LAST = sa.text("""
+SELECT asked.*, (SELECT max(idx) FROM megolm_seen AS seen WHERE seen.account = :account AND seen.room_id = asked.room_id
+  AND seen.sender_key = asked.sender_key AND seen.session_id = asked.session_id) AS idx
+FROM unnest(CAST(:rooms AS text[]), CAST(:senders AS text[]), CAST(:sessions AS text[]))
+  AS asked (room_id, sender_key, session_id)""")
+
+
 class SqlDeskUnit:
     """One transaction of the desk."""
 
@@ -105,7 +121,7 @@ class SqlDeskUnit:
     async def save_members(self, room: str, members: Mapping[str, str], *, complete: bool) -> None:
         await rooms.save_members(self._connection, self._account, room, members, complete=complete)
 
-    async def take(self, arrivals: Sequence[Arrival]) -> int:
+    async def take(self, arrivals: Sequence[Arrival]) -> frozenset[str]:
         replayed = await self._replayed([arrival for arrival in arrivals if arrival.ciphertext])
         fresh = [arrival for arrival in arrivals if arrival.source_id not in replayed]
         await add_rows(self._connection, [await self._row(arrival) for arrival in fresh])
@@ -113,7 +129,24 @@ class SqlDeskUnit:
         if fresh:
             self.has_news = True
             fp("inbox_inserted")
-        return len(replayed)
+        return replayed
+
+    async def note_seen(self, ciphertexts: Mapping[str, Ciphertext]) -> frozenset[str]:
+        return await self._seen_before(list(ciphertexts.items()))
+
+    async def last_numbers(self, sessions: Collection[MegolmSession]) -> Mapping[MegolmSession, int]:
+        if not sessions:
+            return {}
+        columns = zip(("rooms", "senders", "sessions"), map(list, zip(*sorted(sessions), strict=True)), strict=True)
+        found = await self._connection.execute(_LAST, {"account": self._account, **dict(columns)})
+        return {(row.room_id, row.sender_key, row.session_id): row.idx for row in found if row.idx is not None}
+
+    async def uninvited_staff(self, room: str, users: Collection[str]) -> frozenset[str]:
+        inside = await rooms.members(self._connection, self._account, room)
+        return await rooms.known_staff(self._connection, set(users) - inside) - await self.entitled(room)
+
+    async def entitled(self, room: str) -> frozenset[str]:
+        return await rooms.entitled(self._connection, self._account, room)
 
     async def parked(self, sessions: Sequence[tuple[str, str]]) -> Sequence[Parked]:
         if not sessions:
@@ -184,22 +217,26 @@ class SqlDeskUnit:
         if rows:
             await self._connection.execute(insert(timer).values(rows).on_conflict_do_nothing())
 
-    async def _replayed(self, arrivals: Sequence[Arrival]) -> set[str]:
+    async def _replayed(self, arrivals: Sequence[Arrival]) -> frozenset[str]:
+        return await self._seen_before(
+            [(arrival.source_id, arrival.ciphertext) for arrival in arrivals if arrival.ciphertext is not None]
+        )
+
+    async def _seen_before(self, taken_now: Sequence[tuple[str, Ciphertext]]) -> frozenset[str]:
         """Event ids whose ciphertext was taken before under another id. Remembers the others."""
-        first: dict[tuple[str, str, str, int], str] = {}
+        first: dict[Ciphertext, str] = {}
         replayed = set()
-        for arrival in arrivals:
-            assert arrival.ciphertext is not None
-            if first.setdefault(arrival.ciphertext, arrival.source_id) != arrival.source_id:
-                replayed.add(arrival.source_id)
+        for source_id, ciphertext in taken_now:
+            if first.setdefault(ciphertext, source_id) != source_id:
+                replayed.add(source_id)
         if not first:
-            return replayed
+            return frozenset(replayed)
         ciphertexts, events = zip(*sorted(first.items()), strict=True)
         columns = zip(("rooms", "senders", "sessions", "indices"), zip(*ciphertexts, strict=True), strict=True)
         seen = {"account": self._account, "events": events, **dict(columns)}
         found = await self._connection.execute(_SEEN, seen)
         taken = {(row.room_id, row.sender_key, row.session_id, row.idx): row.event_id for row in found}
-        return replayed | {event for ciphertext, event in first.items() if taken[ciphertext] != event}
+        return frozenset(replayed | {event for ciphertext, event in first.items() if taken[ciphertext] != event})
 
 
 class SqlDeskStore:

@@ -8,17 +8,22 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from messenger.app.items import TrustDoubted, VerificationNews
+from messenger.app.items import MessagesMissing, TrustDoubted, VerificationNews
 from messenger.app.records import TrustAlert
 from messenger.domain.ids import ChatId, ConversationId, GroupId
 from messenger.domain.people import Agent, Role
+from messenger.domain.trust import PAUSING, is_told_only
 from messenger.storage.database import transaction
 from messenger.storage.models.conversations import channel_identity, chat, conversation
 from messenger.storage.models.people import group_member, staff
+from messenger.storage.models.queues import megolm_seen
 from messenger.storage.models.trust import announced_identity, trust_alert, verification
 from messenger.storage.people import as_agent
 
-_PAUSES = trust_alert.c.cause != "customer_identity"  # of which the team is told, and no more
+_PAUSES = trust_alert.c.cause.in_(sorted(PAUSING))
+_TOLD_AGAIN = timedelta(days=1)
+# As text: with a parameter in its place a plan that is kept does not find the index any more.
+_OPEN = sa.text("state = 'open'")
 
 
 LASTS = timedelta(minutes=15)  # longer than any verification: the other app has given it up after ten
@@ -65,8 +70,30 @@ class SqlTrust:
         )
 
     async def raise_alert(self, doubt: TrustDoubted) -> bool:
+        is_new = not is_told_only(doubt.cause) or not await self._is_told(doubt)
+        return await self._insert(doubt) and is_new
+
+    async def _is_told(self, doubt: TrustDoubted) -> bool:
+        """Has something of this kind been told about this room lately, and nobody has said that they know? Whoever can
+        make up names must not make a word of each."""
+        here = trust_alert.c.account == doubt.account, trust_alert.c.room_id == doubt.room
+        known = sa.select(sa.literal(1)).where(*here, trust_alert.c.cause == doubt.cause, trust_alert.c.state == "open")
+        recent = known.where(trust_alert.c.raised_at > sa.func.now() - _TOLD_AGAIN).limit(1)
+        return (await self._connection.scalar(recent)) is not None
+
+    async def _insert(self, doubt: TrustDoubted) -> bool:
         row = {"account": doubt.account, "room_id": doubt.room, "user_id": doubt.user, "device_id": doubt.device}
-        new = insert(trust_alert).values(row | {"cause": doubt.cause, "key": doubt.key}).on_conflict_do_nothing()
+        new = insert(trust_alert).values(row | {"cause": doubt.cause, "key": doubt.key})
+        if is_told_only(doubt.cause):  # a day later it is news again
+            columns = ["account", "room_id", "user_id", "device_id", "cause", "key"]
+            new = new.on_conflict_do_update(
+                index_elements=columns,
+                index_where=_OPEN,
+                set_={"raised_at": sa.func.now()},
+                where=trust_alert.c.raised_at <= sa.func.now() - _TOLD_AGAIN,
+            )
+        else:
+            new = new.on_conflict_do_nothing()
         return (await self._connection.execute(new.returning(trust_alert.c.id))).first() is not None
 
     async def alerts_of(self, person: str) -> Sequence[TrustAlert]:
@@ -83,9 +110,20 @@ class SqlTrust:
         )
         return [as_agent(row) for row in await self._connection.execute(query)]
 
-    async def alerts_in(self, account: str, room: str) -> Sequence[TrustAlert]:
+    async def alerts_in(self, account: str, room: str, *, cause: str = "") -> Sequence[TrustAlert]:
         here = trust_alert.c.account == account, trust_alert.c.room_id == room
-        return await self._alerts(*here, trust_alert.c.state == "open", _PAUSES)
+        which = trust_alert.c.cause == cause if cause else _PAUSES
+        return await self._alerts(*here, trust_alert.c.state == "open", which)
+
+    async def count_seen(self, missing: MessagesMissing) -> int:
+        query = sa.select(sa.func.count()).where(
+            megolm_seen.c.account == missing.account,
+            megolm_seen.c.room_id == missing.room,
+            megolm_seen.c.sender_key == missing.sender_key,
+            megolm_seen.c.session_id == missing.session,
+            megolm_seen.c.idx.between(missing.first, missing.last),
+        )
+        return int(await self._connection.scalar(query) or 0)
 
     async def _alerts(self, *which: sa.ColumnElement[bool]) -> Sequence[TrustAlert]:
         query = sa.select(trust_alert).where(*which).order_by(trust_alert.c.id).with_for_update()

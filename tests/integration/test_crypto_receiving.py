@@ -237,7 +237,7 @@ async def test_a_session_keeps_its_ed25519_key(world: World, anna: Peer) -> None
     liar = Liar(world.server, ANNA, anna.device_id, one_time_keys=0)
     liar._account, liar._olm = anna._account, anna._olm
     await world.sync(to_device=[liar.to_desk("m.room_key", anna.room_key(ROOM))])
-    assert world.engine.refused == {"ValueError": 1}
+    assert world.engine.refused == {"Forged": 1}
     [again] = await world.sync(events=[event])
     assert again.state == "new"
 

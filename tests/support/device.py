@@ -174,12 +174,13 @@ class Device:
     def decrypt(self, room_id: str, content: Mapping[str, Any]) -> JsonDict | None:
         """The plain event inside an m.room.encrypted content, or None while its key is missing or it cannot be
         opened."""
-        session = self._inbound.get((room_id, content.get("session_id", "")))
+        session_id = content.get("session_id")
+        session = self._inbound.get((room_id, session_id)) if isinstance(session_id, str) else None
         if session is None:
             return None
         try:
             opened = session.decrypt(vodozemac.MegolmMessage.from_base64(content["ciphertext"]))
-        except (vodozemac.MegolmDecryptionException, vodozemac.DecodeException):
+        except (vodozemac.MegolmDecryptionException, vodozemac.DecodeException, TypeError):
             return None
         plain: JsonDict = json.loads(opened.plaintext)
         return plain

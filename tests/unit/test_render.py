@@ -93,6 +93,7 @@ FIELDS: dict[str, str | int | datetime] = {
     "org": "Example Insurance",
     "file": "Rezept <1>.pdf",
     "key": "abcd efgh",
+    "count": "2",
     "pictures": "0 17 63 5 21 40 33",
     "numbers": "1234 5678 9012",
     "word": "cliam",

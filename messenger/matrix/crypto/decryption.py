@@ -15,6 +15,9 @@ from messenger.matrix.crypto.records import Device, InboundSession
 from messenger.matrix.crypto.state import CryptoState
 from messenger.matrix.engine import Decrypted
 
+# An event is no larger than 65,536 bytes (Matrix spec, "Size limits"); what is, comes from no homeserver that keeps it.
+MAX_CIPHERTEXT = 65_536
+
 
 class _Refused(Exception):
     """Carries the reason code of an event that cannot be shown."""
@@ -41,7 +44,10 @@ def _fields(event: Mapping[str, Any]) -> tuple[str, str, vodozemac.MegolmMessage
     if content.get("algorithm") != MEGOLM:
         raise _Refused("unknown_algorithm")
     try:
-        return sender, short_text(content["session_id"]), vodozemac.MegolmMessage.from_base64(content["ciphertext"])
+        ciphertext = content["ciphertext"]
+        if len(ciphertext) > MAX_CIPHERTEXT:
+            raise _Refused("too_large")
+        return sender, short_text(content["session_id"]), vodozemac.MegolmMessage.from_base64(ciphertext)
     except (KeyError, TypeError, ValueError):
         raise _Refused("malformed") from None
 
@@ -59,6 +65,7 @@ def _decrypt_with(
     state: CryptoState, session: InboundSession, sender: str, message: vodozemac.MegolmMessage, outer: Mapping[str, Any]
 ) -> Decrypted:
     known: dict[str, Any] = {"sender_key": session.sender_key, "session_id": session.megolm.session_id}
+    known["first_index"] = None if session.imported else session.megolm.first_known_index
     try:
         plain = session.megolm.decrypt(message)
         known["index"] = plain.message_index

@@ -14,6 +14,7 @@ from messenger.matrix.crypto.records import Device, Identity
 from messenger.matrix.crypto.state import CryptoState, UserEntry
 from messenger.matrix.engine import DevicePolicy, Doubt
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError
+from messenger.matrix.suspicion import Suspicion
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ class DeviceLists:
         if own is not None and own.ed25519 != self._state.machine.ed25519:
             self.conflicts += 1
             log.critical("own_device_replaced", extra={"device_id": own.device_id})
+            self._state.suspicions.add(_suspects(own))
 
     def _learn_identity(self, entry: UserEntry, answer: Any) -> None:
         state, master, known = self._state, master_key_of(answer, entry.user_id), entry.identity
@@ -132,11 +134,16 @@ class DeviceLists:
         elif (known.ed25519, known.curve25519) != (device.ed25519, device.curve25519):
             self.conflicts += 1
             log.error("device_keys_changed", extra={"user_id": device.user_id, "device_id": device.device_id})
+            self._state.suspicions.add(_suspects(device))
             device = known
         else:
             device = replace(device, blocked=known.blocked, late=known.late, trusted=known.trusted)
         if device != known:
             self._state.save_device(device)
+
+
+def _suspects(device: Device) -> Suspicion:
+    return Suspicion(cause="changed_keys", user=device.user_id, device=device.device_id)
 
 
 def read_device(answer: Any, user_id: str, device_id: Any) -> Device | None:

@@ -23,6 +23,7 @@ from messenger.matrix.crypto.store import without_olm_account
 from messenger.matrix.crypto.todevice import ToDevice
 from messenger.matrix.engine import Decrypted, HistoryShared, RoomKey, Sealed, SendRequest, SyncCrypto
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError, Unreachable
+from messenger.matrix.suspicion import Suspicion
 from messenger.matrix.verification.heard import Heard
 from messenger.matrix.verification.sas import PublicKeys
 from messenger.observability.failpoints import fp
@@ -182,6 +183,12 @@ class NioEngine:
             session.user_id for pair in wanted for session in self._state.inbound[pair].values() if session.user_id
         }
         await self._state.load_users(unit, owners.union(senders))
+
+    def suspicions(self) -> Sequence[Suspicion]:
+        return self._state.suspicions.waiting()
+
+    def reported(self, told: Sequence[Suspicion]) -> None:
+        self._state.suspicions.reported(told)
 
     async def flush(self, unit: DeskUnit) -> None:
         await self._state.flush(unit)

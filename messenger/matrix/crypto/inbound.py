@@ -17,6 +17,7 @@ from messenger.matrix.crypto.machine import MEGOLM, OlmPayload
 from messenger.matrix.crypto.records import InboundSession, RoomSession
 from messenger.matrix.crypto.state import CryptoState
 from messenger.matrix.engine import SyncCrypto
+from messenger.matrix.suspicion import Suspicion, SuspicionCause
 from messenger.matrix.verification.heard import PREFIX, Heard, to_device
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,15 @@ log = logging.getLogger(__name__)
 MAX_ID_LENGTH = 255
 MAX_WITHHELD_PER_BATCH = 200
 SHARED_HISTORY_FLAGS = ("m.shared_history", "org.matrix.msc3061.shared_history")
+# We ask nobody for a key, so nobody has a reason to pass one on; and no key travels in clear.
+PASSED_ON = frozenset({"m.forwarded_room_key"})
+BUNDLES = frozenset({"m.room_key_bundle", "io.element.msc4268.room_key_bundle"})
+NEVER_CLEAR = PASSED_ON | BUNDLES | {"m.room_key"}
+MALFORMED_ARE_MANY = 3  # one may be a defect of somebody's app
+
+
+class Forged(ValueError):
+    """Somebody claims a key that is not theirs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +50,7 @@ class Receiver:
         self._state = state
         self.dropped: Counter[str] = Counter()
         self.heard: list[Heard] = []  # of verifications, in the last batch
+        self._malformed = 0
 
     async def take(self, rows: CryptoRows, events: Sequence[Any]) -> set[RoomSession]:
         """Inside `exclusive` and the caller's transaction. Returns the sessions that are known now, or withheld."""
@@ -60,13 +71,18 @@ class Receiver:
                 withheld += self._withheld(event)
             elif event["type"].startswith(PREFIX):
                 self._hear(event)
+            elif event["type"] in NEVER_CLEAR:
+                self._refuse(event["type"], event.get("sender"), event.get("content"))
         except BaseException as error:  # a panic of the Rust code is no Exception
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
             self._drop(type(error).__name__)
+            self._suspect_malformed(event, error)
 
     def _room_keys(self, event: Mapping[str, Any]) -> Iterable[InboundSession]:
         payload = self._state.machine.open(event)
+        if self._state.machine.was_misnamed:
+            raise Forged("the message inside names another sender or recipient")
         self._welcome(event["content"]["sender_key"])
         if payload is None:
             self._drop("not_opened")
@@ -74,6 +90,8 @@ class Receiver:
             yield self._room_key(payload)
         elif payload.type.startswith(PREFIX):
             self._hear({"type": payload.type, "sender": payload.sender, "content": payload.content})
+        elif payload.type in PASSED_ON | BUNDLES:
+            self._refuse(payload.type, payload.sender, payload.content)
         elif payload.type != "m.dummy":
             self._drop("unwanted_type")
 
@@ -114,15 +132,18 @@ class Receiver:
         entry = self._state.users.get(payload.sender)
         device = entry.by_curve25519(payload.sender_key, ed25519=payload.ed25519) if entry else None
         if device is not None and device.ed25519 != payload.ed25519:
-            raise ValueError("the claimed key is not the device's")
+            raise Forged("the claimed key is not the device's")
 
     def _keep(self, new: InboundSession) -> bool:
         old = self._state.inbound[new.pair].get(new.sender_key)
         if old is None:
+            if any(not other.imported for other in self._state.inbound[new.pair].values()):
+                self._suspect("forged_key", new.user_id, new.room_id)  # a second device brings the same session
             self._state.save_inbound(new)
             return True
         if old.ed25519 != new.ed25519 or (old.user_id or new.user_id) != new.user_id:
             self._drop("other_owner")
+            self._suspect("forged_key", new.user_id, new.room_id)
             return False
         return self._merge(old, new)
 
@@ -130,6 +151,7 @@ class Receiver:
         """Two copies of one session. One that came from the backup becomes authentic when its sender's copy agrees."""
         if old.imported and not _agree(old.megolm, new.megolm):
             log.error("forged_backup_key", extra={"room_id": new.room_id, "session_id": new.megolm.session_id})
+            self._suspect("backup_key", self._state.user_id, new.room_id)
             self._state.replace_inbound(new)
             return True
         new.shared_history |= old.shared_history
@@ -160,6 +182,25 @@ class Receiver:
             return False
         self._state.save_withheld(notice.pair, notice.user_id, notice.code)
         return True
+
+    def _refuse(self, kind: str, sender: Any, content: Any) -> None:
+        """Keys that somebody passes on. Of the past of a room only who invites us may, and we do not need it."""
+        self._drop("unwanted_type")
+        room_id = content.get("room_id") if isinstance(content, Mapping) else None
+        self._suspect("forged_history" if kind in BUNDLES else "forged_key", sender, room_id)
+
+    def _suspect_malformed(self, event: Any, error: BaseException) -> None:
+        sender = event.get("sender") if isinstance(event, Mapping) else None
+        if isinstance(error, Forged):
+            self._suspect("forged_key", sender)
+        else:
+            self._malformed += 1
+            if self._malformed >= MALFORMED_ARE_MANY:
+                self._suspect("malformed_keys", sender)
+
+    def _suspect(self, cause: SuspicionCause, user: Any, room_id: Any = None) -> None:
+        found = Suspicion(cause=cause, room=next(iter(as_set(room_id)), ""), user=next(iter(as_set(user)), ""))
+        self._state.suspicions.add(found)
 
     def _drop(self, reason: str) -> None:
         self.dropped[reason] += 1

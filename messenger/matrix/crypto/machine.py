@@ -44,6 +44,7 @@ class SafeOlm(Olm):  # type: ignore[misc]  # nio has no types
         store.device_id = device_id
         self.wedged: set[tuple[str, str]] = set()  # (user id, sender key)
         self.signed_device_keys: Mapping[str, Any] | None = None
+        self.was_misnamed = False  # the last message opened names another sender or recipient than its event
         super().__init__(user_id, device_id, store)
         self.curve25519: str = self.account.identity_keys["curve25519"]
         self.ed25519: str = self.account.identity_keys["ed25519"]
@@ -54,12 +55,19 @@ class SafeOlm(Olm):  # type: ignore[misc]  # nio has no types
         """Opens one m.room.encrypted to-device event. Raises for a malformed one: the caller counts and goes on. An
         event whose session is broken or unknown marks its sender as wedged."""
         sender, sender_key, message = _olm_message(event, self.curve25519)
+        self.was_misnamed = False
         try:
             return self._payload(self.decrypt(sender, sender_key, message))
         except vodozemac.SessionCreationException:
             # It names a one-time key that we do not have (any more): the peer must start again.
             self._mark_device_for_unwedging(sender, sender_key)
             return None
+
+    def _verify_olm_payload(self, sender: str, payload: dict[str, Any]) -> bool:
+        self.was_misnamed = True
+        is_right: bool = super()._verify_olm_payload(sender, payload)  # raises otherwise; `decrypt` makes it a None
+        self.was_misnamed = not is_right
+        return is_right
 
     def _payload(self, opened: Any) -> OlmPayload | None:
         return opened if isinstance(opened, OlmPayload) else None

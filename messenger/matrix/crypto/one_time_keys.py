@@ -1,12 +1,14 @@
 """The pool of one-time keys on the server, and new Olm sessions for peers whose old one is broken."""
 
 import logging
+from collections import deque
 from collections.abc import Sequence
 
 from messenger.matrix.crypto.records import Device
 from messenger.matrix.crypto.state import CryptoState
 from messenger.matrix.crypto.todevice import ToDevice
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError
+from messenger.matrix.suspicion import Suspicion
 from messenger.observability.failpoints import fp
 
 log = logging.getLogger(__name__)
@@ -16,6 +18,8 @@ REFILL_BELOW = 25
 # heard. Until then the homeserver gives out the used one again, so nobody is kept out.
 FALLBACK_KEPT_S = 3600.0
 UNWEDGE_EVERY_S = 3600.0
+# So many refills an hour no honest crowd needs; from then on there is one at a time. The fallback key serves meanwhile.
+MANY_FILLS, COUNTED_S, SLOW_FILL_S = 10, 3600.0, 30.0
 MAX_UNWEDGED_AT_ONCE = 100
 
 
@@ -35,6 +39,7 @@ class KeyPool:
         self.on_server: int | None = None
         self._is_fallback_used = False
         self._fallback_at = -FALLBACK_KEPT_S
+        self._fills: deque[float] = deque(maxlen=MANY_FILLS)
 
     def hear_of_fallback(self, unused: Sequence[str] | None) -> None:
         """What /sync says. A server that says nothing knows no such keys."""
@@ -43,7 +48,16 @@ class KeyPool:
 
     @property
     def is_low(self) -> bool:
-        return self._wants_fallback or (self.on_server is not None and self.on_server < REFILL_BELOW)
+        is_short = self.on_server is not None and self.on_server < REFILL_BELOW
+        return self._wants_fallback or (is_short and not self._must_wait)
+
+    @property
+    def _are_many(self) -> bool:
+        return len(self._fills) == MANY_FILLS and self._state.clock() - self._fills[0] < COUNTED_S
+
+    @property
+    def _must_wait(self) -> bool:
+        return self._are_many and self._state.clock() - self._fills[-1] < SLOW_FILL_S
 
     @property
     def _wants_fallback(self) -> bool:
@@ -63,6 +77,9 @@ class KeyPool:
             state.machine.keys_were_uploaded()
         if "fallback_keys" in body:
             self._is_fallback_used, self._fallback_at = False, state.clock()
+        self._fills.append(state.clock())
+        if self._are_many:
+            state.suspicions.add(Suspicion(cause="one_time_keys", user=state.user_id))
         self.on_server = int(answer.get("one_time_key_counts", {}).get("signed_curve25519", 0))
 
     async def _upload(self, body: dict[str, object]) -> dict[str, dict[str, int]]:

@@ -18,7 +18,7 @@ import vodozemac
 from messenger.matrix.crypto.devices import DeviceLists, doubts, is_owner_signed, refusal
 from messenger.matrix.crypto.machine import MEGOLM
 from messenger.matrix.crypto.records import Device, InboundSession, OutboundSession, UserDevice
-from messenger.matrix.crypto.state import CryptoState
+from messenger.matrix.crypto.state import CryptoState, UserEntry
 from messenger.matrix.crypto.todevice import Messages, ToDevice
 from messenger.matrix.engine import Doubt, Doubted, SendRequest
 from messenger.matrix.http import MatrixError, Unreachable
@@ -261,9 +261,15 @@ class RoomKeys:
         )
 
     def _changed(self, request: SendRequest) -> list[Refusal]:
-        """Users who get the key although their identity is another one than before; in the device's place that key."""
-        found = [(user, self._state.users[user].identity) for user in sorted(self._others(request))]
-        return [(user, each.changed_to, "identity_changed") for user, each in found if each and each.changed_to]
+        """Who gets the key although something is new. A user whose identity is another one than before; in the device's
+        place stands that key. And, where every device is served, one that its owner has not signed beside those that
+        they have: a homeserver may have added it."""
+        entries = [self._state.users[user] for user in sorted(self._others(request))]
+        identities = [(each.user_id, each.identity) for each in entries]
+        found = [(user, each.changed_to, "identity_changed") for user, each in identities if each and each.changed_to]
+        if request.policy == "any":
+            found += [(*doubt_of, "unsigned_device") for each in entries for doubt_of in _unsigned(each)]
+        return found
 
     def _why(self, device: Device, code: str) -> str:
         """To its owner in our own room more can be said than by the codes of the specification."""
@@ -282,6 +288,11 @@ class RoomKeys:
         # A room's own settings (m.room.encryption) must not make a new key for every message, or never any message.
         messages, age_ms = max(request.rotation_messages, 1), max(request.rotation_ms, MIN_ROTATION_MS)
         return session.is_expired(now_ms=int(self._state.clock() * 1000), messages=messages, age_ms=age_ms)
+
+
+def _unsigned(user: UserEntry) -> list[UserDevice]:
+    found = doubts(user, "cross-signed-tofu")
+    return [(doubt.user, doubt.device) for doubt in found if doubt.cause == "unsigned_device"]
 
 
 def _going(plans: Sequence[RoomPlan]) -> list[RoomPlan]:

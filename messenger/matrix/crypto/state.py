@@ -35,6 +35,7 @@ from messenger.matrix.crypto.records import (
     withheld_row,
 )
 from messenger.matrix.crypto.store import MachineStore
+from messenger.matrix.suspicion import Suspicions
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +110,7 @@ class CryptoState:
         self.no_session: set[str] = set()  # Curve25519 keys of devices that had no one-time key for us
         self.in_flight = 0  # sends that hold sessions across network calls
         self.signed_device_keys: Mapping[str, Any] | None = None
+        self.suspicions = Suspicions()
         self.has_new_keys = False  # room keys of others came and are not in the key backup
         self.machine: SafeOlm
         self.forget()
