@@ -13,6 +13,7 @@ from messenger.matrix.identity.cross_signing import SigningKey, sign_person
 from messenger.matrix.identity.health import FindingCode, check_identity
 from messenger.matrix.identity.key_backup import BackupChanged, KeyBackup
 from messenger.matrix.identity.values import Identity
+from messenger.observability import metrics
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,10 @@ class IdentityCare:
 
     async def check(self) -> None:
         self._is_doubtful.clear()
-        wrong = [each for each in await check_identity(self._http, self._engine, self._identity) if each.level != "ok"]
+        found = await check_identity(self._http, self._engine, self._identity)
+        for finding in found:
+            metrics.IDENTITY.of(code=finding.code).set(finding.level == "ok")
+        wrong = [each for each in found if each.level != "ok"]
         for finding in wrong:
             log.warning("identity", extra={"account": self._account, "code": finding.code, "state": finding.level})
         if told := [finding.code for finding in wrong if finding.code in _TOLD]:

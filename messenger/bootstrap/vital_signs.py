@@ -17,6 +17,8 @@ from messenger.storage.database import at_once
 from messenger.web.operations import listening
 from messenger.workers.supervise import for_ever
 
+READY_EVERY_S = 10.0
+
 
 @asynccontextmanager
 async def watched(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Health]:
@@ -36,7 +38,16 @@ async def sampled(settings: Settings, storage: Storage, health: Health) -> Async
     if settings.web.listens_at() is None:
         yield
         return
-    async with _alongside("metrics", for_ever("metrics", Sampler(storage.engine).step)):
+
+    async def look_whether_ready() -> None:
+        await health.readiness()
+        await asyncio.sleep(READY_EVERY_S)
+
+    sampler = Sampler(storage.engine)
+    async with (
+        _alongside("metrics", for_ever("metrics", sampler.step)),
+        _alongside("readiness", for_ever("readiness", look_whether_ready)),
+    ):
         yield
 
 

@@ -1,5 +1,6 @@
 """Files that hold secrets: what is wrong with one, before anybody trusts it."""
 
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +17,18 @@ def wrong_with(file: Path) -> str | None:
         details = file.stat()
     except OSError:
         return None  # whoever needs it says so
-    if stat.S_IMODE(details.st_mode) & 0o077:
+    if stat.S_IMODE(details.st_mode) & (0o037 if _is_credential(file) else 0o077):
         return f"{file} can be read by others: chmod 400 {file}"
     if details.st_size == 0:
         return f"{file} is empty"
     return None
+
+
+def _is_credential(file: Path) -> bool:
+    """Given to this service by systemd: the right of the service's user to read it shows where the group's rights do
+    (acl(5), "Correspondence between ACL entries and file permission bits")."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    return bool(folder) and file.parent == Path(folder)
 
 
 def named_secrets(model: BaseModel) -> Iterator[tuple[str, Path]]:

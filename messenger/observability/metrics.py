@@ -41,6 +41,9 @@ DOUBTS = (
     "desk_foreign_devices", "desk_key_backup",
 )  # fmt: skip
 TABLES = ("conversation", "message", "inbox", "outbox", "event_log", "timer", "remote_message", "megolm_seen")
+IDENTITY_CHECKS = (
+    "homeserver", "master_key", "self_signing_key", "device_signed", "foreign_devices", "key_backup", "one_time_keys",
+)  # fmt: skip
 BACKUPS = ("main", "keys", "continuous")
 
 _AT_ONCE = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600)
@@ -103,6 +106,9 @@ ONE_TIME_KEYS = gauge(
     "stellwerk_one_time_keys", "One-time keys that the homeserver holds for the desk's device", desk=DESKS
 )
 AUDIT_CHAIN = gauge("stellwerk_audit_chain_ok", "0: the audit log was changed from outside")
+IDENTITY = gauge(
+    "stellwerk_identity_ok", "0: the last check of the desk's identity found something", code=IDENTITY_CHECKS
+)
 EVENTS_PER_MESSAGE = gauge(
     "stellwerk_homeserver_events_per_message", "Events that we sent, for each message and note since the start"
 )

@@ -1,7 +1,11 @@
 """The product at work, asked by those who run it: nothing of what people are, say or write with is in the numbers or in
 the log."""
 
+import asyncio
 import json
+import os
+import signal
+import socket
 from collections.abc import Mapping
 
 import aiohttp
@@ -69,7 +73,12 @@ async def test_a_day_of_the_product_in_numbers_and_lines(product: Product, peopl
     await product.add_group(GROUP, [(ben.user_id, "Ben Quarzli", "agent")], default=True)
     port = free_port()
     listen = {"STELLWERK__WEB__METRICS_LISTEN": f"127.0.0.1:{port}", "STELLWERK__LOG__LEVEL": "debug"}
-    await product.start(environment={**listen, "STELLWERK__LOG__FORMAT": "json"})
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.bind(str(product.folder / "notify"))
+    words: list[bytes] = []
+    asyncio.get_running_loop().add_reader(manager, lambda: words.append(manager.recv(100)))
+    told = {"NOTIFY_SOCKET": str(product.folder / "notify"), "STELLWERK__LOG__FORMAT": "json"}
+    await product.start(environment={**listen, **told})
     async with aiohttp.ClientSession() as session:
         watch = Watch(session, port)
         assert (await watch.ask("/livez"))[0] == (await watch.ask("/startupz"))[0] == 200
@@ -101,6 +110,11 @@ async def test_a_day_of_the_product_in_numbers_and_lines(product: Product, peopl
         await eventually(all_is_counted, what="everything is counted", timeout_s=60)
         _, page = await watch.ask("/metrics")
         _, ready = await watch.ask("/readyz")
+    os.kill(product.pid, signal.SIGTERM)
+    assert await product.wait_until_ended() == 0
+    asyncio.get_running_loop().remove_reader(manager)
+    manager.close()
+    assert words.index(b"READY=1") < words.index(b"WATCHDOG=1", words.index(b"READY=1")) < words.index(b"STOPPING=1")
     assert _strange(page, {GROUP}) == set()
     log = product.log_text()
     for secret in (SAID, FILE, "Quarzname", "Quarzli", "Krüger", _password(product)):

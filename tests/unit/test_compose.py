@@ -47,6 +47,18 @@ def test_everything_it_refers_to_exists(compose: dict[str, Any]) -> None:
         assert {mount["source"] for mount in service.get("volumes", [])} <= set(compose["volumes"]), name
 
 
+def test_what_it_takes_from_the_checkout_is_there(compose: dict[str, Any]) -> None:
+    files = [config["file"] for config in compose["configs"].values() if "file" in config]
+    assert files and [file for file in files if not (CHECKOUT / file).exists()] == []
+
+
+def test_prometheus_asks_where_stellwerk_listens(compose: dict[str, Any]) -> None:
+    (job,) = yaml.safe_load(interpolated(compose["configs"]["prometheus"]["content"]))["scrape_configs"]
+    port = compose["services"]["stellwerk"]["environment"]["STELLWERK__WEB__METRICS_LISTEN"].rpartition(":")[2]
+    assert job["static_configs"] == [{"targets": [f"stellwerk:{port}"]}]
+    assert "ports" not in compose["services"]["stellwerk"], "nobody outside reaches the numbers"
+
+
 def test_whoever_must_be_healthy_has_a_health_check(compose: dict[str, Any]) -> None:
     services = compose["services"]
     awaited = [
