@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import settings
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.demo.synapse import Synapse
 from messenger.storage.database import connect
 from messenger.storage.embedded import EmbeddedPostgres
-from tests.support.databases import FAST, SERVER_FOLDER, TEMPORARY, WORKER, TestDatabases
+from tests.support.databases import FAST, SERVER_FOLDER, WORKER, TestDatabases, temporary_folder
 from tests.support.homeservers import fresh_homeserver
 from tests.support.leftovers import end_abandoned_databases
 from tests.support.people import People
@@ -27,8 +28,7 @@ if os.environ.get("CI") == "true":
 # The programs that tests start compile their sources once, not at every start: half of their time otherwise.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Not the folder that all sessions of this user share: each new one closes it, also to the account of root's PostgreSQL.
-TEMPORARY.mkdir(parents=True, exist_ok=True)
-os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(TEMPORARY))
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(temporary_folder()))
 
 
 def pytest_sessionstart() -> None:
@@ -61,11 +61,24 @@ async def empty_database_url(test_databases: TestDatabases) -> AsyncIterator[str
     await test_databases.drop(name)
 
 
+@pytest.fixture(scope="session")
+def moving_engine(test_databases: TestDatabases) -> AsyncEngine:
+    """One engine for all tests of the session, which connects to the database of the test that is running: an engine of
+    its own would put every statement together anew."""
+    engine = connect(test_databases.server.uri())
+
+    @sa.event.listens_for(engine.sync_engine, "do_connect")
+    def to_this_tests(dialect: object, record: object, arguments: object, parameters: dict[str, object]) -> None:
+        parameters["database"] = engine.sync_engine.url.database
+
+    return engine
+
+
 @pytest.fixture
-async def database(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = connect(database_url)
-    yield engine
-    await engine.dispose()
+async def database(database_url: str, moving_engine: AsyncEngine) -> AsyncIterator[AsyncEngine]:
+    moving_engine.sync_engine.url = sa.make_url(database_url)
+    yield moving_engine
+    await moving_engine.dispose()
 
 
 @pytest.fixture

@@ -11,8 +11,17 @@ from tests.support.databases import PREPARED, one_at_a_time
 
 SERVER_NAME = "test.localhost"
 TEMPLATE = PREPARED / f"synapse-{version('matrix-synapse')}"
-# A quarter of a second of work for each account and each login otherwise, and nobody attacks these.
-CHEAP_PASSWORDS = {"bcrypt_rounds": 4}
+CHEAP = {
+    "bcrypt_rounds": 4,  # else a quarter of a second of work for each account and each login; nobody attacks these
+    # A quarter of the work on each event, for what no test looks at: who is to be notified, whom to tell on other
+    # servers, statistics, who can be found by name.
+    "push": {"enabled": False},
+    "start_pushers": False,
+    "send_federation": False,
+    "stats": {"enabled": False},
+    "update_user_directory": False,
+    "gc_min_interval": ["5s", "30s", "60s"],
+}
 
 
 def fresh_homeserver(folder: Path, *, default_limits: bool = False) -> Synapse:
@@ -21,7 +30,7 @@ def fresh_homeserver(folder: Path, *, default_limits: bool = False) -> Synapse:
         if not TEMPLATE.exists():
             _make_template()
     shutil.copytree(TEMPLATE, folder)
-    return Synapse(folder, server_name=SERVER_NAME, default_limits=default_limits, extra=CHEAP_PASSWORDS)
+    return Synapse(folder, server_name=SERVER_NAME, default_limits=default_limits, extra=CHEAP)
 
 
 def _make_template() -> None:

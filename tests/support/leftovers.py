@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.databases import PREPARED
+from tests.support.databases import PREPARED, temporary_folder
 
 SHUTDOWN_S = 20
 
@@ -17,8 +17,9 @@ SHUTDOWN_S = 20
 def end_abandoned_databases() -> None:
     """Those of this checkout. Who uses a server holds a lock (`EmbeddedPostgres`), taken before the start: no lock, no
     user."""
+    ours = (PREPARED, temporary_folder())
     for process, folder in _servers():
-        if folder.is_relative_to(PREPARED):
+        if any(folder.is_relative_to(each) for each in ours):
             with _taken(folder) as is_unused, suppress(psutil.Error):
                 if is_unused:
                     process.send_signal(signal.SIGINT)  # a fast shutdown (PostgreSQL, "Shutting Down the Server")
