@@ -246,6 +246,7 @@ def _edit_as_message(item: MessageEdited) -> InboundMessage:
 
 async def _stored(turn: Turn, item: InboundMessage, chat: Chat) -> StoredMessage:
     id = MessageId(turn.unit.new_id("message", item.account, item.source_id))
+    is_other = item.sender != chat.person
     return StoredMessage(
         id=id,
         conversation=chat.conversation or ConversationId(id),
@@ -254,8 +255,9 @@ async def _stored(turn: Turn, item: InboundMessage, chat: Chat) -> StoredMessage
         content=item.content,
         at=item.at,
         # Somebody else may write in the customer's room; then it is not the customer's verified word.
-        is_unverified=item.assurance < Assurance.AUTHENTICATED or item.sender != chat.person,
-        speaker="" if item.sender == chat.person else item.sender.value,
+        is_unverified=item.assurance < Assurance.AUTHENTICATED or is_other,
+        speaker=item.sender.value if is_other else "",
+        speaker_contact=await turn.unit.chats.person(item.sender) if is_other else None,
         is_late="late" in item.signals,
         reply_to=await answered_message(turn, item.account, item.reply_to),
     )

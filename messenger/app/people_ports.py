@@ -212,6 +212,10 @@ class ChatPort(Protocol):
         """Finds or makes contact, identity and chat; True if the chat is new."""
         ...
 
+    async def person(self, handle: Handle) -> ContactId:
+        """Finds or makes the contact of somebody who speaks in a chat that is not theirs."""
+        ...
+
     async def set_language(self, chat: ChatId, language: str) -> None: ...
 
     async def set_conversation(self, chat: ChatId, conversation: ConversationId) -> None:

@@ -102,17 +102,20 @@ class Contact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredBody:
-    """What is sealed of a message."""
+    """What is sealed of a message. Who else spoke is sealed once more, under that person's own key: `sealed_speaker`,
+    in hexadecimal. `speaker` is how earlier versions have kept it."""
 
     content: Content
     speaker: str = ""
     reply_to: MessageId | None = None
+    speaker_contact: ContactId | None = None
+    sealed_speaker: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredMessage:
     """A message of a conversation with its opened body. `author` is None on the customer's side; `speaker` is set there
-    if somebody else than the customer wrote it."""
+    if somebody else than the customer wrote it, and `speaker_contact` is that person."""
 
     id: MessageId
     conversation: ConversationId
@@ -122,6 +125,8 @@ class StoredMessage:
     at: datetime
     type: str = "m.text"
     speaker: str = ""
+    speaker_contact: ContactId | None = None
+    sealed_speaker: str = ""  # as it is stored
     is_unverified: bool = False
     is_late: bool = False
     edited_at: datetime | None = None

@@ -137,6 +137,10 @@ class Admin:
             await self._note_read("contact.see", f"contact:{found.id}", "contact.show")
         return found
 
+    async def contacts(self, *, restricted: bool = False, limit: int = 50) -> Sequence[contacts.ContactRow]:
+        await self._note_read("contact.see", "contacts", "contact.list")
+        return await contacts.contacts(self._engine, restricted=restricted, limit=limit)
+
     async def set_consent(self, address: str, source: str, *, is_given: bool) -> None:
         await self._change.set_consent(address, source, is_given=is_given)
 

@@ -37,7 +37,7 @@ from messenger.matrix.sender import Encryptor, Sender
 from messenger.matrix.sent_lookup import SentLookup
 from messenger.matrix.sync import InvitePolicy, SyncLoop
 from messenger.matrix.verification.sas import Side
-from messenger.matrix.verification.verifier import Verifier
+from messenger.matrix.verification.verifier import KEY_GRACE_S, Verifier
 from messenger.matrix.verification.voice import MatrixVoice
 from messenger.observability import metrics
 from messenger.observability.health import Health
@@ -231,7 +231,13 @@ class DeskProcess:
         keys = {name: self._engine.device_keys()["keys"][name], f"ed25519:{master_key}": master_key}
         ours, voice = Side(user_id=self._account, device_id=self._device), MatrixVoice(self._http, self._sender)
         return Verifier(
-            ours, keys, voice=voice, book=self._engine, tell=self._reports.verification, unended=self._reports.unended
+            ours,
+            keys,
+            voice=voice,
+            book=self._engine,
+            tell=self._reports.verification,
+            unended=self._reports.unended,
+            key_grace_s=KEY_GRACE_S,
         )
 
     def _make_sync(self) -> SyncLoop:

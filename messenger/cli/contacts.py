@@ -40,6 +40,25 @@ def consent(
     output.say(f"{address} may {'not ' if withdraw else ''}be written to first.")
 
 
+@app.command("list")
+def list_contacts(
+    ctx: typer.Context,
+    restricted: Annotated[bool, typer.Option("--restricted", help="Those whose processing is restricted.")] = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Who has written or was written to, the newest first: addresses and counts, no names."""
+    columns = {
+        "address": "address",
+        "conversations": "conversations",
+        "open": "open",
+        "last_at": "last said",
+        "held": "legal hold",
+    }
+    rows = ask(ctx, lambda admin: admin.contacts(restricted=restricted, limit=limit))
+    output.listing(rows, columns, as_json=as_json, empty="Nobody.", whole=("address",))
+
+
 @app.command("show")
 def show(ctx: typer.Context, address: StaffId, as_json: AsJson = False) -> None:
     """What is known of a person's consent, and how many conversations there are."""

@@ -44,6 +44,7 @@ VERBS: Mapping[str, Action] = {
     "conversation list": Action.OVERSEE,
     "conversation show": Action.OVERSEE,
     "conversation why": Action.OVERSEE,
+    "contact list": Action.OVERSEE,
     "contact show": Action.OVERSEE,
     "contact consent": Action.CONFIGURE,
     "contact hold": Action.RESTRICT,

@@ -104,14 +104,17 @@ class ChatRows:
         known = await self.find(ready.account, ready.chat)
         if known is not None:
             return await self._named(known, ready.name), False
-        identity, owner = await self._identity(ready)
+        identity, owner = await self._identity(ready.person, ready.name)
         id = await self._new_id("chat", ready.account, ready.chat)
         await self._connection.execute(
             insert(chat)
             .values(id=id, account=ready.account, remote=ready.chat, contact_id=owner, identity_id=identity)
             .on_conflict_do_nothing()
         )
-        return await self.get(ChatId(id)), True
+        return await self._named(await self.get(ChatId(id)), ready.name), True
+
+    async def person(self, handle: Handle) -> ContactId:
+        return ContactId((await self._identity(handle, ""))[1])
 
     async def set_language(self, id: ChatId, language: str) -> None:
         await self._connection.execute(chat.update().where(chat.c.id == id).values(language=language))
@@ -126,7 +129,8 @@ class ChatRows:
         await self._connection.execute(chat.update().where(*which).values(conversation_id=conversation))
 
     async def _named(self, known: Chat, name: str) -> Chat:
-        """Somebody whom we wrote to first is known by their address until the channel tells a name."""
+        """Somebody whom we wrote to first, or who spoke in another's chat, is known by their address until the channel
+        tells a name."""
         if known.name or not name:
             return known
         key = await self._keys.of_contact(known.contact)
@@ -134,9 +138,8 @@ class ChatRows:
         await self._connection.execute(contact.update().where(contact.c.id == known.contact).values(enc_name=sealed))
         return replace(known, name=name)
 
-    async def _identity(self, ready: ChatReady) -> tuple[UUID, UUID]:
+    async def _identity(self, handle: Handle, name: str) -> tuple[UUID, UUID]:
         """The person's identity and contact; a person who is known on this channel keeps theirs."""
-        handle = ready.person
         which = (
             channel_identity.c.kind == handle.kind,
             channel_identity.c.scope == handle.scope,
@@ -151,7 +154,7 @@ class ChatRows:
         key = await self._keys.of_contact(owner)
         await self._connection.execute(
             insert(contact)
-            .values(id=owner, enc_name=key.seal(ready.name.encode(), where=name_place(owner)))
+            .values(id=owner, enc_name=key.seal(name.encode(), where=name_place(owner)))
             .on_conflict_do_nothing()
         )
         await self._connection.execute(

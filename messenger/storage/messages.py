@@ -20,6 +20,7 @@ from messenger.storage.encryption import Key, KeyDestroyed
 from messenger.storage.models.conversations import conversation as cases
 from messenger.storage.models.conversations import message, remote_message, told
 
+ERASED_SPEAKER = "?"
 _UNVERIFIED, _LATE, _DELETED = 1, 2, 8
 _ADD_TRACE = insert(remote_message).on_conflict_do_nothing()
 # Both in one statement: this is done for every message.
@@ -61,6 +62,20 @@ def body_place(conversation: ConversationId, id: MessageId) -> str:
     return f"message|enc_body|{conversation}|{id}"
 
 
+def speaker_place(id: MessageId) -> str:
+    return f"message|speaker|{id}"
+
+
+async def _opened_speaker(body: StoredBody, id: MessageId, keys: DataKeys) -> str:
+    """Whose name is gone is nobody's, and never the customer's."""
+    if not body.sealed_speaker:
+        return body.speaker
+    try:
+        return (await keys.open(bytes.fromhex(body.sealed_speaker), where=speaker_place(id))).decode()
+    except KeyDestroyed:
+        return ERASED_SPEAKER
+
+
 async def as_message(row: Any, keys: DataKeys) -> StoredMessage:
     """With an empty body where its person was erased."""
     try:
@@ -73,7 +88,9 @@ async def as_message(row: Any, keys: DataKeys) -> StoredMessage:
         author=AgentId(row.m_author_id) if row.m_author_id else None,
         fate=Fate(row.m_fate) if row.m_fate else None,
         content=body.content if body else Content(),
-        speaker=body.speaker if body else "",
+        speaker=await _opened_speaker(body, MessageId(row.m_id), keys) if body else "",
+        speaker_contact=body.speaker_contact if body else None,
+        sealed_speaker=body.sealed_speaker if body else "",
         at=row.m_at,
         type=row.m_type,
         is_unverified=bool(row.m_flags & _UNVERIFIED),
@@ -96,13 +113,21 @@ async def key_of_conversation(connection: AsyncConnection, keys: DataKeys, id: C
 
 async def without_files(connection: AsyncConnection, stored: StoredMessage, keys: DataKeys) -> bytes:
     """Its body sealed anew, without what names and opens the files. Raises KeyDestroyed."""
-    body = _body(replace(stored, content=replace(stored.content, media=())))
+    body = await _body(replace(stored, content=replace(stored.content, media=())), keys)
     key = await key_of_conversation(connection, keys, stored.conversation)
     return key.seal(dump(body), where=body_place(stored.conversation, stored.id))
 
 
-def _body(new: StoredMessage) -> StoredBody:
-    return StoredBody(content=new.content, speaker=new.speaker, reply_to=new.reply_to)
+async def _body(new: StoredMessage, keys: DataKeys) -> StoredBody:
+    """Erasing the customer takes the words and the mention of who else spoke; erasing that person takes their name."""
+    body = StoredBody(content=new.content, reply_to=new.reply_to)
+    if new.speaker_contact is None:
+        return replace(body, speaker=new.speaker)
+    sealed = new.sealed_speaker
+    if not sealed:
+        key = await keys.of_contact(new.speaker_contact)
+        sealed = key.seal(new.speaker.encode(), where=speaker_place(new.id)).hex()
+    return replace(body, speaker_contact=new.speaker_contact, sealed_speaker=sealed)
 
 
 def _flags(new: StoredMessage) -> int:
@@ -160,7 +185,7 @@ class SqlMessages:
                 "flags": _flags(new),
                 "at": new.at,
                 "edited_at": new.edited_at,
-                "enc_body": key.seal(dump(_body(new)), where=body_place(new.conversation, new.id)),
+                "enc_body": key.seal(dump(await _body(new, self._keys)), where=body_place(new.conversation, new.id)),
             },
         )
 
@@ -216,7 +241,7 @@ class SqlMessages:
 
     async def replace_content(self, changed: StoredMessage) -> None:
         key = await key_of_conversation(self._connection, self._keys, changed.conversation)
-        sealed = key.seal(dump(_body(changed)), where=body_place(changed.conversation, changed.id))
+        sealed = key.seal(dump(await _body(changed, self._keys)), where=body_place(changed.conversation, changed.id))
         again = message.update().where(message.c.id == changed.id)
         await self._connection.execute(
             again.values(enc_body=sealed, edited_at=changed.edited_at, type=changed.type, flags=_flags(changed))

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -19,13 +20,15 @@ from messenger.app.render import Clock, notice
 from messenger.bootstrap.erasures import LedgerIsShort, erasure_hands, reapply_erasures, signing_key
 from messenger.bootstrap.export import FileIsThere, Places
 from messenger.bootstrap.rights import NeedsApproval, certificate_fault
-from messenger.channels.messages import MediaRef
+from messenger.channels.messages import Handle, MediaRef
 from messenger.domain.conversation import fold
 from messenger.i18n import LANGUAGES, texts
 from messenger.matrix.http import Unreachable
+from messenger.queries.contacts import contacts
 from messenger.storage import erasures
 from messenger.storage.administration import NotPossible
 from messenger.storage.erasure_ledger import LedgerDamaged
+from messenger.storage.messages import ERASED_SPEAKER
 from messenger.storage.models import whole_schema
 from messenger.storage.models.audit import audit
 from messenger.storage.models.conversations import conversation, message, place
@@ -525,3 +528,44 @@ async def test_retention_goes_in_batches_and_each_has_its_row_in_the_audit_log(h
         query = sa.select(audit.c.details).where(audit.c.action == "retention.batch").order_by(audit.c.seq)
         counts = [json.loads(details)["count"] for details in await connection.scalars(query)]
     assert counts == ["500", "500", "201"]
+
+
+async def _a_friend_speaks(house: RightsHouse) -> UUID:
+    """In the customer's room. Returns the message."""
+    await house.desk.set_up([BEN])
+    await house.desk.put(customer_says("$friend", "I am her friend", sender="@friend:x"))
+    await house.desk.work(1)
+    async with house.engine.begin() as connection:
+        return UUID(str(await connection.scalar(sa.select(message.c.id).order_by(message.c.seq.desc()).limit(1))))
+
+
+async def test_who_else_spoke_goes_with_their_own_key_and_the_customers_words_stay(house: RightsHouse) -> None:
+    id = await _a_friend_speaks(house)
+    await house.erase("@friend:x")
+    async with house.desk.units() as unit:
+        stored = await unit.messages.get(id)  # type: ignore[arg-type]
+    assert stored.content.text == "I am her friend" and not stored.is_erased
+    assert stored.speaker == ERASED_SPEAKER, "nobody's name, and not taken for the customer's word"
+    assert await house.rows_with("@friend:x") == []
+
+
+async def test_erasing_the_customer_leaves_the_other_person_as_they_are(house: RightsHouse) -> None:
+    await _a_friend_speaks(house)
+    await house.erase(CUSTOMER)
+    async with house.engine.begin() as connection:
+        assert await connection.scalar(sa.select(sa.func.count()).select_from(message)) == 0
+    await house.desk.greet("@friend:x", "Frieda")
+    async with house.desk.units() as unit:
+        friend = await unit.contacts.of_handle(Handle(kind="mxid", value="@friend:x"))
+    assert friend is not None and friend.name == "Frieda"
+
+
+async def test_contacts_are_listed_without_names_and_restricted_ones_apart(house: RightsHouse) -> None:
+    await a_life(house)
+    await house.rights.restrict(OTHER, "objection", "dora")
+    listed = await contacts(house.engine)
+    assert [(row.address, row.conversations, row.open, row.held) for row in listed] == [(CUSTOMER, 1, 1, False)]
+    assert listed[0].last_at is not None
+    assert [row.address for row in await contacts(house.engine, restricted=True)] == [OTHER]
+    await house.erase(CUSTOMER)
+    assert await contacts(house.engine) == []

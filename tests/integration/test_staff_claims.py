@@ -122,6 +122,7 @@ async def test_words_of_somebody_else_in_the_customers_room_are_marked(desk: Sta
     async with desk.units() as unit:
         messages = [await unit.messages.get(each.message) for each in relayed]  # type: ignore[arg-type]
     assert [(each.is_unverified, each.speaker) for each in messages] == [(False, ""), (True, "@friend:x")]
+    assert messages[1].speaker_contact is not None
 
 
 async def test_a_message_that_is_earlier_than_its_chat_is_never_dropped(desk: StaffDesk) -> None:

@@ -3,7 +3,7 @@ import { EventShieldColour, EventShieldReason } from 'matrix-js-sdk/lib/crypto-a
 import { PollResponseEvent } from 'matrix-js-sdk/lib/extensible_events_v1/PollResponseEvent.js';
 import { downloadFile, sendFile } from './mx_files.mjs';
 import { describe } from './mx_reports.mjs';
-import { client, isolate } from './mx_session.mjs';
+import { slowDown, client, isolate } from './mx_session.mjs';
 import { acceptAll, answer, verify } from './mx_verification.mjs';
 
 export const commands = {
@@ -16,6 +16,7 @@ export const commands = {
   auto_verify: ({ on = true }) => acceptAll(on),
   verify_user: verifyUser,
   verify_device: verifyDevice,
+  slow_down: ({ part, ms }) => slowDown({ part, ms }),
   when_compared: ({ say }) => answer(say),
   logout: () => client().logout(true),
 

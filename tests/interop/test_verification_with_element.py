@@ -168,3 +168,12 @@ async def test_a_restart_ends_what_was_running_and_both_sides_hear_of_it(house: 
     await ben.do("when_compared", say="match")
     await house.bens_verification(in_room=in_room)
     await eventually(lambda: sees_the_desk_as_verified(ben, house.desk), what="the next one is right")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("in_room", [True, False], ids=["in a room", "between devices"])
+async def test_an_app_on_a_slow_line_does_not_lose_the_desks_key(house: House, in_room: bool) -> None:
+    """Its engine loses what comes before the answer to its own request (seen once in ten on a busy machine)."""
+    await house.agent.do("slow_down", part="m.key.verification.key", ms=600)
+    await house.bens_verification(in_room=in_room)
+    await eventually(lambda: sees_the_desk_as_verified(house.agent, house.desk), what="the desk is verified")

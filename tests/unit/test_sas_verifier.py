@@ -24,7 +24,8 @@ HER_KEYS = {"ed25519:PHONE": "anna device key", "ed25519:ANNAMASTER": "ANNAMASTE
 class World:
     """A verifier whose words are kept, and whose people all have the same keys."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, key_grace_s: float = 0.0) -> None:
+        self._key_grace_s = key_grace_s
         self.said: list[tuple[str, str, str, Mapping[str, Any]]] = []  # (room or user, device, kind, content)
         self.news: list[News] = []
         self.unended: dict[str, Abandoned] = {}  # as the database would have it
@@ -68,7 +69,14 @@ class World:
 
     def _new(self) -> Verifier:
         return Verifier(
-            DESK, KEYS, voice=self, book=self, tell=self.tell, unended=self.left_over, clock=lambda: self.now
+            DESK,
+            KEYS,
+            voice=self,
+            book=self,
+            tell=self.tell,
+            unended=self.left_over,
+            clock=lambda: self.now,
+            key_grace_s=self._key_grace_s,
         )
 
     @property
@@ -212,6 +220,25 @@ async def test_after_a_restart_both_sides_hear_that_it_ended_and_it_can_begin_an
     assert not world.verifier.running, "it is over for good"
     await world.verify("t2")
     assert world.news[-1].code == ""
+
+
+async def test_our_key_waits_a_moment_so_that_the_app_over_there_is_ready_for_it() -> None:
+    world = World(key_grace_s=1.0)
+    await world.request()
+    start: dict[str, Any] = {"from_device": "PHONE", "method": "m.sas.v1", **ALGORITHMS}
+    await world.hear("start", **start)
+    peer = SasPeer("@anna:x", "PHONE")
+    await world.hear("key", key=peer.public)
+    await world.hear("key", key=peer.public)
+    assert world.kinds == ["ready", "accept"]
+    world.now += 1.0
+    await world.verifier.step()
+    assert world.kinds == ["ready", "accept", "key", "mac"] and len(world.news) == 1
+    await world.request("t2")
+    await world.hear("start", "t2", **start)
+    await world.hear("key", "t2", key=peer.public)
+    await world.hear("cancel", "t2", code="m.user")
+    assert world.news[-1].is_over and world.news[-1].id == "t2"
 
 
 async def test_what_this_process_leads_or_has_led_is_no_left_over() -> None:

@@ -15,7 +15,7 @@ MAX_ID = 255
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
     """`id` names the verification. `device_id` is the device that has certainly sent it, where that is known (the event
-    was encrypted); `at` in seconds, as the homeserver or the sender says."""
+    was encrypted); `at` in seconds, as the homeserver or the sender says. `is_due`: it has waited for its moment."""
 
     id: str
     kind: str
@@ -24,6 +24,7 @@ class Heard:
     at: float
     room: str | None = None
     device_id: str = ""
+    is_due: bool = False
 
 
 def is_verification(event: Mapping[str, Any], opened: Decrypted | None) -> bool:

@@ -34,6 +34,9 @@ MOST_OF_ONE, MOST = 3, 200
 MOST_WAITING = 2_000
 REMEMBERED = 2_000
 TICK_S = 5.0
+# Element's engine (matrix-sdk-crypto, seen in wasm 18.9) loses our key if it comes before the answer to its own request
+# that has brought us theirs. A desk answers at once, so that happens on a slow machine; nobody looks at that moment.
+KEY_GRACE_S = 1.0
 EARLY_S = 300.0  # how far a sender's clock may be ahead (Matrix spec, `m.key.verification.request`)
 
 
@@ -99,10 +102,12 @@ class Verifier:
         tell: Callable[[News], Awaitable[None]],
         unended: Callable[[], Awaitable[Sequence[Abandoned]]] | None = None,
         clock: Callable[[], float] = time.time,
+        key_grace_s: float = 0.0,
     ) -> None:
         self._ours, self._own_keys, self._voice, self._book = ours, dict(own_keys), voice, book
         self._tell, self._clock, self._unended = tell, clock, unended
-        self._looks_until = clock() + LASTS_S
+        self._looks_until, self._key_grace_s = clock() + LASTS_S, key_grace_s
+        self._later: dict[tuple[str, str], tuple[float, Heard]] = {}  # when what is heard
         self._waiting: asyncio.Queue[Heard | Ask] = asyncio.Queue(MOST_WAITING)
         self._dialogs: dict[tuple[str, str], Dialog] = {}
         self._asked_devices: dict[tuple[str, str], Sequence[str]] = {}
@@ -125,12 +130,21 @@ class Verifier:
 
     async def step(self) -> None:
         """One message, or a look at the clock."""
+        due = min((moment for moment, _ in self._later.values()), default=float("inf"))
         try:
-            async with asyncio.timeout(TICK_S):
+            async with asyncio.timeout(max(0.0, min(TICK_S, due - self._clock()))):
                 next = await self._waiting.get()
         except TimeoutError:
-            return await self.expire()
+            return await self._take_what_is_due()
         await self.take(next)
+
+    async def _take_what_is_due(self) -> None:
+        now = self._clock()
+        due = [key for key, (moment, _) in self._later.items() if moment <= now]
+        for key in due:
+            await self.take(replace(self._later.pop(key)[1], is_due=True))
+        if not due:
+            await self.expire()
 
     async def expire(self) -> None:
         now = self._clock()
@@ -184,7 +198,10 @@ class Verifier:
             if message.kind == "request" and key not in self._ended:
                 await self._begin(key, message)
             return None
-        if dialog.room != message.room:
+        if dialog.room != message.room or (key in self._later and message.kind == "key"):
+            return None
+        if self._key_grace_s and message.kind == "key" and dialog.phase == "accepted" and not message.is_due:
+            self._later[key] = self._clock() + self._key_grace_s, message
             return None
         if self._is_of_another_device(dialog, message):
             return await self._carry_out(key, dialog, dialog.cancel("m.invalid_message"))
@@ -294,6 +311,7 @@ class Verifier:
     def _forget(self, key: tuple[str, str]) -> None:
         """A repeat of the request must not begin it again."""
         self._dialogs.pop(key, None)
+        self._later.pop(key, None)
         self._asked_devices.pop(key, None)
         self._ended[key] = None
         while len(self._ended) > REMEMBERED:
