@@ -31,6 +31,7 @@ ATTRIBUTES = {
 }
 SCHEMES = frozenset({"https", "http", "mailto", "matrix"})
 _CODE_CLASS = "language-"
+_READINGS = 4
 _MAX_INPUT = 4 * MAX_BYTES  # characters; markup that is taken away counts too
 _SCHEME = re.compile(rf"(?:{'|'.join(sorted(SCHEMES))}):", re.IGNORECASE)
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
@@ -55,12 +56,28 @@ _cleaner = nh3.Cleaner(
 
 def clean_html(untrusted: str) -> str:
     """Safe HTML with the same words. Too long or too deeply nested HTML comes back as the empty string: the plain text,
-    which always exists beside it, then speaks alone."""
+    which always exists beside it, then speaks alone. Cleaning twice changes nothing."""
     # Deep nesting is refused before the tree is built: the parser needs quadratic time for it.
     if len(untrusted) > _MAX_INPUT or _depth(untrusted) > MAX_DEPTH:
         return ""
-    safe = clean_message(_cleaner.clean(clean_message(untrusted)))  # twice: entities bring controls back
+    safe = _stable(untrusted)
     return safe if len(safe.encode()) <= MAX_BYTES and _depth(safe) <= MAX_DEPTH else ""
+
+
+def _stable(untrusted: str) -> str:
+    """What is written is read once more, as the next one will: where elements are wrongly nested, a reading may differ
+    from what was written, and such differences are what hides markup from one reader. Empty if it never settles."""
+    safe = _cleaned(untrusted)
+    for _ in range(_READINGS):
+        again = _cleaned(safe)
+        if again == safe:
+            return safe
+        safe = again
+    return ""
+
+
+def _cleaned(markup: str) -> str:
+    return clean_message(_cleaner.clean(clean_message(markup)))  # twice: entities bring controls back
 
 
 def to_text(untrusted: str) -> str:
