@@ -36,6 +36,10 @@ class Deliverer:
         """For rows that have waited long for a file."""
         return Deliverer(replace(self.hands, files=Impatient(self.hands.files)))
 
+    def with_care(self) -> "Deliverer":
+        """For rows of which an earlier try may have got through."""
+        return Deliverer(replace(self.hands, is_careful=True))
+
     async def deliver(self, effect: Effect, txn: str) -> Outcome:
         """Raises ChannelError; the worker decides what becomes of the row."""
         return await step_of(type(effect))(self.hands, effect, txn) or NOTHING

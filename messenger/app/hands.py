@@ -10,9 +10,12 @@ from messenger.app.inspection.inspector import Inspector
 from messenger.app.outside_ports import NO_SCANNER, ChatDoor, CustomerChannel, Desk, FileSource, Scanner
 from messenger.app.ports import Units
 from messenger.app.records import Case, Chat, Place, Said, StoredMessage, Trace
+from messenger.channels.contract import Reconciles
 from messenger.channels.errors import Temporary
+from messenger.channels.messages import OutboundMessage, Sent
 from messenger.domain.attachment import MAX_BYTES
 from messenger.domain.ids import ConversationId
+from messenger.domain.people import DevicePolicy
 from messenger.i18n import texts
 
 
@@ -26,7 +29,9 @@ class Organisation:
 
 @dataclass(slots=True)
 class Hands:
-    """The outside, for deliveries. No transaction is open while it is used."""
+    """The outside, for deliveries. No transaction is open while it is used. `is_careful`: an earlier try may have got
+    through without the other side knowing our repeat (it is too long ago, another device tried, the chat has another
+    room now), so that each part is looked for before it is sent."""
 
     units: Units
     desk: Desk
@@ -36,6 +41,7 @@ class Hands:
     organisation: Organisation
     channel_name: str = "matrix"
     max_file_bytes: int = MAX_BYTES
+    is_careful: bool = False
     inspector: Inspector = field(default_factory=lambda: Inspector(max_bytes=MAX_BYTES))
     scanner: Scanner = NO_SCANNER
 
@@ -43,11 +49,30 @@ class Hands:
         async with self.units.look() as unit:
             return await unit.conversations.case(ConversationId(id))
 
+    async def say(self, place: Place, said: Said, *, txn: str, policy: DevicePolicy) -> str:
+        found = await self.desk.find(place.room, txn) if self.is_careful else None
+        return found or await self.desk.post(place, said, txn=txn, policy=policy)
+
+    async def send(self, message: OutboundMessage) -> Sent:
+        return await self.find_sent(message) or await self.channel.send(message)
+
+    async def find_sent(self, message: OutboundMessage) -> Sent | None:
+        """What an earlier try has sent, also into a room that the chat had then. Only for those that are careful: else
+        the other side knows a repeat by itself."""
+        if not self.is_careful or not isinstance(self.channel, Reconciles):
+            return None
+        async with self.units.look() as unit:
+            former = await unit.successions.former_rooms(self.desk.account, message.reply_token)
+        for room in (message.reply_token, *former):
+            if sent := await self.channel.find_sent(replace(message, reply_token=room)):
+                return sent
+        return None
+
     async def post(self, case: Case, said: Said, txn: str) -> str:
         place = Place(room=self.room_of(case), thread=case.thread)
         if case.card is None:
             raise Temporary("unreachable", raw_code="the card is on its way")
-        return await self.desk.post(place, said, txn=txn, policy=case.group.device_policy)
+        return await self.say(place, said, txn=txn, policy=case.group.device_policy)
 
     async def card_of(self, case: Case) -> Said:
         preview, pause = "", case.conversation.pause

@@ -25,7 +25,7 @@ async def offer_menu(hands: Hands, effect: fx.OfferMenu, txn: str) -> Outcome:
     else:
         text = render.menu(words, labels)
         content = Content(text=text.plain, html=text.html)
-    return menu_offered(effect, chat, await hands.channel.send(_outbound(chat, content, txn)))
+    return menu_offered(effect, chat, await hands.send(_outbound(chat, content, txn)))
 
 
 def menu_offered(effect: fx.OfferMenu, chat: Chat, sent: Sent) -> Outcome:
@@ -54,7 +54,7 @@ async def end_menu(hands: Hands, effect: fx.EndMenu, txn: str) -> Outcome:
         for n, menu in enumerate(offered):
             await hands.channel.end_menu(RemoteId(menu.remote_id), _outbound(chat, content, f"{txn}e{n}"))
             fp("menu_ended")
-    await hands.channel.send(_outbound(chat, content, txn))
+    await hands.send(_outbound(chat, content, txn))
     return NOTHING
 
 

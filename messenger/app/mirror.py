@@ -38,5 +38,5 @@ async def _at_customer(
         raise Rejected("content_refused", raw_code="the channel carries no reactions")
     allowed = hands.channel.capabilities(chat.person).reactions_allowed
     carried = now if allowed is None else now & allowed
-    await hands.channel.react(RemoteId(origin.remote_id), chat.person, carried, key=txn, reply_token=chat.remote)
+    await hands.channel.react(RemoteId(origin.remote_id), chat.person, carried, key=txn, reply_token=origin.room)
     return NOTHING if carried == now else Outcome(items=[ended(effect, txn, "content_refused")])

@@ -102,7 +102,7 @@ async def show_history(hands: Hands, effect: fx.ShowHistory, txn: str) -> Outcom
     text = render_packs.history(words, [_line(past, message, words) for message in past.messages])
     said = fitted(Said(plain=text.plain, html=text.html, is_notice=True))
     if effect.room:
-        await hands.desk.post(Place(room=effect.room), said, txn=txn, policy=past.case.group.device_policy)
+        await hands.say(Place(room=effect.room), said, txn=txn, policy=past.case.group.device_policy)
     else:
         await hands.post(past.case, said, txn)
     return NOTHING

@@ -188,8 +188,8 @@ class SuccessionPort(Protocol):
 
     async def follow_group(self, account: str, room: str, successor: str, id: GroupId) -> None: ...
 
-    async def former_rooms(self, id: ChatId) -> Sequence[str]:
-        """Which this chat has had, the last one first."""
+    async def former_rooms(self, account: str, room: str) -> Sequence[str]:
+        """Which the chat in this room has had before, the last one first."""
         ...
 
     async def conversations_in(self, group: GroupId, room: str) -> Sequence[ConversationId]:

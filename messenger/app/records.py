@@ -279,13 +279,15 @@ class Status:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxRow:
     """One claimed row. `token` proves the claim when it is settled; `device_id` is the device that tried first.
-    `failures`: of the `attempts` before this one; one that ended with its process has not failed."""
+    `failures`: of the `attempts` before this one; one that ended with its process has not failed. `has_moved`: the chat
+    has another room than at the first try."""
 
     id: int
     txn: str
     token: UUID
     attempts: int
     failures: int = 0
+    has_moved: bool = False
     made_at: datetime
     first_try_at: datetime
     device_id: str | None

@@ -51,13 +51,13 @@ async def send_to_customer(hands: Hands, effect: fx.SendToCustomer, txn: str) ->
         except ScannerAway:
             return await _words_first(hands, effect, answer)
     else:
-        remote = [id for out in _parts(hands, answer) for id in (await hands.channel.send(out)).remote_ids]
+        remote = [id for out in _parts(hands, answer) for id in (await hands.send(out)).remote_ids]
     return Outcome(traces=_copies(answer, remote), items=[ended(effect, txn, "")], spoke=_spoke(answer.case))
 
 
 async def _words_first(hands: Hands, effect: fx.SendToCustomer, answer: _Answer) -> Outcome:
     outs = _parts(hands, replace(answer, txn=f"{answer.txn}w")) if answer.message.content.text else []
-    remote = [id for out in outs for id in (await hands.channel.send(out)).remote_ids]
+    remote = [id for out in outs for id in (await hands.send(out)).remote_ids]
     traces = [replace(trace, part=APART + trace.part) for trace in _copies(answer, remote)]
     spoke = _spoke(answer.case) if remote else None
     return Outcome(traces=traces, items=[waits_for_scanner(effect, answer.txn)], spoke=spoke)
@@ -69,8 +69,10 @@ async def send_file(hands: Hands, effect: fx.SendFile, txn: str) -> Outcome:
     answer, copies = await _answer(hands, effect, effect.sent_as), await _sent_copies(hands, effect)
     if answer.message.is_deleted:
         return NOTHING
-    out, file = await _file(hands, answer, patience_s=None, has_words=bool(copies))
-    remote = (await hands.channel.send_file(out, file)).remote_ids
+    remote = await _known_file(hands, answer)
+    if remote is None:
+        out, file = await _file(hands, answer, patience_s=None, has_words=bool(copies))
+        remote = (await hands.channel.send_file(out, file)).remote_ids
     return Outcome(traces=_copies(answer, remote), items=[ended(effect, txn, "")], spoke=_spoke(answer.case))
 
 
@@ -89,9 +91,9 @@ async def edit_at_customer(hands: Hands, effect: fx.EditAtCustomer, txn: str) ->
         copies = apart
     parts = _parts(hands, answer)
     for copy, out in zip(copies, parts, strict=False):
-        await hands.channel.edit(RemoteId(copy.remote_id), out)
+        await hands.channel.edit(RemoteId(copy.remote_id), replace(out, reply_token=copy.room))
         fp("edited_at_customer")
-    new = [id for out in parts[len(copies) :] for id in (await hands.channel.send(out)).remote_ids]
+    new = [id for out in parts[len(copies) :] for id in (await hands.send(out)).remote_ids]
     gone = copies[len(parts) :]
     await _delete(hands, answer.chat, gone, txn)
     first = copies[0].part + len(copies)
@@ -106,7 +108,7 @@ async def _edit_caption(hands: Hands, answer: _Answer, copy: Trace) -> Outcome:
         out, file = await _file(hands, answer)
     except ScannerAway as error:  # nobody waits in this lane for a new caption: its author hears that it did not go
         raise Rejected("content_refused", raw_code=error.raw_code) from error
-    await hands.channel.edit_file(RemoteId(copy.remote_id), out, file)
+    await hands.channel.edit_file(RemoteId(copy.remote_id), replace(out, reply_token=copy.room), file)
     return NOTHING
 
 
@@ -177,7 +179,7 @@ async def _delete(hands: Hands, chat: Chat, copies: Sequence[Trace], txn: str) -
     if not isinstance(hands.channel, DeletesMessages):
         raise Rejected("content_refused", raw_code="the channel cannot delete")
     for n, copy in enumerate(copies):
-        await hands.channel.delete(RemoteId(copy.remote_id), chat.person, key=f"{txn}d{n}", reply_token=chat.remote)
+        await hands.channel.delete(RemoteId(copy.remote_id), chat.person, key=f"{txn}d{n}", reply_token=copy.room)
         fp("deleted_at_customer")
 
 
@@ -196,7 +198,16 @@ def _copies(answer: _Answer, remote: Sequence[str]) -> list[Trace]:
     ]
 
 
+async def _known_file(hands: Hands, answer: _Answer) -> Sequence[str] | None:
+    """What is there already needs no file any more."""
+    known = await hands.find_sent(_outbound(hands, answer.chat, render.Rendered("", ""), answer.txn))
+    return known.remote_ids if known is not None else None
+
+
 async def _send_file(hands: Hands, answer: _Answer) -> Sequence[str]:
+    known = await _known_file(hands, answer)
+    if known is not None:
+        return known
     out, file = await _file(hands, answer)
     return (await hands.channel.send_file(out, file)).remote_ids
 
@@ -285,7 +296,7 @@ def _told(hands: Hands, text: str, chat: Chat, fields: dict[str, str], clock: re
 
 async def _send(hands: Hands, chat: Chat, text: render.Rendered, txn: str) -> Sequence[str]:
     said = fitted(Said(plain=text.plain, html=text.html))
-    return (await hands.channel.send(_outbound(hands, chat, render.Rendered(said.plain, said.html), txn))).remote_ids
+    return (await hands.send(_outbound(hands, chat, render.Rendered(said.plain, said.html), txn))).remote_ids
 
 
 def _outbound(hands: Hands, chat: Chat, text: render.Rendered, txn: str) -> OutboundMessage:

@@ -56,7 +56,7 @@ async def say_answer(hands: Hands, effect: fx.SayAnswer, txn: str) -> None:
 async def post_answer(hands: Hands, effect: fx.Answer, reader: Reader, text: render.Rendered, txn: str) -> None:
     said = fitted(Said(plain=text.plain, html=text.html, is_notice=True, reply_to=effect.event))
     place = Place(room=effect.room, thread=effect.thread)
-    await hands.desk.post(place, said, txn=txn, policy=reader.policy)
+    await hands.say(place, said, txn=txn, policy=reader.policy)
 
 
 async def show_queue(hands: Hands, effect: fx.ShowQueue, txn: str) -> None:
@@ -89,4 +89,4 @@ async def tell_person(hands: Hands, effect: fx.TellPerson, txn: str) -> None:
         return
     text = worded(reader.words, effect.text, reader.clock, effect.fields)
     said = Said(plain=text.plain, html=text.html, mentions=[reader.agent.address])
-    await hands.desk.post(Place(room=room), said, txn=txn, policy=reader.policy)
+    await hands.say(Place(room=room), said, txn=txn, policy=reader.policy)

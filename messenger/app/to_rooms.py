@@ -25,7 +25,7 @@ async def answer_in_room(hands: Hands, effect: fx.AnswerInRoom, txn: str) -> Out
     text = worded(texts(reader.language if reader else case.group.language), effect.text, clock_of(case), fields)
     said = Said(plain=text.plain, html=text.html, is_notice=True, reply_to=effect.event)
     place = Place(room=effect.room, thread=effect.thread)
-    event = await hands.desk.post(place, said, txn=txn, policy=case.group.device_policy)
+    event = await hands.say(place, said, txn=txn, policy=case.group.device_policy)
     said_there = Trace(
         account=hands.desk.account, room=effect.room, remote_id=event, kind="notice", conversation=case.conversation.id
     )
@@ -43,7 +43,7 @@ async def tell_group(hands: Hands, effect: fx.TellGroup, txn: str) -> None:
     fields = {"person": seat.agent.name} if seat else {}
     text = render.notice(words, effect.text, clock=None, **{**fields, **effect.fields})
     said = Said(plain=text.plain, html=text.html, mentions=[effect.person] if seat else [])
-    await hands.desk.post(Place(room=room), said, txn=txn, policy=group.device_policy)
+    await hands.say(Place(room=room), said, txn=txn, policy=group.device_policy)
 
 
 async def open_new_room(hands: Hands, effect: fx.OpenNewRoom, txn: str) -> Outcome:

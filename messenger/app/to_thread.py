@@ -26,7 +26,7 @@ async def post_card(hands: Hands, effect: fx.PostCard, txn: str) -> Outcome:
     # What goes on in a room of its own at once never tells its text in the group's.
     is_pointer = case.conversation.is_in_room and not effect.is_room
     said = _pointer(hands, case, "") if is_pointer else await hands.card_of(case)
-    event = await hands.desk.post(Place(room=room), said, txn=txn, policy=case.group.device_policy)
+    event = await hands.say(Place(room=room), said, txn=txn, policy=case.group.device_policy)
     if effect.is_room:
         await hands.desk.pin(room, [event])
     return card_posted(hands, case, effect, room, event)
@@ -138,7 +138,7 @@ async def _post_at(
     if former is None:
         await hands.post(case, said, txn)
         return
-    await hands.desk.post(former.place, said, txn=txn, policy=case.group.device_policy)
+    await hands.say(former.place, said, txn=txn, policy=case.group.device_policy)
 
 
 async def post_context(hands: Hands, effect: fx.PostContext, txn: str) -> Outcome:

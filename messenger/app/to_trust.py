@@ -14,7 +14,7 @@ from messenger.i18n import texts
 async def say_of_trust(hands: Hands, effect: fx.SayOfTrust, txn: str) -> None:
     text = worded(texts(effect.language), effect.text, render.Clock(), effect.fields)
     said = Said(plain=text.plain, html=text.html, is_notice=True, is_about_trust=True)
-    await hands.desk.post(Place(room=effect.room), said, txn=txn, policy=DevicePolicy.ANY)
+    await hands.say(Place(room=effect.room), said, txn=txn, policy=DevicePolicy.ANY)
 
 
 async def provide_direct_room(hands: Hands, effect: fx.ProvideDirectRoom) -> Outcome:

@@ -232,7 +232,11 @@ _CLAIM = sa.text(
     claimed_until = now() + interval '{CLAIM_FOR.total_seconds()} s', attempts = attempts + 1,
     first_try_at = coalesce(first_try_at, now()), device_id = coalesce(device_id, :device)
   FROM due WHERE outbox.id = due.id
-  RETURNING outbox.id, conversation_id, lane, txn, attempts, failures, made_at, first_try_at, device_id, kind, enc_body
+  RETURNING outbox.id, conversation_id, lane, txn, attempts, failures, made_at, first_try_at, device_id, kind, enc_body,
+    attempts > 1 AND EXISTS (
+      SELECT FROM room_succession AS moved
+      WHERE 'chat:' || moved.chat_id = outbox.lane AND moved.at >= outbox.first_try_at
+    ) AS has_moved
 )
 SELECT claimed.*, fence.is_held
 FROM (SELECT EXISTS (SELECT FROM held) AS is_held) AS fence LEFT JOIN claimed ON true
@@ -279,6 +283,7 @@ async def opened(keys: DataKeys, row: Any, token: UUID) -> OutboxRow:
         token=token,
         attempts=row.attempts,
         failures=row.failures,
+        has_moved=row.has_moved,
         made_at=row.made_at,
         first_try_at=row.first_try_at,
         device_id=row.device_id,

@@ -57,8 +57,8 @@ class SqlSuccessions:
             skill_group.update().where(skill_group.c.id == id).values(room_id=successor, **nothing)
         )
 
-    async def former_rooms(self, id: ChatId) -> Sequence[str]:
-        query = sa.select(room_succession.c.room_id).where(room_succession.c.chat_id == id)
+    async def former_rooms(self, account: str, room: str) -> Sequence[str]:
+        query = sa.select(room_succession.c.room_id).join(chat).where(chat.c.account == account, chat.c.remote == room)
         return list(await self._connection.scalars(query.order_by(room_succession.c.at.desc())))
 
     async def conversations_in(self, group: GroupId, room: str) -> Sequence[ConversationId]:
@@ -80,7 +80,7 @@ class SqlSuccessions:
 
     async def _followed(self, account: str, room: str, successor: str, **whose: Any) -> None:
         await note_replaced(self._connection, account, {room: successor})
-        await self._set(account, room, state="followed", code="", **whose)
+        await self._set(account, room, state="followed", code="", at=sa.func.now(), **whose)
 
     async def _set(self, account: str, room: str, **values: Any) -> None:
         await self._connection.execute(room_succession.update().where(*_which(account, room)).values(**values))

@@ -14,7 +14,6 @@ from messenger.app.deliver import Deliverer
 from messenger.app.effects import AtCustomer, EditInThread, MirrorReactions, PostCard, RelayToThread
 from messenger.app.outcome import Outcome, ended
 from messenger.app.ports import BodyErased, StorageAway
-from messenger.app.reconcile import already_sent
 from messenger.app.records import OutboxRow
 from messenger.channels.errors import BadCredentials, ChannelError, LeaseLost, Rejected, Temporary, Uncertain, Undecided
 from messenger.observability import metrics
@@ -148,11 +147,10 @@ class OutboxWorker:
         return True
 
     async def _deliver(self, row: OutboxRow) -> Outcome:
+        deliverer = self._deliverer_of(row)
         if self._is_doubtful(row):
-            known = await already_sent(self._deliverer.hands, row.effect, row.txn)
-            if known is not None:
-                return known
-        return await self._deliverer_of(row).deliver(row.effect, row.txn)
+            deliverer = deliverer.with_care()
+        return await deliverer.deliver(row.effect, row.txn)
 
     def _deliverer_of(self, row: OutboxRow) -> Deliverer:
         """A conversation does not stand still for a file that another server keeps: it goes on behind a word that the
@@ -164,7 +162,7 @@ class OutboxWorker:
         """May an earlier try have got through without the homeserver knowing our repeat?"""
         if row.attempts == 1:
             return False
-        return row.device_id != self._device or utc_now() - row.first_try_at > REMEMBERED_FOR
+        return row.has_moved or row.device_id != self._device or utc_now() - row.first_try_at > REMEMBERED_FOR
 
     async def _later(self, row: OutboxRow, error: ChannelError) -> None:
         if utc_now() - row.made_at > GIVE_UP_AFTER and not isinstance(error, Undecided):

@@ -1,6 +1,7 @@
 """What becomes of conversations and groups when their rooms are replaced, on a real database."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -8,10 +9,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app import effects as fx
 from messenger.app.items import ChatReady, GroupMoved, RoomFollowed, RoomReplaced
+from messenger.app.records import OutboxRow
 from messenger.channels.messages import Handle
 from messenger.domain.events import CardRenewed
+from messenger.storage import leases
 from messenger.storage.models.conversations import conversation, place
 from messenger.storage.models.people import skill_group
+from messenger.storage.models.queues import outbox
+from messenger.storage.outbox_queue import SqlOutboxQueue
 from tests.integration.staff_desk import AT, CARD, CHAT, CUSTOMER, DESK, GROUP, ROOM, StaffDesk, customer_says
 
 BEN, LEA, NEW = "@ben:x", "@lea:x", "!new"
@@ -124,7 +129,9 @@ async def test_a_group_moves_with_its_people_and_each_open_conversation_gets_a_c
     await group_room(desk)
     effects = await look(desk, found(room=ROOM, people=[LEA, DESK], is_led=True))
     assert [type(each) for each in effects] == [fx.SeatMember, fx.SeatMember, fx.OpenNewRoom]
-    effects = await look(desk, GroupMoved(group=effects[-1].group, former=ROOM))
+    last = effects[-1]
+    assert isinstance(last, fx.OpenNewRoom)
+    effects = await look(desk, GroupMoved(group=last.group, former=last.former))
     assert [each.text for each in effects if isinstance(each, fx.TellGroup)] == ["S36.group"]
     assert [each.place for each in effects if isinstance(each, fx.PostCard)] == [2]
     state, log = await desk.only_conversation()
@@ -157,3 +164,26 @@ async def test_the_audit_log_says_who_was_followed(desk: StaffDesk) -> None:
     async with desk.engine.begin() as connection:
         actions = list(await connection.scalars(sa.text("SELECT action FROM audit WHERE action LIKE 'room.%'")))
     assert actions == ["room.object", "room.follow"]
+
+
+async def test_what_was_tried_in_the_old_room_is_looked_for_there_before_it_is_sent_again(desk: StaffDesk) -> None:
+    await desk.says(BEN, "An answer")
+    lease = await leases.acquire(desk.engine, f"desk:{DESK}", "test", timedelta(minutes=5))
+    assert lease is not None
+    queue = SqlOutboxQueue(desk.engine, desk.keys, desk=DESK, device="D", lease=lease)
+
+    async def answer() -> OutboxRow:
+        found = [row for _ in range(5) for row in await queue.claim(10) if isinstance(row.effect, fx.SendToCustomer)]
+        return found[0]
+
+    async with desk.engine.begin() as connection:  # the greeting before it in the chat is over
+        greeting = outbox.update().where(outbox.c.kind != "SendToCustomer")
+        await connection.execute(greeting.values(state="sent"))
+    row = await answer()
+    assert not row.has_moved
+    await queue.retry(row, timedelta(0), "unreachable")
+    await look(desk, found())
+    row = await answer()
+    assert row.has_moved
+    async with desk.units() as unit:
+        assert await unit.successions.former_rooms(DESK, NEW) == [CHAT]
