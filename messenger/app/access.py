@@ -79,6 +79,7 @@ EFFECTS: dict[type[Effect], str] = {
     fx.ProvideGroupRoom: "none",
     fx.TellGroup: "none",
     fx.EditBoard: "none",
+    fx.ShowFlood: "none",
     fx.UnseatMember: "none",
     fx.SetTimer: "none",
     fx.RouteGroup: "none",

@@ -144,6 +144,8 @@ async def _open(
     groups = await turn.unit.people.groups()
     menu = menu_for(arrival, groups)
     chosen = None if menu else route(arrival, groups)
+    if turn.gate is not None:
+        await turn.gate.begin(chat, chosen.group if chosen else None)
     id = ConversationId(turn.unit.new_id("conversation", item.account, item.source_id))
     command = OpenConversation(
         number=await free_number(turn, id),

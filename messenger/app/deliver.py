@@ -8,6 +8,7 @@ from typing import Any
 
 from messenger.app import (
     boards,
+    flood_card,
     menu_polls,
     mirror,
     packs,
@@ -116,6 +117,7 @@ STEPS: Mapping[type[Effect], Step] = {
     fx.CarryOutTrust: _same_again(to_trust.carry_out),
     fx.TellGroup: to_rooms.tell_group,
     fx.EditBoard: boards.edit_board,
+    fx.ShowFlood: flood_card.show_flood,
     fx.ProvideGroupRoom: _same_again(to_rooms.arrange_group),
     fx.OpenNewRoom: to_rooms.open_new_room,
     fx.SeatMember: _same_again(to_rooms.arrange_group),

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from messenger.app.availability import status
 from messenger.app.effects import ShowMine, ShowQueue
+from messenger.app.floods import flood
 from messenger.app.order import DeskOrder
 from messenger.app.staff_messages import Refusal, answer_beside, claim
 from messenger.app.starting import start
@@ -52,6 +53,7 @@ DESK_ORDERS: dict[str, Callable[[DeskOrder], Awaitable[None]]] = {
     "queue": _queue,
     "mine": _mine,
     "next": _next,
+    "flood": flood,
     "status": status,
     "start": start,
     "trust": trust,

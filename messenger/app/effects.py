@@ -545,6 +545,18 @@ class EditBoard(OfGroup):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShowFlood(OfGroup):
+    """The card of a flood in the group's room, as things stand when it is sent."""
+
+    flood: int
+    is_latest_wins = True
+
+    @property
+    def lane(self) -> str:
+        return f"flood:{self.flood}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeatMember(OfGroup):
     agent: UUID
 

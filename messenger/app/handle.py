@@ -10,6 +10,7 @@ from messenger.app import (
     customer_side,
     dead_letters,
     direct,
+    floods,
     outcomes,
     reactions,
     routing,
@@ -22,6 +23,7 @@ from messenger.app import (
 )
 from messenger.app.blocked import STAFFS, blocked_answer
 from messenger.app.counting import Step, count
+from messenger.app.gate import Gate, HeldBack, TooFast
 from messenger.app.items import (
     CardWanted,
     ChatInvited,
@@ -33,6 +35,7 @@ from messenger.app.items import (
     DeskOut,
     DeviceLeftOut,
     FileWaits,
+    FloodBegan,
     GroupMoved,
     Item,
     KeyStillMissing,
@@ -51,6 +54,7 @@ from messenger.app.items import (
     Unreadable,
     VerificationNews,
 )
+from messenger.app.pace import Pace
 from messenger.app.ports import BodyErased, StorageAway, UnitOfWork, Units
 from messenger.app.records import InboxRow
 from messenger.app.turn import NotYet, Turn
@@ -73,9 +77,9 @@ class HandlingFailed(Exception):
         self.row = row
 
 
-async def handle_next(units: Units) -> InboxRow | None:
-    """Handles the head row of some lane. Returns it, or None if nothing is due. Raises HandlingFailed and
-    StorageAway."""
+async def handle_next(units: Units, pace: Pace | None = None) -> InboxRow | None:
+    """Handles the head row of some lane, customers' no faster than `pace`. Returns it, or None if nothing is due.
+    Raises HandlingFailed and StorageAway."""
     row, steps = None, list[Step]()
     try:
         async with units() as unit:
@@ -83,7 +87,7 @@ async def handle_next(units: Units) -> InboxRow | None:
             if row is None:
                 return None
             fp("inbox_claimed")
-            row, steps = await _take_turn(unit, row)
+            row, steps = await _take_turn(unit, row, pace)
     except StorageAway:
         raise
     except BodyErased:
@@ -106,11 +110,21 @@ async def _let_go(units: Units, row: InboxRow) -> None:
         await unit.inbox.settle(row)
 
 
-async def _take_turn(unit: UnitOfWork, row: InboxRow) -> tuple[InboxRow, list[Step]]:
+async def _take_turn(unit: UnitOfWork, row: InboxRow, pace: Pace | None) -> tuple[InboxRow, list[Step]]:
     """Returns the row, which is not the last one if the turn itself has asked for another, and what has happened."""
-    turn = Turn(unit, f"{row.source}|{row.source_id}")
+    gate = Gate(pace=pace, unit=unit, row=row) if pace is not None else None
+    turn = Turn(unit, f"{row.source}|{row.source_id}", gate=gate)
     try:
-        await handle(turn, row.item)
+        if gate is not None:
+            await gate.let_in()
+        await handle(turn, _marked(row))
+    except TooFast as wait:
+        await unit.inbox.defer(row, wait.until - unit.now, paced=wait.paced)
+        return row, []
+    except HeldBack as held:
+        if not await unit.floods.hold(row, held.flood):
+            await unit.inbox.defer(row, timedelta(0))
+        return replace(row, is_last=False), []
     except NotYet as wait:
         if wait.until is not None or row.attempts < wait.tries:
             await unit.inbox.defer(row, wait.until - unit.now if wait.until else _pause(row))
@@ -125,6 +139,13 @@ async def _take_turn(unit: UnitOfWork, row: InboxRow) -> tuple[InboxRow, list[St
     wants_routing = await turn.finish()
     await unit.inbox.settle(row)
     return replace(row, is_last=False) if wants_routing else row, turn.steps
+
+
+def _marked(row: InboxRow) -> Item:
+    """What had to wait for the limits is shown as late, with the time at which it was written."""
+    if not row.paced or not isinstance(row.item, InboundMessage):
+        return row.item
+    return replace(row.item, signals={**row.item.signals, "late": "1"})
 
 
 def _pause(row: InboxRow) -> timedelta:
@@ -162,6 +183,8 @@ async def handle(turn: Turn, item: Item) -> None:
             await dead_letters.desk_out(turn, item)
         case DeskBack():
             await turn.unit.outbox.hurry()
+        case FloodBegan():
+            await floods.flood_began(turn, item)
         case PutAside():
             await dead_letters.put_aside(turn, item)
         case Unreadable():

@@ -305,6 +305,13 @@ class FileWaits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FloodBegan:
+    """What belongs to this flood is held back from now on."""
+
+    flood: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PutAside:
     """A row that failed for good is a dead letter now. Whose place it was is known by `conversation`, or by the inbox
     `lane` of this `account`; `kind` is what it held. `message` is the answer of staff that now blocks its lane."""
@@ -347,5 +354,6 @@ Item = (
     | VerificationNews
     | SendEnded
     | FileWaits
+    | FloodBegan
     | PutAside
 )

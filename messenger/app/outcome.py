@@ -23,6 +23,7 @@ class Outcome:
     group_room: tuple[GroupId, str] | None = None
     direct_room: tuple[AgentId, str] | None = None
     is_decision: bool = False  # about somebody's keys: what waited for it is due
+    flood: tuple[int, str, int] | None = None  # the event of its card, and the number that stands on it
     board: tuple[GroupId, str, str] | None = None  # its event, and the digest of what stands on it
 
 

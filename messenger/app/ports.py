@@ -16,6 +16,7 @@ from messenger.app.conversation_ports import (
     MessagePort,
     ReactionPort,
 )
+from messenger.app.flood_ports import FloodPort
 from messenger.app.people_ports import (
     ChatPort,
     ContactPort,
@@ -75,6 +76,8 @@ class UnitOfWork(Protocol):
     def audit(self) -> AuditPort: ...
     @property
     def successions(self) -> SuccessionPort: ...
+    @property
+    def floods(self) -> FloodPort: ...
     @property
     def trust(self) -> TrustPort: ...
 

@@ -20,7 +20,9 @@ class InboxPort(Protocol):
 
     async def settle(self, row: InboxRow) -> None: ...
 
-    async def defer(self, row: InboxRow, pause: timedelta) -> None: ...
+    async def defer(self, row: InboxRow, pause: timedelta, *, paced: str = "") -> None:
+        """It comes again after that, in its place. `paced` is kept if it is empty."""
+        ...
 
     async def waiting(self, source: str, source_id: str) -> Unreadable | None:
         """The row if it still waits for its key."""

@@ -31,6 +31,7 @@ class InboxRow:
     attempts: int
     item: Item
     is_last: bool = False
+    paced: str = ""  # which limits it has behind it (`app.gate`)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

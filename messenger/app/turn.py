@@ -9,6 +9,7 @@ from messenger.app.access import note_reads
 from messenger.app.case_members import keep_members
 from messenger.app.counting import Step
 from messenger.app.effects import Effect, RouteGroup, SetTimer
+from messenger.app.gate import Gate
 from messenger.app.items import RoutingWanted, StaffSaid, routing_lane
 from messenger.app.ports import UnitOfWork
 from messenger.app.react import fate_after, react
@@ -42,6 +43,8 @@ class Turn:
     unit: UnitOfWork
     source: str
     effects: list[Effect] = field(default_factory=list)
+    # Customers are let in by it; None: as fast as they like.
+    gate: Gate | None = None
     # A command about the conversation that was given elsewhere: there its author looks for answers.
     answer_to: StaffSaid | None = None
     # The command carries a message, whose fate is the one marker on it.

@@ -22,6 +22,7 @@ from messenger.bootstrap.identity_care import IdentityCare
 from messenger.bootstrap.listening import Listening
 from messenger.bootstrap.marks import DeskMarks
 from messenger.bootstrap.outlets import outlets
+from messenger.bootstrap.pace import pace
 from messenger.bootstrap.reports import Reports
 from messenger.bootstrap.scanning import ScannerWatch, scanner_of
 from messenger.bootstrap.versions import check_versions
@@ -41,12 +42,14 @@ from messenger.matrix.verification.verifier import KEY_GRACE_S, Verifier
 from messenger.matrix.verification.voice import MatrixVoice
 from messenger.observability import metrics
 from messenger.observability.health import Health
+from messenger.observability.time import utc_now
 from messenger.storage import leases
 from messenger.storage.courier import Courier
 from messenger.storage.desk_life import load_sent
 from messenger.storage.desk_store import SqlDeskStore
 from messenger.storage.desks import desk_key
 from messenger.storage.erasures import SqlErasureQueue
+from messenger.storage.floods import SqlBuckets
 from messenger.storage.inbox_queue import SqlInboxQueue
 from messenger.storage.outbox import take_back_claims
 from messenger.storage.outbox_queue import SqlOutboxQueue
@@ -64,6 +67,7 @@ log = logging.getLogger(__name__)
 INBOX_WORKERS, INBOX_POLL_S = 3, 1.0
 DRAIN_S = 20.0
 LAST_CHECKPOINT_S = 3.0
+PACE_EVERY_S = 1.0
 
 
 class DeskProcess:
@@ -81,6 +85,7 @@ class DeskProcess:
         self._inbox_wake, self._outbox_wake = Wake(INBOX_POLL_S), Wake()
         self._units = SqlUnits(storage.engine, storage.keys, namespace=storage.namespace, desk=self._account)
         self._reports = Reports(self._units, self._storage.engine, self._account, self._inbox_wake)
+        self._pace, self._buckets = pace(settings), SqlBuckets(storage.engine)
         self._keeper: asyncio.Task[None] | None = None
         self._renewed_at = time.monotonic()
 
@@ -97,6 +102,7 @@ class DeskProcess:
         tell = self._reports.findings
         self._care = IdentityCare(self._http, self._engine, identity, self._account, tell=tell)
         await be_quiet(self._http)
+        await self._pace.load(self._buckets, utc_now())
         await take_back_claims(self._storage.engine, desk=self._account)
         await self._wire_sending(identity.master_key)
         self._wire_handling()
@@ -183,7 +189,8 @@ class DeskProcess:
             self._outbox_queue, Deliverer(self._hands), device=device, wake=self._outbox_wake, after=self._inbox_wake
         )
         self._inbox = [
-            InboxWorker(self._units, SqlInboxQueue(engine, keys), wake=self._inbox_wake) for _ in range(INBOX_WORKERS)
+            InboxWorker(self._units, SqlInboxQueue(engine, keys), wake=self._inbox_wake, pace=self._pace)
+            for _ in range(INBOX_WORKERS)
         ]
         self._units.send_by(Courier(hand=self._outbox, lease=self._lease, device=device))
         self._listening = Listening(self._make_sync(), self._outbox_queue, self._marks, self._care)
@@ -286,11 +293,17 @@ class DeskProcess:
             "identity": self._care.check,
             "timers": self._house.fire_timers,
             "boards": self._house.renew_boards,
+            "floods": self._house.renew_floods,
+            "pace": self._keep_pace,
             "keys": self._house.keep_keys,
             "audit": self._witness.step,
             "retention": self._retention.step,
             "erasures": self.erasures.step,
         }
+
+    async def _keep_pace(self) -> None:
+        await self._pace.save(self._buckets, utc_now())
+        await asyncio.sleep(PACE_EVERY_S)
 
     async def _renew(self) -> None:
         began_at = time.monotonic()

@@ -6,6 +6,7 @@ import time
 from dataclasses import asdict
 
 from messenger.app.boards import renew_boards
+from messenger.app.flood_card import renew_floods
 from messenger.app.hands import Hands
 from messenger.bootstrap.database import Storage
 from messenger.storage.clock import QueueClock
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 
 TIMERS_EVERY_S, TIMERS_AT_ONCE = 1.0, 200
 BOARDS_EVERY_S = 5.0
+FLOODS_EVERY_S = 5.0
 KEYS_EVERY_S = 5.0
 FIRST_SWEEP_AFTER_S, SWEEP_EVERY_S = 600.0, 3600.0
 
@@ -44,6 +46,11 @@ class Housekeeping:
         if await renew_boards(self._hands):
             self._outbox.hint()
         await asyncio.sleep(BOARDS_EVERY_S)
+
+    async def renew_floods(self) -> None:
+        if await renew_floods(self._hands):
+            self._outbox.hint()
+        await asyncio.sleep(FLOODS_EVERY_S)
 
     async def keep_keys(self) -> None:
         """Keys of an older version come under those of their persons, once; what another process has destroyed is

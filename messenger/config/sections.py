@@ -308,6 +308,45 @@ class Limits(Section):
     attachment_max_mb: int = Field(
         default=25, ge=1, le=1024, description="Largest file, in megabytes, that is relayed in either direction."
     )
+    contact_per_minute: int = Field(
+        default=20,
+        ge=0,
+        le=10_000,
+        description=(
+            "How much one customer may say a minute. What is more comes later, in order, marked as late; nothing is "
+            "lost. 0: no limit."
+        ),
+    )
+    contact_burst: int = Field(
+        default=10, ge=1, le=10_000, description="So much of it may come at once, after a quiet time."
+    )
+    flood_messages: int = Field(
+        default=30,
+        ge=1,
+        le=10_000,
+        description=(
+            "When more than so many messages of one customer wait for the limit, it is a flood: they are held back, "
+            "one card in the group's room says so, and the team lets them in or throws them away (`!flood`)."
+        ),
+    )
+    server_per_minute: int = Field(
+        default=600,
+        ge=0,
+        le=100_000,
+        description="How much all people of one other homeserver may say a minute, and at once. 0: no limit.",
+    )
+    account_per_minute: int = Field(
+        default=120,
+        ge=0,
+        le=100_000,
+        description="How many conversations may begin a minute, and at once, at one desk. 0: no limit.",
+    )
+    group_per_minute: int = Field(
+        default=60,
+        ge=0,
+        le=100_000,
+        description="How many conversations may begin a minute, and at once, in one group. 0: no limit.",
+    )
     lease_seconds: float = Field(
         default=15.0,
         ge=1,

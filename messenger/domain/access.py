@@ -196,6 +196,7 @@ COMMAND_ACTIONS: Mapping[str, Action] = {
     "queue": Action.LIST,
     "mine": Action.LIST,
     "next": Action.LIST,
+    "flood": Action.LIST,
     "status": Action.SELF,
     "trust": Action.TRUST,
     "verify": Action.SELF,

@@ -356,6 +356,16 @@ COMMANDS = (
         example_zh="!状态 busy 正在通话",
     ),
     StaffCommand(
+        name="flood",
+        who="agent",
+        de="flut",
+        zh="刷屏",
+        arguments="[NUMBER admit | NUMBER drop REASON]",
+        example_en="!flood 3 admit",
+        example_de="!flut 3 einlassen",
+        example_zh="!刷屏 3 放行",
+    ),
+    StaffCommand(
         name="trust",
         who="lead",
         de="vertrauen",

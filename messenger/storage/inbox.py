@@ -35,7 +35,7 @@ FROM (
     ) AS due LIMIT {_LOOK_AT}
   ) AS several ORDER BY id
 ) AS oldest CROSS JOIN LATERAL (
-  SELECT id, source, source_id, lane, attempts, kind, enc_body FROM inbox
+  SELECT id, source, source_id, lane, attempts, paced, kind, enc_body FROM inbox
   WHERE inbox.id = oldest.id AND state = 'new' AND next_at <= now()
   FOR UPDATE SKIP LOCKED
 ) AS head LIMIT 1"""  # noqa: S608 - fixed texts of ours
@@ -115,6 +115,7 @@ class SqlInbox:
             attempts=row.attempts,
             item=load_item(row.kind, body),
             is_last=row.is_last,
+            paced=row.paced,
         )
 
     async def _bury(self, row: Any, reason: str) -> None:
@@ -128,9 +129,10 @@ class SqlInbox:
         statement = _DONE if ended == "done" else _SETTLE
         await self._connection.execute(statement, {"row": row.id, "ended": ended})
 
-    async def defer(self, row: InboxRow, pause: timedelta) -> None:
+    async def defer(self, row: InboxRow, pause: timedelta, *, paced: str = "") -> None:
         again = inbox.update().where(inbox.c.id == row.id)
-        await self._connection.execute(again.values(next_at=sa.func.now() + pause, attempts=inbox.c.attempts + 1))
+        values = {"next_at": sa.func.now() + pause, "attempts": inbox.c.attempts + 1, "paced": paced or row.paced}
+        await self._connection.execute(again.values(**values))
 
     async def add(self, items: Sequence[NewItem]) -> int:
         return await add_rows(self._connection, [await sealed_row(self._keys, item) for item in items])

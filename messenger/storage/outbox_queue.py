@@ -22,6 +22,7 @@ from messenger.storage.codec import UNREADABLE
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.database import at_once, transaction
 from messenger.storage.endings import Ending, settle
+from messenger.storage.floods import note_card
 from messenger.storage.lanes import Round
 from messenger.storage.leases import Lease, fence
 from messenger.storage.messages import remove_traces
@@ -206,6 +207,8 @@ class SqlOutboxQueue:
                 await SqlPeople(connection, self._keys).set_direct_room(agent, room)
             if outcome.is_decision:
                 await rows.hurry(connection, desk=self._desk)
+            if outcome.flood:
+                await note_card(connection, *outcome.flood)
             if outcome.board:
                 group, event, digest = outcome.board
                 values = {

@@ -166,7 +166,7 @@ PERSONAL_DATA: Mapping[str, Mapping[str, Rule]] = {
     },
     "inbox": {
         **unseen(
-            "id source source_id lane enc_body enc_raw room_id session_id attempts failures next_at",
+            "id source source_id lane enc_body enc_raw room_id session_id attempts failures next_at paced flood_id",
             "removed",
             "what waits is a message before it is stored",
         ),
@@ -275,6 +275,13 @@ PERSONAL_DATA: Mapping[str, Mapping[str, Rule]] = {
         "removed",
         "a room's settings; a later sync may name the id of a room that was left",
     ),
+    "flood": unseen(
+        "id scope key about group_id chat_id conversation_id since event shown edit_at messages people verdict "
+        "decided_by decided_at",
+        "kept",
+        "that too much came at once, by pseudonym, and what was decided; it goes 30 days after that",
+    ),
+    "rate_bucket": unseen("scope key full_at", "kept", "a moment, by pseudonym; it goes after minutes"),
     "room_succession": unseen(
         "account room_id successor state code group_id chat_id at", "removed", "which room took the place of which"
     ),

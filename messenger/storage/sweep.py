@@ -3,6 +3,7 @@ nothing hangs on. In small batches, resumable at any point: what is left over is
 
 inbox         a row loses its body when it is handled (`inbox.settle`); it goes after `KEPT_ROWS`
 outbox        a row keeps its body for `KEPT_BODIES`, longer than anything is tried again; it goes after `KEPT_ROWS`
+flood         goes `KEPT_ROWS` after it was decided about
 megolm_seen   a ciphertext is remembered as long as its room key is there: without it nothing can be replayed
 sent_before   what was found sent when the desk was recovered goes after `KEPT_ROWS`
 queue keys    one a day; destroyed when nothing waits under it, so that old copies of the queues open no more
@@ -42,6 +43,9 @@ _STATEMENTS = {
         DELETE FROM inbox WHERE id IN (SELECT id FROM inbox
           WHERE state IN ('done', 'quarantine', 'undecryptable')
             AND received_at < now() - CAST(:kept_rows AS interval) LIMIT :most)""",
+    "floods": """
+        DELETE FROM flood WHERE id IN (SELECT id FROM flood
+          WHERE decided_at < now() - CAST(:kept_rows AS interval) LIMIT :most)""",
     "seen": """
         DELETE FROM megolm_seen WHERE ctid = ANY(ARRAY(SELECT seen.ctid FROM megolm_seen AS seen
           WHERE NOT EXISTS (SELECT FROM mx_megolm AS held WHERE held.account = seen.account
@@ -70,6 +74,7 @@ class Swept:
     bodies: int
     outbox: int
     inbox: int
+    floods: int
     seen: int
     sent_before: int
     queue_keys: int

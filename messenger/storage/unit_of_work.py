@@ -18,6 +18,7 @@ from messenger.storage.conversations import SqlConversations
 from messenger.storage.courier import NOBODY, Courier
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.database import at_once, transaction
+from messenger.storage.floods import SqlFloods
 from messenger.storage.glass import SqlGlass
 from messenger.storage.inbox import SqlInbox
 from messenger.storage.lanes import Round
@@ -63,10 +64,11 @@ class SqlUnit:
         self.glass = SqlGlass(connection)
         self.audit = SqlAudit(connection, keys, now)
         self.successions = SqlSuccessions(connection)
+        self.floods = SqlFloods(connection, now=now)
         self.trust = SqlTrust(connection, now=now)
 
     def _set_time(self, now: datetime) -> None:
-        self.now = self.audit.now = self.trust.now = now
+        self.now = self.audit.now = self.trust.now = self.floods.now = now
 
     def new_id(self, *parts: str) -> UUID:
         return uuid5(self._namespace, "|".join(parts))

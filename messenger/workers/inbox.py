@@ -3,6 +3,7 @@
 import logging
 
 from messenger.app.handle import HandlingFailed, handle_next
+from messenger.app.pace import Pace
 from messenger.app.ports import InboxQueue, Units
 from messenger.workers.supervise import Wake
 
@@ -12,8 +13,8 @@ TRIES = 5
 
 
 class InboxWorker:
-    def __init__(self, units: Units, queue: InboxQueue, *, wake: Wake) -> None:
-        self._units, self._queue, self._wake = units, queue, wake
+    def __init__(self, units: Units, queue: InboxQueue, *, wake: Wake, pace: Pace | None = None) -> None:
+        self._units, self._queue, self._wake, self._pace = units, queue, wake, pace
         self._is_busy = self._is_paused = False
 
     def pause(self) -> None:
@@ -25,7 +26,7 @@ class InboxWorker:
             await self._wake.wait()
             return
         try:
-            row = await handle_next(self._units)
+            row = await handle_next(self._units, self._pace)
         except HandlingFailed as failure:
             error = type(failure.__cause__).__name__
             log.error(

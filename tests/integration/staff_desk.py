@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from messenger.app.effects import Effect, PostNotice
 from messenger.app.handle import handle_next
 from messenger.app.items import ChatReady, Item, StaffReacted, StaffSaid
+from messenger.app.pace import Pace
 from messenger.app.records import NewItem, Trace
 from messenger.channels.messages import Assurance, ChannelAccountId, Content, Handle, InboundMessage, RemoteId
 from messenger.domain.conversation import Conversation
@@ -37,6 +38,7 @@ class StaffDesk:
         self.keys = keys or keys_of(engine)
         self.namespace = namespace or uuid4()
         self.units = SqlUnits(engine, self.keys, namespace=self.namespace, desk=DESK)
+        self.pace: Pace | None = None
         self._change = Administration(engine, self.keys, namespace=self.namespace, desk=DESK)
 
     async def set_up(self, agents: Sequence[str], **settings: object) -> ConversationId:
@@ -110,7 +112,7 @@ class StaffDesk:
 
         async def until_empty() -> int:
             done = 0
-            while await handle_next(self.units) is not None:
+            while await handle_next(self.units, self.pace) is not None:
                 done += 1
             return done
 

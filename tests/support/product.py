@@ -146,6 +146,10 @@ password_file = "{self.folder / "desk.password"}"
 [security]
 root_key_file = "{self.folder / "root.key"}"
 [limits]
+contact_per_minute = 0
+server_per_minute = 0
+account_per_minute = 0
+group_per_minute = 0
 lease_seconds = {LEASE_S}
 ''')
         self.settings_file.chmod(0o600)

@@ -37,6 +37,11 @@ OPENING = (
     "telnetlib", "xmlrpc.client", "nio.AsyncClient", "nio.HttpClient", "asyncio.open_connection",
     "socket.create_connection",
 )  # fmt: skip
+# Most files name nothing of the kind, and need not be parsed.
+MAYBE = re.compile(
+    "|".join(sorted({re.escape(name.partition(".")[0]) for name in OPENING} - {"asyncio", "http", "socket"}))
+    + r"|http\.client|from http\b|create_connection|open_connection|sock_connect"
+)
 METHODS = {"create_connection", "open_connection", "sock_connect"}
 MEANT = {
     "messenger/channels/outbound/session.py": "the one way out",
@@ -48,7 +53,10 @@ MEANT = {
 
 def test_http_leaves_by_the_one_way_out_only() -> None:
     """What people write can therefore make the program fetch nothing from its own network."""
-    opening = {str(file.relative_to(ROOT)): _opens(ast.parse(file.read_text())) for file in _program()}
+    texts = {file: file.read_text() for file in _program()}
+    opening = {
+        str(file.relative_to(ROOT)): _opens(ast.parse(text)) for file, text in texts.items() if MAYBE.search(text)
+    }
     assert {file for file, opens in opening.items() if opens} == set(MEANT), {
         file: opens for file, opens in opening.items() if opens and file not in MEANT
     }

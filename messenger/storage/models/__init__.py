@@ -8,6 +8,7 @@ from messenger.storage.models import (
     conversations,
     crypto,
     disaster,
+    floods,
     keys,
     people,
     queues,
@@ -17,7 +18,7 @@ from messenger.storage.models import (
 )
 from messenger.storage.models.base import metadata
 
-TOPICS = (access, audit, conversations, crypto, disaster, keys, people, queues, rights, rooms, trust)
+TOPICS = (access, audit, conversations, crypto, disaster, floods, keys, people, queues, rights, rooms, trust)
 
 
 def whole_schema() -> MetaData:

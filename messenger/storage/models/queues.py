@@ -42,7 +42,10 @@ inbox = Table(
     Column("failures", Integer, nullable=False, server_default=text("0")),  # of the attempts; waiting is none
     Column("next_at", Moment, nullable=False, server_default=func.now()),
     Column("received_at", Moment, nullable=False, server_default=func.now()),
+    Column("paced", Text, nullable=False, server_default=text("''")),  # which limits it has behind it
+    Column("flood_id", BigInteger),  # by which flood it is held, or was
     UniqueConstraint("source", "source_id"),
+    Index("ix_inbox_held", "flood_id", "lane", postgresql_where=text("state = 'held'")),
     Index("ix_inbox_open", "id", postgresql_where=text("state = 'new'")),
     Index("ix_inbox_open_lane", "lane", "id", postgresql_where=text("state IN ('new', 'waiting_key')")),
     Index(

@@ -1,0 +1,102 @@
+"""Floods, as people deal with them: a word to the leads of a group, and the decision. Their card is `flood_card`.
+
+Nobody has to decide: as long as a flood is open, whatever else belongs to it is held, too, and nobody else notices. Who
+answers customers may let it in, only a lead throws it away."""
+
+from collections.abc import Mapping
+
+from messenger.app import effects as fx
+from messenger.app.audit import audit
+from messenger.app.flood_ports import Flood, Verdict
+from messenger.app.items import FloodBegan
+from messenger.app.order import DeskOrder
+from messenger.app.staff_messages import Refusal
+from messenger.app.turn import Turn
+from messenger.domain.errors import NotAllowed
+from messenger.domain.ids import GroupId
+from messenger.domain.people import Role
+from messenger.i18n import texts
+
+PURPOSE = "flood"
+_VERDICTS: Mapping[str, Verdict] = {
+    **dict.fromkeys(("admit", "einlassen", "放行"), "admitted"),
+    **dict.fromkeys(("drop", "verwerfen", "丢弃"), "dropped"),
+}
+
+
+async def flood_began(turn: Turn, item: FloodBegan) -> None:
+    flood = await turn.unit.floods.get(item.flood)
+    if flood is None:
+        return
+    audit(turn.unit, actor="system", action="flood.held", object=f"flood:{flood.id}", purpose=PURPOSE)
+    turn.effects.append(fx.ShowFlood(group=flood.group, flood=flood.id))
+    fields = {"number": str(flood.id), "group": (await turn.group(flood.group)).name}
+    for lead in await turn.unit.trust.leads([flood.group]):
+        turn.effects.append(fx.ProvideDirectRoom(agent=lead.id))
+        turn.effects.append(fx.TellPerson(agent=lead.id, text="S37.lead", fields=fields))
+    if flood.conversation is not None:
+        owner = (await turn.unit.conversations.lock(flood.conversation)).owner
+        notice = fx.PostNotice(conversation=flood.conversation, text="S37.thread", fields=fields, mention=owner)
+        turn.effects.append(notice)
+    if flood.chat is not None:
+        turn.effects.append(fx.WarnCustomer(chat=flood.chat, text="C16"))
+
+
+async def flood(order: DeskOrder) -> None:
+    """`!flood`: what is held in one's groups; `!flood 3 admit`, `!flood 3 drop REASON`: the decision. Raises
+    DomainError."""
+    groups = {group.id: seat.role for group, seat in order.seats if seat.role.can_answer}
+    number, _, rest = order.asked.text.removeprefix("#").partition(" ")
+    if not number:
+        return await _list(order, list(groups))
+    word, _, reason = rest.strip().partition(" ")
+    verdict = _VERDICTS.get(word.lower())
+    if verdict is None or not number.isdigit():
+        raise Refusal("flood.usage", example=order.example)
+    found = await order.turn.unit.floods.get(int(number[:9]))
+    if found is None or found.group not in groups:
+        raise Refusal("flood.unknown", number=number[:9])
+    if verdict == "dropped" and groups[found.group] is not Role.LEAD:
+        raise NotAllowed(action="flood", who="lead")
+    if verdict == "dropped" and not reason.strip():
+        raise Refusal("flood.reason", number=number)
+    await _decide(order, found, verdict, reason.strip())
+
+
+async def _decide(order: DeskOrder, found: Flood, verdict: Verdict, reason: str) -> None:
+    actor = f"agent:{order.person.id}"
+    if not await order.turn.unit.floods.decide(found.id, verdict, by=str(order.person.id)):
+        raise Refusal("flood.unknown", number=str(found.id))
+    audit(
+        order.turn.unit,
+        actor=actor,
+        action=f"flood.{verdict}",
+        object=f"flood:{found.id}",
+        purpose=PURPOSE,
+        words=reason,
+        messages=str(found.messages),
+    )
+    order.turn.effects.append(fx.ShowFlood(group=found.group, flood=found.id))
+    if found.conversation is not None:
+        told = {"by": str(order.person.id), "count": str(found.messages)}
+        over = fx.PostNotice(conversation=found.conversation, text=f"S37.thread.{verdict}", fields=told)
+        order.turn.effects.append(over)
+    order.answer(f"flood.{verdict}", number=str(found.id), count=str(found.messages))
+
+
+async def _list(order: DeskOrder, groups: list[GroupId]) -> None:
+    floods = await order.turn.unit.floods.open_in(groups)
+    if not floods:
+        return order.answer("flood.none")
+    words = texts(order.person.language)
+    lines = [
+        words.plain(
+            "flood.line",
+            number=str(each.id),
+            count=str(each.messages),
+            persons=str(each.people),
+            cause=words.plain(f"flood.cause.{each.scope.value}", server=each.about),
+        )
+        for each in floods
+    ]
+    order.answer("flood.list", lines="\n".join(lines))

@@ -1,0 +1,253 @@
+"""Limits and floods: what is too fast comes later, in order and marked; what is far too much is held back in one card,
+nothing is lost, and everybody else is served meanwhile."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from messenger.app.effects import Effect, RelayToThread, SayAnswer, ShowFlood, TellPerson, WarnCustomer
+from messenger.app.items import ChatReady
+from messenger.app.pace import Pace
+from messenger.channels.messages import Handle, InboundMessage, MessageDeleted, RemoteId
+from messenger.domain.ids import ConversationId
+from messenger.domain.limits import Limit, Scope
+from messenger.storage.floods import SqlBuckets
+from messenger.storage.models.audit import audit
+from messenger.storage.models.floods import flood
+from messenger.storage.models.queues import inbox
+from tests.integration.staff_desk import AT, CHAT, CUSTOMER, DESK, GROUP, ROOM, StaffDesk, customer_says, staff_says
+
+LEAD, AGENT, CLERK = "@lead:x", "@ben:x", "@clerk:x"
+CONTACT = {Scope.CONTACT: Limit(per_minute=20, burst=10)}
+
+
+@pytest.fixture
+async def desk(database: AsyncEngine) -> StaffDesk:
+    made = StaffDesk(database)
+    await made.set_up([AGENT])
+    await made.add_member(GROUP, LEAD, "lead")
+    await made.add_member(GROUP, CLERK, "clerk")
+    made.pace = Pace(limits=CONTACT)
+    return made
+
+
+def many(count: int, *, chat: str = CHAT, sender: str = CUSTOMER, first: int = 0) -> list[InboundMessage]:
+    return [
+        customer_says(f"${chat}-{n}", f"message {n}", sender=sender, chat=chat) for n in range(first, first + count)
+    ]
+
+
+async def shown(desk: StaffDesk) -> list[tuple[str, bool]]:
+    """What was relayed, in order, and whether it is marked as late."""
+    relayed = [effect.message for effect in await desk.effects() if isinstance(effect, RelayToThread)]
+    async with desk.units() as unit:
+        messages = [await unit.messages.get(id) for id in relayed]
+    return [(message.content.text, message.is_late) for message in messages]
+
+
+async def of_kind(desk: StaffDesk, kind: type[Effect]) -> list[Effect]:
+    return [effect for effect in await desk.effects() if isinstance(effect, kind)]
+
+
+async def held(desk: StaffDesk) -> int:
+    async with desk.engine.begin() as connection:
+        return int(await connection.scalar(sa.select(sa.func.count()).where(inbox.c.state == "held")) or 0)
+
+
+async def floods(desk: StaffDesk) -> Sequence[sa.Row[tuple[object, ...]]]:
+    async with desk.engine.begin() as connection:
+        return (await connection.execute(sa.select(flood).order_by(flood.c.id))).all()
+
+
+async def actions(desk: StaffDesk) -> list[tuple[str, str]]:
+    async with desk.engine.begin() as connection:
+        rows = await connection.execute(sa.select(audit.c.action, audit.c.actor).order_by(audit.c.seq))
+        return [(row.action, row.actor) for row in rows if row.action.startswith("flood.")]
+
+
+async def until_quiet(desk: StaffDesk) -> None:
+    """Time passes: whatever waits is due, again and again."""
+    done = 1
+    while done:
+        await desk.hurry_inbox()
+        done = await desk.work(2)
+
+
+async def says_beside(desk: StaffDesk, sender: str, text: str) -> list[str]:
+    """In the main timeline of the group's room; the answers by their text ids."""
+    before = len(await desk.effects())
+    await desk.put(replace(staff_says(sender, text), thread=None))
+    await desk.work(1)
+    return [effect.text for effect in (await desk.effects())[before:] if isinstance(effect, SayAnswer)]
+
+
+@pytest.fixture
+async def room(desk: StaffDesk) -> None:
+    async with desk.engine.begin() as connection:
+        await connection.execute(sa.text("UPDATE skill_group SET room_id = :room"), {"room": ROOM})
+
+
+async def test_what_is_too_fast_comes_later_in_order_and_is_marked(desk: StaffDesk) -> None:
+    await desk.put(*many(25), lane=CHAT)
+    await desk.work(2)
+    assert len(await shown(desk)) == 1 + 10  # one was there before
+    await until_quiet(desk)
+    assert await shown(desk) == [("Hello", False), *((f"message {n}", n >= 10) for n in range(25))]
+    assert await floods(desk) == []
+
+
+async def test_a_flood_is_held_back_in_one_card_and_everybody_else_is_served(desk: StaffDesk) -> None:
+    await desk.greet("@kim:x", "Kim", chat="!kim")
+    await desk.put(*many(100), lane=CHAT)
+    await desk.put(*many(5, chat="!kim", sender="@kim:x"), lane="!kim")
+    await desk.work(2)
+    texts = [text for text, _ in await shown(desk)]
+    assert [text for text in texts if text.startswith("message")].count("message 4") == 2  # of both
+    assert await held(desk) == 90
+    [row] = await floods(desk)
+    assert row.scope == "contact"
+    assert len(await of_kind(desk, ShowFlood)) == 1
+    assert [effect.text for effect in await of_kind(desk, TellPerson)] == ["S37.lead"]
+    assert [effect.text for effect in await of_kind(desk, WarnCustomer)] == ["C16"]
+    assert [each.text for each in await desk.notices()] == ["S37.thread"]
+    assert await actions(desk) == [("flood.held", "system")]
+
+
+async def test_what_follows_is_held_too_and_nobody_is_told_again(desk: StaffDesk) -> None:
+    await desk.put(*many(60), lane=CHAT)
+    await desk.work(2)
+    await desk.put(*many(40, first=60), lane=CHAT)
+    await until_quiet(desk)
+    assert await held(desk) == 90
+    assert len(await floods(desk)) == len(await of_kind(desk, TellPerson)) == len(await of_kind(desk, ShowFlood)) == 1
+
+
+async def test_an_agent_lets_it_in_and_nothing_is_lost_or_out_of_order(desk: StaffDesk, room: None) -> None:
+    await desk.put(*many(60), lane=CHAT)
+    await desk.work(2)
+    number = (await floods(desk))[0].id
+    assert await says_beside(desk, AGENT, "!flood") == ["flood.list"]
+    await desk.put(*many(3, first=60), lane=CHAT)
+    assert await says_beside(desk, AGENT, f"!flood {number} admit") == ["flood.admitted"]
+    await until_quiet(desk)
+    assert [text for text, _ in await shown(desk)] == ["Hello", *(f"message {n}" for n in range(63))]
+    assert [is_late for _, is_late in await shown(desk)][11:61] == [True] * 50
+    [row] = await floods(desk)
+    assert (row.verdict, row.messages, row.people) == ("admitted", 50 + 3 * (row.messages == 53), 1)
+    assert [action for action, _ in await actions(desk)] == ["flood.held", "flood.admitted"]
+    assert await says_beside(desk, AGENT, f"!flood {number} admit") == ["flood.unknown"]
+
+
+async def test_only_a_lead_throws_it_away_and_says_why(desk: StaffDesk, room: None) -> None:
+    await desk.put(*many(60), lane=CHAT)
+    await desk.work(2)
+    number = (await floods(desk))[0].id
+    await says_beside(desk, AGENT, f"!flood {number} drop it is nonsense")
+    await says_beside(desk, CLERK, f"!flood {number} admit")
+    assert await says_beside(desk, LEAD, f"!flood {number} drop") == ["flood.reason"]
+    assert await held(desk) == 50
+    assert await says_beside(desk, LEAD, f"!flut {number} verwerfen nur Werbung") == ["flood.dropped"]
+    await until_quiet(desk)
+    assert await held(desk) == 0
+    assert len(await shown(desk)) == 1 + 10
+    action, actor = (await actions(desk))[-1]
+    assert action == "flood.dropped" and actor.startswith("agent:")
+    desk.pace = Pace(limits=CONTACT)  # a minute later
+    await desk.put(*many(1, first=60), lane=CHAT)
+    await desk.work(1)
+    assert (await shown(desk))[-1] == ("message 60", False)
+
+
+async def test_what_somebody_takes_back_is_taken_back_whatever_is_decided(desk: StaffDesk, room: None) -> None:
+    person = Handle(kind="mxid", value=CUSTOMER)
+    taken_back = [
+        MessageDeleted(account=DESK, source_id=f"$gone-{n}", at=AT, sender=person, target=RemoteId(f"${CHAT}-{n}"))
+        for n in (3, 40)
+    ]
+    await desk.put(*many(60), *taken_back, lane=CHAT)
+    await desk.work(2)
+    assert await held(desk) == 52
+    number = (await floods(desk))[0].id
+    await says_beside(desk, LEAD, f"!flood {number} drop nonsense")
+    await until_quiet(desk)
+    async with desk.units() as unit:
+        trace = await unit.messages.find_trace(DESK, f"${CHAT}-3")
+        assert trace is not None and trace.message is not None
+        assert (await unit.messages.get(trace.message)).is_deleted
+    assert await desk.inbox_states("MessageDeleted") == ["done", "done"]
+
+
+async def newcomers(desk: StaffDesk, count: int, server: str) -> None:
+    for n in range(count):
+        person = Handle(kind="mxid", value=f"@p{n}:{server}")
+        await desk.put(ChatReady(account=DESK, chat=f"!{server}-{n}", person=person, name=f"P{n}", at=AT))
+    await desk.work(2)
+    for n in range(count):
+        await desk.put(*many(1, chat=f"!{server}-{n}", sender=f"@p{n}:{server}"), lane=f"!{server}-{n}")
+
+
+@pytest.mark.parametrize("scope", [Scope.GROUP, Scope.ACCOUNT, Scope.SERVER])
+async def test_too_many_newcomers_land_in_one_card_and_whom_we_know_is_served(desk: StaffDesk, scope: Scope) -> None:
+    desk.pace = Pace(limits={**CONTACT, scope: Limit(per_minute=6, burst=5)})
+    await newcomers(desk, 12, "evil.example")
+    await desk.put(*many(3), lane=CHAT)
+    await desk.work(2)
+    assert len(await desk.conversations()) == 1 + 5
+    assert [text for text, _ in await shown(desk)].count("message 2") == 1
+    [row] = await floods(desk)
+    assert (row.scope, row.about) == (scope.value, "evil.example" if scope is Scope.SERVER else "")
+    assert len(await of_kind(desk, ShowFlood)) == 1
+    await until_quiet(desk)
+    assert len(await desk.conversations()) == 1 + 12 - await held(desk)
+    async with desk.units() as unit:
+        assert await unit.floods.decide(row.id, "admitted", by="shell:test")
+    await until_quiet(desk)
+    assert len(await desk.conversations()) == 1 + 12
+
+
+async def test_people_of_our_own_homeserver_share_no_limit(desk: StaffDesk) -> None:
+    desk.pace = Pace(limits={Scope.SERVER: Limit(per_minute=1, burst=1)})
+    await newcomers(desk, 5, "x")
+    await desk.work(2)
+    assert len(await desk.conversations()) == 6
+
+
+async def test_limits_hold_over_a_restart(desk: StaffDesk) -> None:
+    now, store, key = datetime.now(UTC), SqlBuckets(desk.engine), ConversationId(desk.namespace)
+    before, after = Pace(limits=CONTACT), Pace(limits=CONTACT)
+    for _ in range(12):
+        before.take(Scope.CONTACT, key, now)
+    await before.save(store, now)
+    await after.load(store, now)
+    assert after.take(Scope.CONTACT, key, now) == now + timedelta(seconds=9)
+
+
+async def test_what_comes_in_the_moment_of_the_decision_is_not_held_by_a_flood_that_is_over(desk: StaffDesk) -> None:
+    await desk.put(*many(60), lane=CHAT)
+    await desk.work(2)
+    number = (await floods(desk))[0].id
+    await desk.put(*many(1, first=60), lane=CHAT)
+    async with desk.units() as unit:
+        row = await unit.inbox.claim()
+        assert row is not None
+        async with desk.units() as other:
+            assert await other.floods.decide(number, "admitted", by="shell:test")
+        assert not await unit.floods.hold(row, number)
+
+
+async def test_the_cards_number_follows(desk: StaffDesk, room: None) -> None:
+    await desk.put(*many(60), lane=CHAT)
+    await desk.work(2)
+    number = (await floods(desk))[0].id
+    async with desk.engine.begin() as connection:
+        await connection.execute(flood.update().values(event="$card-of-flood", shown=50, edit_at=sa.func.now()))
+    async with desk.units() as unit:
+        assert await unit.floods.stale() == []
+    await desk.put(*many(5, first=60), lane=CHAT)
+    await desk.work(2)
+    async with desk.units() as unit:
+        assert [id for id, _ in await unit.floods.stale()] == [number]
