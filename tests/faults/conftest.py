@@ -24,10 +24,11 @@ class Site:
     house: House
     homeserver: FaultProxy
     database: FaultProxy
+    keys: FaultProxy
 
     def heal(self) -> None:
-        self.homeserver.heal()
-        self.database.heal()
+        for line in (self.homeserver, self.database, self.keys):
+            line.heal()
 
     async def nothing_is_missing(self) -> None:
         """The oracle: what people read on both sides, against what they sent."""
@@ -49,27 +50,33 @@ async def open_site(
     url, address = databases.server.uri(name), urlsplit(synapse.url)
     assert address.hostname and address.port
     homeserver = FaultProxy((address.hostname, address.port))
-    database = FaultProxy(databases.server.socket_folder / SOCKET)
-    lines = databases.server.socket_folder.parent / f"line-{name}"  # a socket's path is short
-    lines.mkdir(exist_ok=True)
-    lines.chmod(0o777)
+    database, keys = (FaultProxy(databases.server.socket_folder / SOCKET) for _ in range(2))
+    parent = databases.server.socket_folder.parent  # a socket's path is short
+    lines, key_lines = parent / f"line-{name}", parent / f"keys-{name}"
+    for folder_of_line in (lines, key_lines):
+        folder_of_line.mkdir(exist_ok=True)
+        folder_of_line.chmod(0o777)
     await homeserver.start()
     await database.start(lines / SOCKET)
+    await keys.start(key_lines / SOCKET)
     try:
         async with House.build(folder, synapse, databases.server, url, lease_s=lease_s) as house:
             settings = house.product.settings_file
             text = settings.read_text().replace(synapse.url, f"http://127.0.0.1:{homeserver.port}")
-            settings.write_text(text.replace(str(databases.server.socket_folder), str(lines)))
+            main, of_keys, rest = text.partition("[key_database]")
+            behind = str(databases.server.socket_folder)
+            settings.write_text(main.replace(behind, str(lines)) + of_keys + rest.replace(behind, str(key_lines)))
             await house.open_office(agents=1, customers=customers)
-            yield Site(house, homeserver, database)
-            homeserver.heal()
-            database.heal()
+            site = Site(house, homeserver, database, keys)
+            yield site
+            site.heal()
             await house.product.stop()
     finally:
-        await homeserver.stop()
-        await database.stop()
-        (lines / SOCKET).unlink(missing_ok=True)
-        lines.rmdir()
+        for line in (homeserver, database, keys):
+            await line.stop()
+        for folder_of_line in (lines, key_lines):
+            (folder_of_line / SOCKET).unlink(missing_ok=True)
+            folder_of_line.rmdir()
         await databases.drop(name)
 
 

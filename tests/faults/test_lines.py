@@ -5,7 +5,9 @@ import asyncio
 import resource
 
 import pytest
+import sqlalchemy as sa
 
+from messenger.storage.models.conversations import conversation
 from tests.faults.conftest import Site
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -35,6 +37,22 @@ async def test_a_line_that_is_away_for_a_while_loses_nothing(site: Site, line: s
     async with getattr(site, line).broken(how):
         await write_everywhere(site)
     await progress(site)
+    await site.nothing_is_missing()
+
+
+@pytest.mark.parametrize("how", ["refuse", pytest.param("partition", marks=pytest.mark.long)])
+async def test_without_the_key_database_nothing_of_anybody_new_is_written_and_nothing_is_lost(
+    site: Site, how: str
+) -> None:
+    office, matters = site.house.office, len(site.house.office.matters)
+    async with site.keys.broken(how):
+        office.let_in()  # somebody new, whose key cannot be made now
+        await write_everywhere(site)
+        async with site.house.engine.connect() as connection:
+            assert await connection.scalar(sa.select(sa.func.count()).select_from(conversation)) == matters
+    await site.house.goes_on(more=1)
+    await office.hush()
+    assert len(office.matters) == matters + 1
     await site.nothing_is_missing()
 
 
