@@ -1,6 +1,5 @@
 """ClamAV's real daemon, with one signature of our own (the test virus), its own folder and socket, and no network."""
 
-import fcntl
 import os
 import shutil
 import subprocess
@@ -11,7 +10,7 @@ import pytest
 
 from messenger.scanner import Clamd
 from tests.support.bad_files import eicar
-from tests.support.databases import TEMPORARY
+from tests.support.databases import one_at_a_time
 from tests.support.waiting import eventually
 
 SIGNATURE = "Stellwerk.Test.EICAR"
@@ -33,9 +32,7 @@ def program() -> str:
 def _install() -> None:
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return
-    TEMPORARY.mkdir(parents=True, exist_ok=True)
-    with (TEMPORARY / "apt.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # workers of one run
+    with one_at_a_time("apt"):
         if shutil.which("clamd", path=_PLACES) is None:
             quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
             command = ["apt-get", "install", "--yes", "--no-install-recommends", "clamav-daemon"]
