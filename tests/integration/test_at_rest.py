@@ -11,10 +11,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from messenger.bootstrap.audit import check_audit
+from messenger.demo.child import free_port
 from messenger.demo.synapse import Synapse
 from messenger.storage.embedded import SUPERUSER, EmbeddedPostgres
 from tests.support.databases import key_database_of
@@ -43,7 +45,8 @@ async def test_no_marker_is_found_anywhere_in_any_form(
     agent = await people.person("ben")
     customer = await people.person("anna", displayname=f"{NAME} Krüger")
     await watched.add_group("General", [(agent.user_id, "Ben Li", "agent")], default=True)
-    await watched.start(environment={"STELLWERK__LOG__LEVEL": "debug"})
+    listens = f"127.0.0.1:{free_port()}"
+    await watched.start(environment={"STELLWERK__LOG__LEVEL": "debug", "STELLWERK__WEB__METRICS_LISTEN": listens})
     room = await watched.group_room("General")
     chat = await customer.start_direct_chat(watched.desk)
     for n in range(count):
@@ -59,6 +62,7 @@ async def test_no_marker_is_found_anywhere_in_any_form(
     await _failures(watched, lambda: customer.say(chat, f"{SAID} in the middle of a failure"))
     await agent.wait_for(room, lambda seen: "failure" in seen.body, timeout_s=120)
     await people.leave()
+    await _keep_what_is_shown(f"http://{listens}", tmp_path)
     await _dump(own_postgres, tmp_path)
     await watched.stop()
     log = (await check_audit(watched.settings)).verdict
@@ -75,6 +79,15 @@ async def test_no_marker_is_found_anywhere_in_any_form(
     assert [file for file in found if "synapse" not in str(file)] == []
     assert list(_files_with(tmp_path, SAID)) == []
     assert not list(tmp_path.rglob("core*")), "no image of the process"
+
+
+async def _keep_what_is_shown(address: str, folder: Path) -> None:
+    """What those who run the service can ask for, as files beside the others."""
+    async with aiohttp.ClientSession() as session:
+        for page in ("metrics", "readyz", "livez"):
+            async with session.get(f"{address}/{page}") as answer:
+                (folder / f"{page}.txt").write_text(await answer.text())
+    assert "stellwerk_" in (folder / "metrics.txt").read_text(), "there are metrics to look through"
 
 
 async def _failures(product: Product, cause: Callable[[], Awaitable[object]]) -> None:
