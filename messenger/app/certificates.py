@@ -9,6 +9,7 @@ from messenger.app.erasure_ports import Counted, Erasure, ErasureHands
 
 KIND = "erasure certificate"
 FORMAT = "stellwerk-erasure-certificate/1"
+MOST_NAMED = 100  # of foreign servers: anybody may bring some into a room
 _ROOMS = ("group_room", "case_room", "customer_room")
 
 
@@ -61,13 +62,20 @@ def _in_rooms(counts: Sequence[Counted]) -> Iterable[dict[str, Any]]:
 
 
 def _elsewhere(counts: Sequence[Counted]) -> Iterable[dict[str, Any]]:
-    foreign = max((int(each.code.partition(":")[2]) for each in counts if each.code.startswith("foreign:")), default=0)
+    foreign = sorted({name for each in counts for name in _foreign(each.code)})
     if foreign:
         why = "their copies were asked to be removed; a foreign server cannot be made to obey"
-        yield _place("foreign_servers", "requested", why, foreign)
+        more = {"more": f"and {len(foreign) - MOST_NAMED} more"} if len(foreign) > MOST_NAMED else {}
+        yield {**_place("foreign_servers", "requested", why, len(foreign)), "servers": foreign[:MOST_NAMED], **more}
     yield _place(
         "devices", "impossible", "of staff and of the person: what they have kept on their own is out of reach"
     )
+
+
+def _foreign(code: str) -> Sequence[str]:
+    """`foreign:one.example,two.example`."""
+    kind, _, names = code.partition(":")
+    return names.split(",") if kind == "foreign" and names else []
 
 
 def _place(name: str, outcome: str, why: str, count: int | None = None, **more: str) -> dict[str, Any]:

@@ -79,7 +79,7 @@ async def _look(hands: ErasureHands, erasure: Erasure, now: datetime) -> None:
         media = [Target(kind="media", place=place, subject=address) for address in found.media]
         await hands.rows.add_targets(erasure, [*events, *media])
         fp("erasure_looked")
-        code = f"foreign:{found.foreign_servers}" if found.foreign_servers else ""
+        code = f"foreign:{','.join(found.foreign_servers)}" if found.foreign_servers else ""
         await hands.rows.end_targets(erasure, [Ended(target=targets[0], fate="done", code=code)])
 
 

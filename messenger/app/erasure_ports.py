@@ -58,7 +58,7 @@ class Found:
 
     events: Sequence[str] = ()
     media: Sequence[str] = ()
-    foreign_servers: int = 0
+    foreign_servers: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

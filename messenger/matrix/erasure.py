@@ -41,11 +41,11 @@ class MatrixErasure:
             async for page in self._pages(target):
                 found += [str(event["event_id"]) for event in page if _says_something(event)]
                 media += [address for opened in await self._opened(target.room, page) for address in _files_of(opened)]
-            foreign = await self._foreign_servers(target) if target.place == "customer_room" else 0
+            foreign = await self._foreign_servers(target) if target.place == "customer_room" else []
         except (MatrixError, Unreachable) as error:
             if not _is_refusal(error):
                 raise _later(error) from error
-            foreign = 0
+            foreign = []
         return Found(events=list(dict.fromkeys(found)), media=list(dict.fromkeys(media)), foreign_servers=foreign)
 
     async def redact(self, target: Target) -> Ended:
@@ -121,10 +121,11 @@ class MatrixErasure:
             await self.engine.load_sessions(unit, sorted(wanted), {event["sender"] for event in sealed})
         return [self.engine.decrypt(room, event) for event in sealed]
 
-    async def _foreign_servers(self, target: Target) -> int:
+    async def _foreign_servers(self, target: Target) -> Sequence[str]:
+        """All whose users are or were in the room."""
         answer = as_dict(await self.http.call("GET", f"{CLIENT}/rooms/{path(target.room)}/members"))
         members = [as_text(event.get("state_key")) for event in events(answer.get("chunk"))]
-        return len({server_of(member) for member in members if member} - {server_of(self.engine.user_id)})
+        return sorted({server_of(member) for member in members if member} - {server_of(self.engine.user_id)})
 
     async def _aliases(self, room: str) -> Sequence[str]:
         found = await self._if_allowed("GET", f"{CLIENT}/rooms/{path(room, 'aliases')}")

@@ -96,7 +96,9 @@ async def test_the_certificate_says_what_is_done_and_what_is_impossible_and_ever
 ) -> None:
     await a_life(house)
     house.rooms.powerless = frozenset({CHAT})
-    house.rooms.stands[CHAT] = Found(events=["$theirs"], media=["mxc://y/file"], foreign_servers=2)
+    house.rooms.stands[CHAT] = Found(
+        events=["$theirs"], media=["mxc://y/file"], foreign_servers=["one.example", "two.example"]
+    )
     done = await house.erase(CUSTOMER)
     state = await house.rights.state(done.id)
     assert state.certificate is not None
@@ -106,6 +108,7 @@ async def test_the_certificate_says_what_is_done_and_what_is_impossible_and_ever
         places["customer_room_messages"]["outcome"] == "impossible" and places["customer_room_messages"]["count"] >= 2
     )
     assert (places["foreign_servers"]["outcome"], places["foreign_servers"]["count"]) == ("requested", 2)
+    assert places["foreign_servers"]["servers"] == ["one.example", "two.example"]
     assert places["customer_room_files"]["count"] == 1
     assert "until" in places["main_database_backups"]
     public, file = signing_key(house.settings).public, tmp_path / "certificate.json"
