@@ -78,6 +78,7 @@ class Server:
     line: Line
     rooms: dict[str, Room] = field(default_factory=dict)
     keys: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+    said: dict[tuple[str, str, str], int] = field(default_factory=dict)  # the newest index of each session
     position: int = 0
 
     # What people do
@@ -93,7 +94,9 @@ class Server:
         self, room: str, sender: str, content: Mapping[str, Any], *, relation: Mapping[str, Any] | None, session: str
     ) -> str:
         """`session`: the room key without which it cannot be read."""
-        outer = {"algorithm": MEGOLM, "session_id": session, "plain": dict(content)}
+        of = (room, sender, session)
+        index = self.said[of] = self.said.get(of, -1) + 1
+        outer = {"algorithm": MEGOLM, "session_id": session, "index": index, "plain": dict(content)}
         outer |= {"m.relates_to": dict(relation)} if relation else {}
         return self.add(room, {"type": "m.room.encrypted", "sender": sender, "content": outer})
 

@@ -145,6 +145,12 @@ class PlayedCrypto:
     def heard(self) -> Sequence[Any]:
         return ()
 
+    def suspicions(self) -> Sequence[Any]:
+        return ()
+
+    def reported(self, told: Sequence[Any]) -> None:
+        pass
+
     def decrypt(self, room_id: str, event: Mapping[str, Any]) -> Decrypted:
         outer, session = event["content"], event["content"]["session_id"]
         if session and (room_id, session) not in self._known:
@@ -154,8 +160,8 @@ class PlayedCrypto:
             type="m.room.message",
             content=outer["plain"],
             sender_key=event["sender"],
-            session_id=session or "always",
-            index=int(event["event_id"][2:]),
+            session_id=session or f"always-{event['sender']}",
+            index=outer["index"],
             owner_signed=True,
         )
 
