@@ -34,7 +34,7 @@ def verify_signature(value: Any, user_id: str, public_key: str, key_id: str) -> 
     try:
         signature = unb64(value["signatures"][user_id]["ed25519:" + key_id])
         Ed25519PublicKey.from_public_bytes(unb64(public_key)).verify(signature, canonical_json(value))
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError, InvalidSignature):
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError, InvalidSignature):
         return False
     return True
 
