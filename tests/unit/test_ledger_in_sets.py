@@ -78,6 +78,14 @@ def test_a_restore_never_makes_the_ledger_shorter(house: House) -> None:
     assert house.restore(folder) == ["first", "second"]
 
 
+def test_an_erasure_between_the_choice_and_the_writing_is_kept(house: House) -> None:
+    house.erase("first")
+    chosen = ledger_after(house.settings, [house.back_up()])
+    house.erase("second")
+    bring_ledger_back(house.settings, chosen)
+    assert len(ledger(house.settings).entries()) == 2
+
+
 @pytest.mark.parametrize("where", ["second place", "younger set"])
 def test_the_longest_ledger_is_taken_wherever_it_is(house: House, where: str) -> None:
     house.erase("first")
