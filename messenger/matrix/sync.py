@@ -185,7 +185,8 @@ class SyncLoop:
                 changed = await self._take(unit, batch, since)
                 await self._unpark(unit, list(learned))
                 await self._engine.flush(unit)
-                await unit.take(await self._vigilance.rows(unit, batch.next_batch))
+                if alerts := await self._vigilance.rows(unit, batch.next_batch):
+                    await unit.take(alerts)
                 await unit.set_cursor(batch.next_batch)
         except BaseException:
             self._vigilance.forget()

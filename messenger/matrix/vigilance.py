@@ -91,7 +91,8 @@ class Vigilance:
 
     async def rows(self, unit: IngestUnit, token: str) -> list[Arrival]:
         """`token` names the batch."""
-        self.refused(await unit.note_seen(self._unlisted))
+        if self._unlisted:
+            self.refused(await unit.note_seen(self._unlisted))
         found = [*self._found, *await self._true_ones(unit, self._engine.suspicions())]
         self._telling = self._told.fresh(found, time.monotonic())
         doubts = [self._doubt(each, token) for each in self._telling]
@@ -110,6 +111,8 @@ class Vigilance:
     async def _true_ones(self, unit: IngestUnit, found: Sequence[Suspicion]) -> list[Suspicion]:
         """Who invites us may hand over the past of their room, which we do not take; nobody may for one of ours. Rooms
         that we know nothing of are not named: the sender could name any."""
+        if not found:
+            return []
         rooms = await unit.rooms(sorted({each.room for each in found if each.room}))
         true = []
         for each in found:

@@ -2,12 +2,15 @@
 shows stands in mutants.py."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from messenger.app.desk_ports import Audience
 from messenger.app.records import OutboxRow
+from messenger.matrix import watch
 from messenger.matrix.crypto import decryption
 from messenger.matrix.crypto.inbound import Receiver
 from messenger.matrix.crypto.records import InboundSession
@@ -91,4 +94,33 @@ def _changed(statement: sa.TextClause, old: str, new: str) -> sa.TextClause:
     return sa.text(statement.text.replace(old, new))
 
 
-DEFECTS = (no_claim_token, no_fence, send_in_transaction, no_oid_lookup, key_overwrite_latest, no_sender_binding)
+def messages_not_counted() -> None:
+    """Nobody looks whether a sender's numbers follow each other."""
+
+    def gaps(self: watch.Numbers, seen: Sequence[Any], last_known: Any) -> list[watch.Gap]:
+        return []
+
+    watch.Numbers.gaps = gaps  # type: ignore[method-assign]
+
+
+def strangers_are_welcome() -> None:
+    """Whoever is in a room gets its keys."""
+    proper = desk_store.SqlDeskStore.audience
+
+    async def audience(self: desk_store.SqlDeskStore, room_id: str) -> Audience:
+        known = await proper(self, room_id)
+        return replace(known, entitled=known.members)
+
+    desk_store.SqlDeskStore.audience = audience  # type: ignore[method-assign]
+
+
+DEFECTS = (
+    no_claim_token,
+    no_fence,
+    send_in_transaction,
+    no_oid_lookup,
+    key_overwrite_latest,
+    no_sender_binding,
+    messages_not_counted,
+    strangers_are_welcome,
+)

@@ -17,7 +17,7 @@ from tests.support.crowd import Writer
 from tests.support.device import Device, canonical_json, new_device_id, unpadded
 from tests.support.fake_homeserver import FakeHomeserver, World
 from tests.support.product import Product
-from tests.support.timeline import Seen
+from tests.support.timeline import Seen, seen
 from tests.support.waiting import eventually
 
 Json = dict[str, Any]
@@ -30,8 +30,19 @@ class Member(Writer):
 
     def __init__(self, world: World, name: str) -> None:
         super().__init__(world, name)
+        self._read: dict[str, Seen] = {}
         self.new_identity()
         self.sign(self._record.device_id)
+
+    def read(self, room_id: str) -> list[Seen]:
+        """As `Writer.read`; what was opened once is not opened again."""
+        self.receive_keys()
+        events = self.world.rooms[room_id].timeline
+        for event in events:
+            known = self._read.get(event["event_id"])
+            if known is None or not known.is_readable:
+                self._read[event["event_id"]] = seen(self.device, room_id, event)
+        return [self._read[event["event_id"]] for event in events]
 
     def new_identity(self) -> None:
         """A reset, or somebody else's doing: the homeserver shows other keys from now on."""
@@ -148,20 +159,20 @@ class Office:
         await eventually(lambda: self.thread_has(mark), what=f"{mark} is relayed", progress=self.scene.moves)
 
     def thread_has(self, mark: str) -> bool:
-        return any(mark in seen.body and seen.thread for seen in self.room_as_read())
+        return any(mark in each.body and each.thread for each in self.room_as_read())
 
     def chat_has(self, mark: str) -> bool:
-        return any(mark in seen.body for seen in self.customer.read(self.chat))
+        return any(mark in each.body for each in self.customer.read(self.chat))
 
     def room_as_read(self) -> list[Seen]:
         desk = self.scene.product.desk
-        return [seen for seen in self.agent.read(self.room) if seen.sender == desk]
+        return [each for each in self.agent.read(self.room) if each.sender == desk]
 
     def notices(self) -> str:
         """All that the desk says to the team: in the room, and to the lead alone."""
         self.lead.join_invites()
-        said = [seen.body for room in sorted(self.lead.world.rooms_of(self.lead.user_id))
-                for seen in self.lead.read(room) if seen.sender == self.scene.product.desk]  # fmt: skip
+        said = [each.body for room in sorted(self.lead.world.rooms_of(self.lead.user_id))
+                for each in self.lead.read(room) if each.sender == self.scene.product.desk]  # fmt: skip
         return "\n".join(said)
 
     async def answer(self) -> str:
@@ -238,7 +249,7 @@ class Scene:
         chat = self.world.rooms[office.chat]
         await eventually(lambda: chat.membership(self.product.desk) == "join", what="the desk joined")
         mark = await office.ask()
-        office.card = next(seen.thread for seen in office.room_as_read() if mark in seen.body and seen.thread)
+        office.card = next(each.thread for each in office.room_as_read() if mark in each.body and each.thread)
         office.agent.react(office.room, office.card, "👀")
         await office.answer()
 

@@ -190,10 +190,10 @@ async def test_huge_and_broken_payloads_stop_nothing(scene: Scene, office: Offic
         office.chat, office.customer.user_id, "m.room.encrypted", content
     )
     put({**broken, "ciphertext": broken["ciphertext"][:-8] + "AAAAAAAA"})
-    put({**broken, "ciphertext": "A" * 10_000_000})
+    put({**broken, "ciphertext": "A" * 1_000_000})
     put({"algorithm": "m.megolm.v1.aes-sha2", "session_id": [], "ciphertext": {"a": None}})
     scene.world.rooms[office.chat].timeline[-1]["sender"] = "nobody"  # no event at all
-    for body in ("!", {"a": 1}, None, "A" * 1_000_000):
+    for body in ("!", {"a": 1}, None, "A" * 100_000):
         scene.to_desk_as_is("m.room.encrypted", {"algorithm": "m.olm.v1.curve25519-aes-sha2", "sender_key": "zz",
                             "ciphertext": body}, sender=office.customer.user_id)  # fmt: skip
     await office.alarms("malformed", words="broken messages arrive")

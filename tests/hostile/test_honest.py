@@ -97,6 +97,7 @@ async def test_a_wave_of_new_people_needs_more_keys_than_there_are(scene: Scene,
         await eventually(lambda: len(device.one_time_keys) > 20, what="the pool is full again")
 
 
+@pytest.mark.long
 async def test_many_write_at_once(scene: Scene, office: Office) -> None:
     others = await asyncio.gather(*(scene.office() for _ in range(2)))
     await asyncio.gather(*(each.ask() for each in (office, *others)))
