@@ -21,6 +21,8 @@ from uuid import UUID
 import structlog
 from structlog.typing import EventDict, Processor
 
+from messenger.observability import metrics
+
 Format = Literal["auto", "json", "console"]
 
 OWN_PACKAGES = frozenset({"messenger", "bridges", "__main__"})
@@ -60,6 +62,8 @@ class AllowedKeys:
     def __call__(self, logger: Any, method: str, line: EventDict) -> EventDict:
         refused = [key for key, value in line.items() if key not in self._allowed or not _is_plain(value)]
         self.dropped.update(refused)
+        if refused:
+            metrics.LOG_VALUES_DROPPED.of().inc(len(refused))
         kept = {key: _short(key, value) for key, value in line.items() if key not in refused}
         return {**kept, "dropped": len(refused)} if refused else kept
 

@@ -4,6 +4,7 @@ the log."""
 import asyncio
 import json
 import os
+import secrets
 import signal
 import socket
 from collections.abc import Mapping
@@ -74,10 +75,11 @@ async def test_a_day_of_the_product_in_numbers_and_lines(product: Product, peopl
     port = free_port()
     listen = {"STELLWERK__WEB__METRICS_LISTEN": f"127.0.0.1:{port}", "STELLWERK__LOG__LEVEL": "debug"}
     manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    manager.bind(str(product.folder / "notify"))
+    name = f"stellwerk-{secrets.token_hex(8)}"
+    manager.bind(f"\0{name}")  # an abstract address: paths of tests are too long for a socket's
     words: list[bytes] = []
     asyncio.get_running_loop().add_reader(manager, lambda: words.append(manager.recv(100)))
-    told = {"NOTIFY_SOCKET": str(product.folder / "notify"), "STELLWERK__LOG__FORMAT": "json"}
+    told = {"NOTIFY_SOCKET": f"@{name}", "STELLWERK__LOG__FORMAT": "json"}
     await product.start(environment={**listen, **told})
     async with aiohttp.ClientSession() as session:
         watch = Watch(session, port)

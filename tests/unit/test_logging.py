@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy.exc import StatementError
 
 from messenger.config import ConfigError
+from messenger.observability import metrics
 from messenger.observability.logging import AllowedKeys, configure_logging, get_logger
 
 BODY = "Ich habe seit Montag starke Schmerzen"
@@ -49,11 +50,13 @@ def lines(out: io.StringIO) -> list[dict[str, Any]]:
 def test_ids_and_codes_pass_and_everything_else_is_dropped_and_counted(restored: None) -> None:
     stream = io.StringIO()
     allowed = configure_logging(style="json", stream=stream)
+    before = metrics.LOG_VALUES_DROPPED.total()
     get_logger("messenger.app").info("message_relayed", conversation_id="c1", attempt=2, body=BODY, customer=BODY)
     (line,) = lines(stream)
     assert (line["event"], line["conversation_id"], line["attempt"], line["dropped"]) == ("message_relayed", "c1", 2, 2)
     assert BODY not in stream.getvalue()
     assert allowed.dropped == {"body": 1, "customer": 1}
+    assert metrics.LOG_VALUES_DROPPED.total() - before == 2
 
 
 def test_an_allowed_key_takes_no_container_and_no_long_text(out: io.StringIO) -> None:

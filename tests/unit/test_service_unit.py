@@ -3,6 +3,7 @@
 import configparser
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,16 @@ def test_it_waits_as_long_as_the_program_may_take() -> None:
     assert float(options["WatchdogSec"]) >= max(2 * TICK_S, LONGEST_LAG_S), "who is late is not yet dead"
     assert (options["Type"], options["Restart"], options["TimeoutStartSec"]) == ("notify", "always", "infinity")
     assert options["KillMode"] == "mixed", "the embedded database ends after the program"
+
+
+def test_who_is_told_twice_to_stop_ends_at_once() -> None:
+    """The first word has set `stop`; what is on its way is taken up by the next process."""
+    program = (
+        "import asyncio, signal; from messenger.cli.serve import _stop_or_end; stop = asyncio.Event();"
+        "_stop_or_end(stop, signal.SIGTERM); assert stop.is_set(); _stop_or_end(stop, signal.SIGTERM); assert False"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert done.returncode == 128 + signal.SIGTERM, done.stderr
 
 
 def test_no_secret_is_in_its_environment() -> None:
