@@ -1,12 +1,13 @@
 """An attachment on its way: fetched, looked into, checked against the policy by its content, scanned, renamed to what
 is safe. Nothing is relayed that did not come through here."""
 
+import asyncio
 from dataclasses import dataclass
 
 from messenger.app.hands import Hands
 from messenger.app.inspection.examine import Examined
 from messenger.app.inspection.inspector import Inspector
-from messenger.app.outside_ports import NO_SCANNER, FileAway, FileSource, Scanner
+from messenger.app.outside_ports import NO_SCANNER, FileAway, FileSource, Scanner, ScannerAway
 from messenger.app.records import File
 from messenger.channels.errors import Rejected
 from messenger.channels.messages import MediaRef
@@ -15,7 +16,7 @@ from messenger.observability.failpoints import fp
 
 _TYPES: dict[Kind, str] = {"image": "m.image", "document": "m.file", "audio": "m.audio", "video": "m.video"}
 # What nobody may open whatever its type: said before what the type alone would be told.
-INLINE_S = 5.0
+INLINE_S = 10.0
 # How ClamAV names what it could not look into to the end (clamd.conf, AlertExceedsMax).
 _OVER_ITS_LIMITS = "Heuristics.Limits.Exceeded"
 _DEFINITE = frozenset({"active", "bomb"})
@@ -71,7 +72,7 @@ async def fetch_checked(
         return Refused("too_big" if error.code == "too_large" else "unreadable")
     if not data:
         return Refused("empty")
-    examined = await inspector.examine(data, ref.filename)
+    examined = await _examined(inspector, data, ref.filename, patience_s)
     verdict = _verdict(examined, ref, len(data), policy)
     if isinstance(verdict, Accepted):
         verdict = await _scanned(scanner, data, patience_s) or verdict
@@ -80,6 +81,15 @@ async def fetch_checked(
     fp("scanned")
     file = _file(data, verdict, examined)
     return Checked(file=file, kind=verdict.kind, marks=examined.marks, is_scanned=scanner.is_on)
+
+
+async def _examined(inspector: Inspector, data: bytes, name: str, patience_s: float | None) -> Examined:
+    """Where others wait behind it, a file that takes long gets out of their way as if the scanner did not answer."""
+    try:
+        async with asyncio.timeout(patience_s):
+            return await inspector.examine(data, name)
+    except TimeoutError:
+        raise ScannerAway("inspection busy") from None
 
 
 def _verdict(examined: Examined, ref: MediaRef, size: int, policy: Policy) -> Accepted | Refused:

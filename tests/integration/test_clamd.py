@@ -54,6 +54,7 @@ async def test_the_test_virus_is_found_wherever_it_hides(scanner: Clamd, inspect
     assert found == Refused("virus", f"{SIGNATURE}.UNOFFICIAL")
 
 
+@pytest.mark.long  # without the scanner, each of them is in the default run
 async def test_no_bad_file_passes_without_a_word_and_the_scanner_survives_them(
     scanner: Clamd, inspector: Inspector
 ) -> None:

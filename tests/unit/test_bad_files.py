@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from messenger.app.files import Checked, fetch_checked
 from messenger.app.inspection.inspector import Inspector
+from messenger.app.outside_ports import ScannerAway
 from messenger.channels.messages import MediaRef
 from messenger.domain.attachment import MAX_BYTES, Mark, Refused
 from tests.support.bad_files import BadFile, bad_files, honest_files, picture, with_virus
@@ -76,10 +77,18 @@ def largest_child() -> int:
 
 
 async def test_an_inspection_that_hangs_is_ended_and_the_next_file_gets_a_new_one() -> None:
-    hangs = Inspector(max_bytes=MAX_BYTES, seconds=0.2, command=[sys.executable, "-c", "input(); input()"])
+    hangs = Inspector(max_bytes=MAX_BYTES, seconds=0.2, command=[sys.executable, "-c", "import time; time.sleep(1000)"])
     assert outcome(await checked(hangs, picture("PNG"), "a.png", "image/png")) == "bomb"
-    assert not [each for each in psutil.Process().children() if "input(); input()" in each.cmdline()]
+    assert not [each for each in psutil.Process().children() if "import time; time.sleep(1000)" in each.cmdline()]
     assert outcome(await checked(hangs, picture("PNG"), "a.png", "image/png")) == "bomb"
+    await hangs.close()
+
+
+async def test_a_file_that_takes_long_gets_out_of_the_way_of_those_behind_it() -> None:
+    hangs = Inspector(max_bytes=MAX_BYTES, command=[sys.executable, "-c", "import time; time.sleep(1000)"])
+    ref = MediaRef(id="x", mime="image/png", filename="a.png")
+    with pytest.raises(ScannerAway):
+        await fetch_checked(Given(picture("PNG")), ref, inspector=hangs, patience_s=0.2)
     await hangs.close()
 
 

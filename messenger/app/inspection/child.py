@@ -4,7 +4,6 @@ writes a line of JSON for each. It has so much memory and no more, it cannot wri
 started it."""
 
 import json
-import os
 import resource
 import sys
 
@@ -16,7 +15,6 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (megabytes * 1_000_000,) * 2)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(5)  # the desk comes first
     while line := sys.stdin.buffer.readline():
         length, _, name = line.strip().partition(b" ")
         found = _examined(int(length), bytes.fromhex(name.decode()).decode("utf-8", "replace"))

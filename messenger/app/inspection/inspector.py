@@ -16,7 +16,7 @@ from messenger.domain.attachment import UNKNOWN
 
 log = logging.getLogger(__name__)
 
-SECONDS = 30.0  # the process gives up by itself after half of it
+SECONDS = 120.0  # by the clock; the process itself gives up after 15 s of work
 MEGABYTES = 480  # of address space: what is resident is less
 _PER_BYTE = 6  # copies of a file that its inspection may make
 
