@@ -197,13 +197,21 @@ def _anchored(model: _M, base: Path) -> _M:
 def _anchored_value(value: Any, base: Path) -> Any:
     match value:
         case Path():
-            return base / value.expanduser()
+            return base / _at_home(value)
         case BaseModel():
             return _anchored(value, base)
         case tuple():
             return tuple(_anchored_value(item, base) for item in value)
         case _:
             return value
+
+
+def _at_home(path: Path) -> Path:
+    """Raises ConfigError."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{path}: there is no such user here. Write the whole path") from None
 
 
 def _mode_warnings(file: Path, toml: dict[str, Any]) -> tuple[str, ...]:

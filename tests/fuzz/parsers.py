@@ -275,7 +275,7 @@ def _looked_into(data: bytes, folder: Path) -> object:
 def _addresses(words: str, folder: Path) -> object:
     """`is_public` says no to whatever is no address."""
     where = targets.target(targets.joined("https://example.org/a/", words), targets.Outlets())
-    assert where.url.host and (where.origin, where.is_internal) == (targets.origin_of(str(where.url)), False)
+    assert where.url.raw_host and where.origin.startswith("https://") and not where.is_internal
     return where.origin, addresses.is_public(words)
 
 

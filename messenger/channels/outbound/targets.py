@@ -81,7 +81,7 @@ def _parsed(url: str) -> URL:
     try:
         parsed = URL(url)
         is_whole = bool(parsed.raw_host) and parsed.port is not None
-    except ValueError:
+    except (ValueError, IndexError):  # yarl takes an address without anything behind its @ apart beyond its end
         raise Refused("host") from None
     if not is_whole:
         raise Refused("scheme" if parsed.scheme not in ("http", "https") else "host")
