@@ -152,7 +152,8 @@ class House:
     async def _hurry(self) -> None:
         """What has not been tried yet keeps its time where it is told to hold: only that passes."""
         async with self.engine.begin() as connection:
-            await connection.execute(inbox.update().where(inbox.c.state == "new").values(next_at=sa.func.now()))
+            waits = inbox.c.state.in_(("new", "waiting_key"))  # the patience with a late key is over, too
+            await connection.execute(inbox.update().where(waits).values(next_at=sa.func.now()))
             await connection.execute(outbox.update().where(outbox.c.state == "new").values(next_at=sa.func.now()))
             over = outbox.update().where(outbox.c.state == "claimed")
             await connection.execute(over.values(claimed_until=sa.func.now() - timedelta(seconds=1)))
