@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
+from messenger.app.ports import StorageAway
 from messenger.bootstrap.database import Storage, open_storage
 from messenger.bootstrap.desk_process import DeskProcess
 from messenger.bootstrap.erasures import reapply_erasures
@@ -79,7 +80,12 @@ async def _wait_for_lease(storage: Storage, settings: Settings, desk: Desk, stop
     owner, lasting = f"{socket.gethostname()}:{os.getpid()}", timedelta(seconds=settings.limits.lease_seconds)
     waits = False
     while not stop.is_set():
-        lease = await leases.acquire(storage.engine, f"desk:{desk.user_id}", owner, lasting)
+        try:
+            lease = await leases.acquire(storage.engine, f"desk:{desk.user_id}", owner, lasting)
+        except StorageAway as away:
+            if not waits:
+                raise away.__cause__ or away from None  # in words for the operator
+            lease = None  # what stands still may hold a lock for a minute, and a database comes back
         if lease is not None:
             return lease
         if not waits:

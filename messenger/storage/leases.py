@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.channels.errors import LeaseLost
 from messenger.observability.failpoints import fp
+from messenger.storage.database import transaction
 from messenger.storage.models.queues import lease
 
 _FENCE = (
@@ -30,7 +31,8 @@ class Lease:
 
 
 async def acquire(engine: AsyncEngine, resource: str, owner: str, lasting: timedelta) -> Lease | None:
-    """Takes a free or expired lease; None while somebody else holds it. Every change of owner raises the epoch."""
+    """Takes a free or expired lease; None while somebody else holds it. Every change of owner raises the epoch. Raises
+    StorageAway, also when an owner that stands still has the row locked."""
     until = sa.func.now() + lasting
     take = insert(lease).values(resource=resource, owner=owner, epoch=1, until=until)
     take_over = take.on_conflict_do_update(
@@ -38,7 +40,7 @@ async def acquire(engine: AsyncEngine, resource: str, owner: str, lasting: timed
         set_={"owner": owner, "epoch": lease.c.epoch + 1, "until": until},
         where=lease.c.until < sa.func.now(),
     ).returning(lease.c.epoch)
-    async with engine.begin() as connection:
+    async with transaction(engine) as connection:
         epoch = await connection.scalar(take_over)
     if epoch is None:
         return None
