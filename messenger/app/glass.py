@@ -23,24 +23,24 @@ MOST_REASON = 500
 
 async def needless(order: Order) -> None:
     """At the conversation's own place everybody may read it anyway."""
-    raise Refusal("S34.needless", ref=order.conversation.number)
+    raise Refusal("glass.needless", ref=order.conversation.number)
 
 
 async def break_glass(turn: Turn, item: StaffSaid, seats: Sequence[tuple[SkillGroup, Seat]], asked: Asked) -> None:
     """Raises DomainError when it is refused."""
     if await turn.unit.people.person_of_direct_room(item.room) is None:
-        raise Refusal("S34.direct")
+        raise Refusal("glass.direct")
     conversation = await _named(turn, asked.ref)
     person = seats[0][1].agent
 
     async def do() -> None:
         seat = await access.seat_at(turn.unit, conversation, person.address)
         if seat and (await access.decide(turn.unit, conversation, seat, Action.READ)).is_allowed:
-            raise Refusal("S34.needless", ref=conversation.number)
+            raise Refusal("glass.needless", ref=conversation.number)
         until = turn.unit.now + LASTS
         await turn.unit.glass.open(conversation.id, person.id, until=until)
         fields = {"ref": conversation.number, "until": until.isoformat()}
-        turn.effects.append(SayAnswer(text="S34.open", fields=fields, **where_asked(item, seats)))
+        turn.effects.append(SayAnswer(text="glass.open", fields=fields, **where_asked(item, seats)))
         turn.effects.extend(await _told(turn, conversation, person, until, asked.text[:MOST_REASON]))
 
     await access.broken(turn.unit, seats, conversation.id, words=asked.text[:MOST_REASON], do=do)
@@ -64,15 +64,15 @@ async def _told(turn: Turn, conversation: Conversation, who: Agent, until: datet
             continue
         if await turn.unit.people.direct_room_of(lead.id) is not None:
             fields = {"person": who.name, "ref": conversation.number, "until": moment, "why": why}
-            told.append(TellPerson(agent=lead.id, text="S34.told", fields=fields))
+            told.append(TellPerson(agent=lead.id, text="glass.told", fields=fields))
         else:
             fields = {"who": who.name, "ref": conversation.number}
             told.append(
                 TellGroup(
-                    group=group, text="S34.told_short", person=lead.address, fields=fields, in_their_language=True
+                    group=group, text="glass.told_short", person=lead.address, fields=fields, in_their_language=True
                 )
             )
     if told:
         return told
     fields = {"person": str(who.id), "until": moment}
-    return [PostNotice(conversation=conversation.id, text="S34.thread", fields=fields)]
+    return [PostNotice(conversation=conversation.id, text="glass.thread", fields=fields)]

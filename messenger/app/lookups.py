@@ -30,7 +30,7 @@ async def history(order: Order) -> None:
     """In the conversation's own place: it is what was said there. Who has broken the glass reads it by themselves."""
     word, is_behind_glass = order.asked.text.strip().casefold(), order.seat.is_behind_glass
     if word in _FILES and is_behind_glass:
-        raise Refusal("S34.no_files")
+        raise Refusal("glass.no_files")
     if word in _FILES:
         await _files_again(order)
     elif not word or (word.isdecimal() and int(word[:4]) > 0):

@@ -67,7 +67,7 @@ async def _obey(turn: Turn, item: StaffSaid, seats: Seats) -> bool:
         raise Refusal("S10b", usage=order.usage, example=order.example)
     if name == "glass":
         if not asked.ref:
-            raise Refusal("S34.reference", example=order.example)
+            raise Refusal("glass.reference", example=order.example)
         await break_glass(turn, item, seats, asked)
         return True
     if asked.ref:
@@ -112,7 +112,7 @@ async def _named(turn: Turn, item: StaffSaid, asked: Asked) -> tuple[Conversatio
     person = seat.agent.id if seat else await _person(turn, item)
     access.refused(turn.unit, person, action, conversation.id, command=asked.command.name, reason=reason)
     if behind is not None:
-        raise Refusal("S34.reads_only", ref=conversation.number)
+        raise Refusal("glass.reads_only", ref=conversation.number)
     raise Refusal("S10c.own_room", ref=conversation.number) if seat else unknown
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from importlib.resources import files
 from pathlib import Path
 
 from messenger.domain.staff_commands import StaffCommand, find
@@ -29,6 +31,7 @@ def findings(root: Path) -> list[str]:
     known = frozenset().union(*(catalogue.entries for catalogue in catalogues.values()))
     exact, prefixes = _used(root)
     return sorted([
+        *_twice(),
         *_missing(catalogues, known),
         *_different_fields(catalogues, known),
         *_shouting(catalogues),
@@ -38,6 +41,18 @@ def findings(root: Path) -> list[str]:
         *(f"{id}: used in the code, but in no language" for id in exact if _ID.match(id) and not _is_known(id, known)),
         *(f"{id}: used nowhere in the code; remove it" for id in _base(known) if not _is_used(id, exact, prefixes)),
     ])  # fmt: skip
+
+
+def twice(source: str) -> list[str]:
+    """Ids that a catalogue has more than once: all but one would never be shown."""
+    counted = Counter(re.findall(r'^msgid "(.+)"$', source, re.MULTILINE))
+    return [id for id, count in counted.items() if count > 1]
+
+
+def _twice() -> Iterator[str]:
+    for language in LANGUAGES:
+        source = files("messenger.i18n").joinpath(language, "messages.po").read_text(encoding="utf-8")
+        yield from (f"{id}: more than once in {language}" for id in twice(source))
 
 
 def _missing(catalogues: dict[str, Texts], known: frozenset[str]) -> Iterator[str]:

@@ -198,7 +198,7 @@ async def test_broken_glass_lets_one_read_alone_for_an_hour_and_do_nothing_else(
     assert (row.action, row.purpose, row.reason) == ("conversation.read", "glass", "glass")
     for text in (f"!claim {number}", f"!tag {number} +x", f"!pause {number}", f"!room {number}"):
         made = await said(desk, says(ZOE, text, room=CHATS[ZOE]))
-        assert [each.text for each in made if isinstance(each, fx.SayAnswer)] == ["S34.reads_only"], text
+        assert [each.text for each in made if isinstance(each, fx.SayAnswer)] == ["glass.reads_only"], text
     assert not _shows(await said(desk, says(YVES, f"!history {number}", room=CHATS[YVES])), id)
 
     async with desk.engine.begin() as connection:
@@ -208,7 +208,7 @@ async def test_broken_glass_lets_one_read_alone_for_an_hour_and_do_nothing_else(
 
 async def test_the_leads_hear_of_a_broken_glass_with_the_reason_which_the_log_keeps_sealed(desk: StaffDesk) -> None:
     id, _number = await _broken(desk)
-    [told] = [each for each in await desk.effects() if isinstance(each, fx.TellPerson) and each.text == "S34.told"]
+    [told] = [each for each in await desk.effects() if isinstance(each, fx.TellPerson) and each.text == "glass.told"]
     assert told.agent == await person(desk, LEA) and told.fields["why"] == "an emergency, the practice is on the phone"
     [row] = [row for row in await log(desk) if row.action == "conversation.glass"]
     assert row.outcome == "allowed" and row.has_words and row.object == f"conversation:{id}"
@@ -223,10 +223,10 @@ async def test_the_glass_is_broken_only_with_a_reason_in_the_direct_chat_and_whe
     _id, number = await opened(desk)
     for who, room, text, refused in (
         (ZOE, CHATS[ZOE], f"!glass {number}", "S10b"),
-        (ZOE, CHATS[ZOE], "!glass because", "S34.reference"),
+        (ZOE, CHATS[ZOE], "!glass because", "glass.reference"),
         (ZOE, CHATS[ZOE], "!glass K-9999 because", "S10c.no_such"),
-        (BEN, CHATS[BEN], f"!glass {number} because", "S34.needless"),
-        (BEN, ROOM, f"!glass {number} because", "S34.direct"),
+        (BEN, CHATS[BEN], f"!glass {number} because", "glass.needless"),
+        (BEN, ROOM, f"!glass {number} because", "glass.direct"),
         (YVES, CHATS[YVES], f"!glass {number} because", "S10c.agent"),
     ):
         made = await said(desk, says(who, text, room=room))

@@ -9,7 +9,7 @@ import pytest
 
 import messenger
 from messenger.i18n import LANGUAGES, MissingText, texts
-from messenger.i18n.check import findings, foreign_commands
+from messenger.i18n.check import findings, foreign_commands, twice
 
 CODE = Path(messenger.__file__).parent
 
@@ -35,6 +35,10 @@ def test_a_text_names_commands_in_its_own_language_and_only_such_that_exist(
 ) -> None:
     catalogues = {language: replace(texts(language), entries={"x": (text,)})}
     assert list(foreign_commands(catalogues)) == ([finding] if finding else [])
+
+
+def test_an_id_that_stands_twice_is_found() -> None:
+    assert twice('msgid ""\nmsgid "a"\nmsgstr "x"\nmsgid "b"\nmsgid "a"\n') == ["a"]
 
 
 @pytest.mark.parametrize(
