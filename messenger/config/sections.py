@@ -17,6 +17,13 @@ ServerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:\[\]-]+$", 
 UserId = Annotated[str, StringConstraints(pattern=r"^@[^:\s]+:[^\s]+$")]
 
 
+def _shown(text: str) -> str:
+    """It is written into rows and messages, which take no control characters."""
+    if not text.isprintable():
+        raise ValueError("must be one line of visible characters")
+    return text
+
+
 def _homeserver(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("https", "http") or not parts.hostname:
@@ -69,7 +76,7 @@ class Server(Section):
             "child processes. Relative paths start at the folder of this file."
         ),
     )
-    organisation: str = Field(
+    organisation: Annotated[str, AfterValidator(_shown)] = Field(
         default="Customer service", min_length=1, description="How your organisation introduces itself to customers."
     )
     time_zone: Annotated[str, AfterValidator(_time_zone)] = Field(
@@ -197,7 +204,7 @@ class Security(Section):
             "read: keep a copy in a safe place, apart from the database."
         ),
     )
-    operator: str = Field(
+    operator: Annotated[str, AfterValidator(_shown)] = Field(
         default="",
         description=(
             "In whose name verbs of the command line are done when `--as` does not say: a name or user id of the "
