@@ -236,6 +236,9 @@ class House:
             is_in_work = known.now.state in (State.OPEN, State.PAUSED)
             word.must_leave = text == PLAIN and self.is_untouched and is_in_work and known.owner == author
             self.staff_said.append(word)
+        if text == "!undo":  # it may take back any answer that has not left yet
+            for word in self.staff_said:
+                word.must_leave = False
         self.is_untouched = False
 
     async def staff_reacts(self, author: str, which: int, key: str) -> None:
