@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import sqlalchemy as sa
@@ -34,6 +35,13 @@ os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(temporary_folder()))
 def pytest_sessionstart() -> None:
     if not WORKER:
         end_abandoned_databases()
+
+
+@pytest.fixture
+def socket_folder() -> Iterator[Path]:
+    """For sockets: their paths may have no more than 107 bytes."""
+    with TemporaryDirectory(prefix="s-", dir="/tmp") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

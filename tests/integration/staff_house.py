@@ -154,7 +154,7 @@ async def open_house(
     product = await Product.install(folder / "stellwerk", behind or synapse, databases.server.uri(name))
     people = People(synapse)
     try:
-        persons = {each: await people.person(each) for each in staff}
+        persons = {each: await people.colleague(each) for each in staff}
         members = [(person.user_id, *STAFF[each]) for each, person in persons.items()]
         await product.add_group(GROUP, members, default=True, **group)
         for title, rules in (more_groups or {}).items():

@@ -175,14 +175,14 @@ class World:
 
 
 @pytest.fixture
-async def world(database: AsyncEngine, tmp_path: Path) -> AsyncIterator[World]:
+async def world(database: AsyncEngine, socket_folder: Path) -> AsyncIterator[World]:
     desk = StaffDesk(database)
     lease = await leases.acquire(desk.engine, f"desk:{DESK}", "test", timedelta(minutes=5))
     assert lease is not None
     queue = SqlOutboxQueue(desk.engine, desk.keys, desk=DESK, device="D", lease=lease)
     settling = asyncio.create_task(_settle_for_ever(queue))
-    async with fake_clamd(str(tmp_path / "clamd.sock")) as clamd:
-        scanner = Clamd(str(tmp_path / "clamd.sock"), peace_s=0)
+    async with fake_clamd(str(socket_folder / "clamd.sock")) as clamd:
+        scanner = Clamd(str(socket_folder / "clamd.sock"), peace_s=0)
         world = World(desk, queue, scanner, clamd)
         await desk.set_up([BEN])
         await world.go_on(with_waiting=True)

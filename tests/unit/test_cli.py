@@ -265,9 +265,9 @@ async def test_doctor_goes_on_when_the_homeserver_is_away(tmp_path: Path) -> Non
     assert found["settings"] == found["root key"] == found["vodozemac"] == "ok"
 
 
-def test_the_service_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_service_manager_is_told(socket_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(tmp_path / "notify"))
-        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        manager.bind(str(socket_folder / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(socket_folder / "notify"))
         notify_service_manager("READY=1")
         assert manager.recv(100) == b"READY=1"

@@ -15,14 +15,14 @@ from tests.support.fake_clamd import VIRUS, FakeClamd, Mood, fake_clamd
 
 
 @pytest.fixture
-async def clamd(tmp_path: Path) -> AsyncIterator[FakeClamd]:
-    async with fake_clamd(str(tmp_path / "clamd.sock")) as clamd:
+async def clamd(socket_folder: Path) -> AsyncIterator[FakeClamd]:
+    async with fake_clamd(str(socket_folder / "clamd.sock")) as clamd:
         yield clamd
 
 
 @pytest.fixture
-def client(tmp_path: Path, clamd: FakeClamd) -> Clamd:
-    return Clamd(str(tmp_path / "clamd.sock"), scan_s=0.3, peace_s=0)
+def client(socket_folder: Path, clamd: FakeClamd) -> Clamd:
+    return Clamd(str(socket_folder / "clamd.sock"), scan_s=0.3, peace_s=0)
 
 
 async def test_what_is_found_is_named_and_what_is_clean_is_not(clamd: FakeClamd, client: Clamd) -> None:
@@ -51,14 +51,14 @@ async def test_a_file_above_its_limit_is_never_taken(clamd: FakeClamd, client: C
     assert not client.is_away
 
 
-async def test_nobody_there_is_away_over_a_socket_and_over_a_line(tmp_path: Path) -> None:
-    for address in (str(tmp_path / "none.sock"), "127.0.0.1:1", "[::1]:1"):
+async def test_nobody_there_is_away_over_a_socket_and_over_a_line(socket_folder: Path) -> None:
+    for address in (str(socket_folder / "none.sock"), "127.0.0.1:1", "[::1]:1"):
         with pytest.raises(ScannerAway):
             await Clamd(address).scan(b"x")
 
 
-async def test_after_a_failure_it_is_left_in_peace(clamd: FakeClamd, tmp_path: Path) -> None:
-    client = Clamd(str(tmp_path / "clamd.sock"), peace_s=1000)
+async def test_after_a_failure_it_is_left_in_peace(clamd: FakeClamd, socket_folder: Path) -> None:
+    client = Clamd(str(socket_folder / "clamd.sock"), peace_s=1000)
     clamd.mood = "garbage"
     for _ in range(5):
         with pytest.raises(ScannerAway):
@@ -66,8 +66,8 @@ async def test_after_a_failure_it_is_left_in_peace(clamd: FakeClamd, tmp_path: P
     assert clamd.calls == 1
 
 
-async def test_who_has_less_patience_goes_on_without_calling_it_away(clamd: FakeClamd, tmp_path: Path) -> None:
-    client = Clamd(str(tmp_path / "clamd.sock"))
+async def test_who_has_less_patience_goes_on_without_calling_it_away(clamd: FakeClamd, socket_folder: Path) -> None:
+    client = Clamd(str(socket_folder / "clamd.sock"))
     clamd.mood = "silent"
     with pytest.raises(ScannerAway):
         await client.scan(b"x", patience_s=0.05)
@@ -94,10 +94,10 @@ def settings(tmp_path: Path, address: str) -> Settings:
     ],
 )
 async def test_doctor_tries_the_scanner(
-    clamd: FakeClamd, tmp_path: Path, mood: Mood, levels: list[str], words: str
+    clamd: FakeClamd, tmp_path: Path, socket_folder: Path, mood: Mood, levels: list[str], words: str
 ) -> None:
     clamd.mood = mood
-    findings = await doctor(settings(tmp_path, str(tmp_path / "clamd.sock")))
+    findings = await doctor(settings(tmp_path, str(socket_folder / "clamd.sock")))
     assert [finding.level for finding in findings] == levels and words in findings[-1].words
 
 
