@@ -108,7 +108,7 @@ async def desk(product: Product, synapse: Synapse, element: StartElement, isolat
     room = await product.group_room("General")
     await agent.is_invited(room)
     await agent.join(room)
-    await agent.send(room, "good morning")  # what comes before the engine knows the desk's identity, it refuses for ever
+    await agent.send(room, "good morning")  # the engine refuses for ever what comes before it knows the desk
     customer = await element(await synapse.register(f"anna{secrets.token_hex(3)}"), isolation=isolation)
     desk = Desk(product, agent, customer, room)
     await desk.open_chat()
