@@ -77,7 +77,8 @@ class IdentityCare:
             await self._tell(told)
         await asyncio.sleep(CHECK_AGAIN_S)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._is_doubtful.wait(), CHECK_EVERY_S - CHECK_AGAIN_S)
+            async with asyncio.timeout(CHECK_EVERY_S - CHECK_AGAIN_S):
+                await self._is_doubtful.wait()
 
     async def vouch(self, person: str, master_key: str) -> None:
         """Best effort: what counts while this database lives is in it."""

@@ -51,4 +51,5 @@ class Wake:
 
     async def wait(self) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._hints.get(), self._poll_s)
+            async with asyncio.timeout(self._poll_s):
+                await self._hints.get()

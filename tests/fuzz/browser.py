@@ -87,7 +87,8 @@ async def opened(markup: Sequence[str], *, is_inserted: bool, patience_s: float 
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             browser = await _started(Path(folder), port)
             try:
-                await asyncio.wait_for(known.is_done.wait(), patience_s)
+                async with asyncio.timeout(patience_s):
+                    await known.is_done.wait()
             finally:
                 browser.kill()
                 await browser.wait()

@@ -448,7 +448,8 @@ async def test_a_reload_waits_for_the_commit_of_a_send(sql_world: World) -> None
     await sql_world.send("first", ANNA)
     store.may_commit.clear()
     sending = asyncio.create_task(sql_world.send("second", ANNA))
-    await asyncio.wait_for(store.waits_to_commit.wait(), 10)
+    async with asyncio.timeout(10):
+        await store.waits_to_commit.wait()
     reloading = asyncio.create_task(sql_world.engine.reload())
     following = asyncio.create_task(sql_world.send("third", ANNA))
     await asyncio.wait([reloading, following], timeout=0.2)

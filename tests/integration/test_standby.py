@@ -37,10 +37,12 @@ async def test_a_standby_outlasts_a_lock_on_its_desk(
     async with database.begin() as standing_still:
         await standing_still.execute(sa.select(lease).with_for_update(read=True))
         await standing_still.execute(sa.text("SET idle_in_transaction_session_timeout = 0"))
-        await asyncio.wait_for(gave_up.wait(), 60)
+        async with asyncio.timeout(60):
+            await gave_up.wait()
         assert not waiting.done()
     async with database.begin() as connection:
         await connection.execute(lease.update().values(until=sa.func.now() - timedelta(seconds=1)))
-    followed = await asyncio.wait_for(waiting, 60)
+    async with asyncio.timeout(60):
+        followed = await waiting
     assert followed is not None and followed.epoch == 2
     await impatient.dispose()

@@ -92,7 +92,8 @@ class Element:
             with contextlib.suppress(ElementError, TimeoutError, OSError):
                 await self.do("quit", timeout_s=3)
         try:
-            await asyncio.wait_for(self._process.wait(), 5)
+            async with asyncio.timeout(5):
+                await self._process.wait()
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
@@ -106,7 +107,8 @@ class Element:
         reply = self._replies[number] = asyncio.get_running_loop().create_future()
         assert_stdin.write(json.dumps({"id": number, "cmd": command, **arguments}).encode() + b"\n")
         await assert_stdin.drain()
-        answer = await asyncio.wait_for(reply, timeout_s)
+        async with asyncio.timeout(timeout_s):
+            answer = await reply
         if not answer["ok"]:
             raise ElementError(f"{self.name} cannot {command}: {answer['error']}")
         return answer["result"]
@@ -121,7 +123,8 @@ class Element:
 
         async with self._news:
             try:
-                await asyncio.wait_for(self._news.wait_for(lambda: first() is not None), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await self._news.wait_for(lambda: first() is not None)
             except TimeoutError:
                 raise AssertionError(
                     f"{self.name} did not see {what or 'it'} in {timeout_s} s; last reports: "

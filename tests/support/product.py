@@ -115,7 +115,8 @@ class Product:
 
     async def wait_until_ended(self, *, timeout_s: float = 60) -> int:
         assert self._child is not None, "not started"
-        return await asyncio.wait_for(self._child.wait(), timeout_s)
+        async with asyncio.timeout(timeout_s):
+            return await self._child.wait()
 
     async def group_room(self, name: str) -> str:
         """The group's Matrix room, once the desk has made it."""

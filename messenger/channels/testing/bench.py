@@ -96,7 +96,8 @@ class Bench:
         finally:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait_for(task, GRACE_S)  # what else it raises is a fault of the bridge
+                async with asyncio.timeout(GRACE_S):
+                    await task  # what else it raises is a fault of the bridge
 
     async def _run(self, bridge: Listens) -> None:
         with contextlib.suppress(Unplugged, LeaseLost):  # the process is gone; the next instance goes on

@@ -310,7 +310,8 @@ async def _on_bench(make_rig: Callable[[], Rig], scenario: Callable[[Bench], Awa
     try:
         bench = Bench(rig)
         await scenario(bench)
-        await asyncio.wait_for(bench.bridge.aclose(), GRACE_S)
+        async with asyncio.timeout(GRACE_S):
+            await bench.bridge.aclose()
     finally:
         await rig.stop()
 

@@ -161,7 +161,8 @@ class FakeHomeserver:
             if since is None or has_news(answer) or left_s <= 0 or self.faults.sync_bodies:
                 return answer
             try:
-                await asyncio.wait_for(account.woken.wait(), left_s)
+                async with asyncio.timeout(left_s):
+                    await account.woken.wait()
             except TimeoutError:
                 continue
 
