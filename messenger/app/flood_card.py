@@ -1,19 +1,18 @@
 """The card of a flood: one in the group's room, which counts along and says in the end who has decided what."""
 
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from messenger.app import effects as fx
 from messenger.app.flood_ports import Flood
 from messenger.app.hands import Hands
-from messenger.app.notices import worded
+from messenger.app.notices import person_named, worded
 from messenger.app.outcome import NOTHING, Outcome
 from messenger.app.ports import UnitOfWork
 from messenger.app.records import Place, Said
 from messenger.app.render import Clock
-from messenger.domain.ids import AgentId, GroupId
+from messenger.domain.ids import GroupId
 from messenger.domain.limits import Scope
-from messenger.i18n import texts
+from messenger.i18n import Texts, texts
 
 
 async def show_flood(hands: Hands, effect: fx.ShowFlood, txn: str) -> Outcome:
@@ -22,10 +21,11 @@ async def show_flood(hands: Hands, effect: fx.ShowFlood, txn: str) -> Outcome:
         found = await unit.floods.get(effect.flood)
         group = await unit.people.group(GroupId(effect.group))
         room = await unit.people.room_of_group(group.id)
-        fields = await _fields(unit, found) if found else {}
+        words = texts(group.language)
+        fields = await _fields(unit, words, found) if found else {}
     if found is None or room is None:
         return NOTHING
-    text = worded(texts(group.language), _text(found), Clock(tz=ZoneInfo(group.time_zone)), fields)
+    text = worded(words, _text(found), Clock(tz=ZoneInfo(group.time_zone)), fields)
     said, place = Said(plain=text.plain, html=text.html), Place(room=room)
     event = found.event
     if event is not None:
@@ -53,7 +53,7 @@ def _text(found: Flood) -> str:
     return "S37.newcomer" if is_somebody_new else f"S37.{found.scope.value}"
 
 
-async def _fields(unit: UnitOfWork, found: Flood) -> dict[str, str]:
+async def _fields(unit: UnitOfWork, words: Texts, found: Flood) -> dict[str, str]:
     fields = {
         "number": str(found.id),
         "count": str(found.messages),
@@ -64,10 +64,5 @@ async def _fields(unit: UnitOfWork, found: Flood) -> dict[str, str]:
     if found.conversation is not None:
         fields["ref"] = await unit.conversations.number_of(found.conversation)
     if found.verdict is not None and found.decided_at is not None:
-        fields |= {"at": found.decided_at.isoformat(), "person": await _name(unit, found.decided_by)}
+        fields |= {"at": found.decided_at.isoformat(), "person": await person_named(unit, words, found.decided_by)}
     return fields
-
-
-async def _name(unit: UnitOfWork, by: str) -> str:
-    """Whoever decides from the command line has no name here."""
-    return (await unit.people.agent(AgentId(UUID(by)))).name if not by.startswith("shell:") else by

@@ -1,15 +1,16 @@
 """Floods, as people deal with them: a word to the leads of a group, and the decision. Their card is `flood_card`.
 
 Nobody has to decide: as long as a flood is open, whatever else belongs to it is held, too, and nobody else notices. Who
-answers customers may let it in, only a lead throws it away."""
+answers customers may let it in, only a lead throws it away; an operator may do both (`stellwerk flood`)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from messenger.app import effects as fx
 from messenger.app.audit import audit
 from messenger.app.flood_ports import Flood, Verdict
 from messenger.app.items import FloodBegan
 from messenger.app.order import DeskOrder
+from messenger.app.ports import UnitOfWork
 from messenger.app.staff_messages import Refusal
 from messenger.app.turn import Turn
 from messenger.domain.errors import NotAllowed
@@ -60,28 +61,33 @@ async def flood(order: DeskOrder) -> None:
         raise NotAllowed(action="flood", who="lead")
     if verdict == "dropped" and not reason.strip():
         raise Refusal("flood.reason", number=number)
-    await _decide(order, found, verdict, reason.strip())
-
-
-async def _decide(order: DeskOrder, found: Flood, verdict: Verdict, reason: str) -> None:
-    actor = f"agent:{order.person.id}"
-    if not await order.turn.unit.floods.decide(found.id, verdict, by=str(order.person.id)):
+    effects = await decide_flood(order.turn.unit, found, verdict, by=f"agent:{order.person.id}", reason=reason.strip())
+    if effects is None:
         raise Refusal("flood.unknown", number=str(found.id))
+    order.turn.effects.extend(effects)
+    order.answer(f"flood.{verdict}", number=str(found.id), count=str(found.messages))
+
+
+async def decide_flood(
+    unit: UnitOfWork, found: Flood, verdict: Verdict, *, by: str, reason: str
+) -> Sequence[fx.Effect] | None:
+    """`by`: as the audit log has whoever decides. Returns what is to be said of it; None: somebody was first."""
+    if not await unit.floods.decide(found.id, verdict, by=by.removeprefix("agent:")):
+        return None
     audit(
-        order.turn.unit,
-        actor=actor,
+        unit,
+        actor=by,
         action=f"flood.{verdict}",
         object=f"flood:{found.id}",
         purpose=PURPOSE,
         words=reason,
         messages=str(found.messages),
     )
-    order.turn.effects.append(fx.ShowFlood(group=found.group, flood=found.id))
-    if found.conversation is not None:
-        told = {"by": str(order.person.id), "count": str(found.messages)}
-        over = fx.PostNotice(conversation=found.conversation, text=f"S37.thread.{verdict}", fields=told)
-        order.turn.effects.append(over)
-    order.answer(f"flood.{verdict}", number=str(found.id), count=str(found.messages))
+    card = fx.ShowFlood(group=found.group, flood=found.id)
+    if found.conversation is None:
+        return [card]
+    told = {"by": by.removeprefix("agent:"), "count": str(found.messages)}
+    return [card, fx.PostNotice(conversation=found.conversation, text=f"S37.thread.{verdict}", fields=told)]
 
 
 async def _list(order: DeskOrder, groups: list[GroupId]) -> None:

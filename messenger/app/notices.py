@@ -49,7 +49,7 @@ async def _value_of(unit: UnitOfWork, case: Case, name: str, value: str) -> str 
         case "person" if _is_id(value):
             return (await unit.people.agent(AgentId(UUID(value)))).name
         case "owner" | "by" if value:
-            return (await unit.people.agent(AgentId(UUID(value)))).name
+            return await person_named(unit, texts(case.group.language), value)
         case "at" | "until" | "since" if value:
             return datetime.fromisoformat(value)
         case "note" if value:
@@ -58,6 +58,13 @@ async def _value_of(unit: UnitOfWork, case: Case, name: str, value: str) -> str 
             return (await unit.people.group(GroupId(UUID(value)))).name
         case _:
             return value
+
+
+async def person_named(unit: UnitOfWork, words: Texts, by: str) -> str:
+    """`by`: the id of a colleague, or an operator (`shell:0`), who has no name here."""
+    if by.startswith("shell:"):
+        return words.plain("label.operator")
+    return (await unit.people.agent(AgentId(UUID(by)))).name
 
 
 def _is_id(value: str) -> bool:

@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 from messenger.app import sas_emoji, why
 from messenger.app.audit import audit as note
 from messenger.app.effects import TrustPerson
+from messenger.app.flood_ports import Verdict
+from messenger.app.floods import decide_flood
 from messenger.app.render import Clock
 from messenger.app.trust import PURPOSE, decide_alerts, open_for
 from messenger.bootstrap.acting import shell_actor
@@ -23,6 +25,7 @@ from messenger.observability.time import utc_now
 from messenger.queries import audit, contacts, desk_rooms, people
 from messenger.queries import conversations as cases
 from messenger.queries import dead_letters as letters
+from messenger.queries import floods as flood_rows
 from messenger.queries import trust as trust_rows
 from messenger.storage.administration import Administration, NotPossible
 from messenger.storage.audit import renew_key
@@ -216,6 +219,24 @@ class Admin:
 
     async def drop_dead_letter(self, id: int, reason: str) -> None:
         await DeadLetters(self._engine, self._keys).drop(id, reason, by=self._actor, at=utc_now())
+
+    async def floods(self, *, decided: bool = False, limit: int = 50) -> Sequence[flood_rows.FloodRow]:
+        return await flood_rows.floods(self._engine, decided=decided, limit=limit)
+
+    async def open_floods(self) -> flood_rows.Held:
+        return await flood_rows.open_floods(self._engine)
+
+    async def decide_flood(self, id: int, verdict: Verdict, reason: str = "") -> int:
+        """How many messages were held. Raises NotPossible."""
+        async with self._units() as unit:
+            found = await unit.floods.get(id)
+            if found is None:
+                raise NotPossible(f"there is no flood {id}: stellwerk flood list shows them")
+            effects = await decide_flood(unit, found, verdict, by=self._actor, reason=reason)
+            if effects is None:
+                raise NotPossible(f"about flood {id} is decided already: stellwerk flood list --all says what")
+            await unit.outbox.put(f"flood:{id}:{verdict}", effects)
+        return found.messages
 
     async def groups_without_desk(self) -> Sequence[str]:
         """Groups whose room the desk is not in."""

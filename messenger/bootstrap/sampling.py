@@ -71,6 +71,9 @@ def _keep_queues(found: Sample) -> None:
 
 
 def _keep_care(found: Sample) -> None:
+    for scope in metrics.SCOPES:
+        metrics.FLOODS.of(scope=scope).set(found.floods.get(scope, 0))
+    metrics.HELD_MESSAGES.of().set(found.held)
     for cause in metrics.DOUBTS:
         metrics.TRUST_ALERTS.of(cause=cause).set(found.doubts.get(cause, 0))
     metrics.ERASURES.of().set(found.erasures)

@@ -16,6 +16,7 @@ from messenger.cli import (
     dead_letters,
     demo,
     desks,
+    floods,
     groups,
     initialise,
     keys,
@@ -96,6 +97,7 @@ app.add_typer(contacts.app, name="contact")
 app.add_typer(retention.app, name="retention")
 app.add_typer(conversations.app, name="conversation")
 app.add_typer(dead_letters.app, name="deadletter")
+app.add_typer(floods.app, name="flood")
 app.add_typer(desks.app, name="desk")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")

@@ -63,6 +63,7 @@ VERBS: Mapping[str, Action] = {
     "audit export": Action.AUDIT,
     "audit renew-key": Action.OPERATE,
     **{f"deadletter {verb}": Action.OPERATE for verb in ("list", "show", "retry", "drop")},
+    **{f"flood {verb}": Action.OPERATE for verb in ("list", "admit", "drop")},
     "keys rotate": Action.OPERATE,
     "keys status": Action.OPERATE,
     "backup make": Action.OPERATE,

@@ -40,6 +40,7 @@ DOUBTS = (
     "one_time_keys", "backup_key", "desk_master_key", "desk_self_signing_key", "desk_device_signed",
     "desk_foreign_devices", "desk_key_backup",
 )  # fmt: skip
+SCOPES = ("contact", "server", "account", "group")
 TABLES = ("conversation", "message", "inbox", "outbox", "event_log", "timer", "remote_message", "megolm_seen")
 IDENTITY_CHECKS = (
     "homeserver", "master_key", "self_signing_key", "device_signed", "foreign_devices", "key_backup", "one_time_keys",
@@ -124,6 +125,8 @@ INBOX_LAG = gauge("stellwerk_inbox_lag_seconds", "How late the oldest due row of
 OUTBOX_DEPTH = gauge("stellwerk_outbox_depth", "Rows that have not left yet", kind=EFFECTS)
 OUTBOX_AGE = gauge("stellwerk_outbox_age_seconds", "How late the oldest due row of the outbox is")
 DEAD_LETTERS = gauge("stellwerk_dead_letters", "Put aside and not decided yet")
+FLOODS = gauge("stellwerk_floods", "What came far too fast, is held back and not decided yet", scope=SCOPES)
+HELD_MESSAGES = gauge("stellwerk_held_messages", "Messages that floods hold back")
 TRUST_ALERTS = gauge("stellwerk_trust_alerts", "Doubts about keys and members that nobody has decided", cause=DOUBTS)
 ERASURES = gauge("stellwerk_erasures_pending", "Erasures on their way")
 BACKUP_AGE = gauge("stellwerk_backup_age_seconds", "Since the last backup of this kind", kind=BACKUPS)

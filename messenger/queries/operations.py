@@ -35,6 +35,9 @@ SELECT json_build_object(
     WHERE state IN ('new', 'claimed', 'unknown') ORDER BY lane, id) AS head
     WHERE state <> 'unknown' AND code IS DISTINCT FROM 'paused'),
   'dead_letters', (SELECT count(*) FROM dead_letter WHERE verdict IS NULL),
+  'floods', (SELECT json_object_agg(scope, count) FROM (
+    SELECT scope, count(*) AS count FROM flood WHERE verdict IS NULL GROUP BY scope) AS open),
+  'held', (SELECT count(*) FROM inbox WHERE state = 'held'),
   'doubts', (SELECT json_object_agg(cause, count) FROM (
     SELECT cause, count(*) AS count FROM trust_alert WHERE state = 'open' GROUP BY cause) AS open),
   'erasures', (SELECT count(*) FROM erasure WHERE done_at IS NULL),
@@ -62,6 +65,8 @@ class Sample:
     outbox: Mapping[str, int]
     outbox_age: float | None
     dead_letters: int
+    floods: Mapping[str, int]
+    held: int
     doubts: Mapping[str, int]
     erasures: int
     backups: Mapping[str, float]
@@ -72,7 +77,7 @@ class Sample:
 
 
 _LISTS = ("conversations", "agents")
-_TABLES = ("groups", "oldest", "outbox", "doubts", "backups", "leases", "dead_tuples")
+_TABLES = ("groups", "oldest", "outbox", "floods", "doubts", "backups", "leases", "dead_tuples")
 
 
 async def sample(engine: AsyncEngine) -> Sample:

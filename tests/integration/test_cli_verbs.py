@@ -6,13 +6,18 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+import sqlalchemy as sa
 from typer.testing import CliRunner, Result
 
 from messenger.cli import app
+from messenger.cli.doctor.database import floods as doctors_floods
 from messenger.config import Settings
 from messenger.storage.database import connect
+from messenger.storage.models.floods import flood
+from messenger.storage.models.people import skill_group
 from messenger.storage.models.queues import dead_letter, inbox
 from tests.support.databases import TestDatabases, key_database_of, make_database
 
@@ -317,6 +322,53 @@ def test_the_root_key_is_rotated_and_its_state_is_told(stellwerk: Run) -> None:
     kept.replace("root.key")
     refused = stellwerk("group", "list")
     assert refused.exit_code == 1 and after["root_key"] in refused.output
+
+
+def test_floods_are_listed_let_in_and_thrown_away(stellwerk: Run) -> None:
+    stellwerk("migrate", "up")
+    stellwerk("group", "add", "Claims", "--default")
+    assert "Nothing is held back." in stellwerk("flood", "list").stdout
+    asyncio.run(_hold_back_two_floods())
+    first, second = found(stellwerk("flood", "list", "--json"))
+    assert (first["scope"], first["server"], first["group"]) == ("server", "evil.example", "Claims")
+    assert [(each["messages"], each["people"]) for each in (first, second)] == [(2, 2), (1, 1)]
+    assert "evil.example" in stellwerk("flood", "list").stdout
+    [finding] = asyncio.run(doctors_floods(Settings.load()))
+    assert finding.level == "warn" and "2 wait for a decision, 3 messages" in finding.words
+
+    assert found(stellwerk("flood", "admit", str(first["id"]), "--json"))["messages"] == 2
+    assert stellwerk("flood", "drop", str(second["id"]), "--reason", " ").exit_code == 2
+    done = stellwerk("flood", "drop", str(second["id"]), "--reason", "only advertising")
+    assert done.exit_code == 0 and "1 message." in done.stdout
+    again = stellwerk("flood", "admit", str(second["id"]))
+    assert again.exit_code == 1 and "decided already" in again.output
+    assert found(stellwerk("flood", "list", "--json")) == []
+    assert [each["verdict"] for each in found(stellwerk("flood", "list", "--all", "--json"))] == ["admitted", "dropped"]
+    rows = found(stellwerk("audit", "list", "--json", "--action", "flood"))
+    assert {row["action"] for row in rows} == {"flood.admitted", "flood.dropped"}
+    assert asyncio.run(_inbox_states()) == ["new", "new", "done"]
+
+
+async def _hold_back_two_floods() -> None:
+    engine = connect(Settings.load().database.address())
+    async with engine.begin() as connection:
+        group = sa.select(skill_group.c.id).scalar_subquery()
+        for scope, about, lanes in (("server", "evil.example", ("!a", "!b")), ("contact", "", ("!c",))):
+            new = flood.insert().values(scope=scope, key=uuid4(), about=about, group_id=group)
+            id = await connection.scalar(new.returning(flood.c.id))
+            for lane in lanes:
+                row = {"source": "@desk:example.org", "source_id": f"$of{lane}", "lane": lane, "enc_body": b""}
+                held = inbox.insert().values(kind="InboundMessage", state="held", flood_id=id, **row)
+                await connection.execute(held)
+    await engine.dispose()
+
+
+async def _inbox_states() -> list[str]:
+    engine = connect(Settings.load().database.address())
+    async with engine.begin() as connection:
+        states = list(await connection.scalars(sa.select(inbox.c.state).order_by(inbox.c.id)))
+    await engine.dispose()
+    return states
 
 
 def test_dead_letters_are_listed_shown_retried_and_dropped(stellwerk: Run) -> None:

@@ -9,16 +9,25 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from messenger.app import flood_card
 from messenger.app.effects import Effect, RelayToThread, SayAnswer, ShowFlood, TellPerson, WarnCustomer
+from messenger.app.flood_ports import Verdict
 from messenger.app.items import ChatReady
+from messenger.app.notices import filled
 from messenger.app.pace import Pace
+from messenger.bootstrap.admin import Admin
+from messenger.bootstrap.database import Storage
 from messenger.channels.messages import Handle, InboundMessage, MessageDeleted, RemoteId
+from messenger.config import Settings
 from messenger.domain.ids import ConversationId
 from messenger.domain.limits import Limit, Scope
+from messenger.i18n import texts
+from messenger.queries.floods import Held
+from messenger.storage.administration import NotPossible
 from messenger.storage.floods import SqlBuckets
 from messenger.storage.models.audit import audit
 from messenger.storage.models.floods import flood
-from messenger.storage.models.queues import inbox
+from messenger.storage.models.queues import inbox, outbox
 from tests.integration.staff_desk import AT, CHAT, CUSTOMER, DESK, GROUP, ROOM, StaffDesk, customer_says, staff_says
 
 LEAD, AGENT, CLERK = "@lead:x", "@ben:x", "@clerk:x"
@@ -105,8 +114,8 @@ async def test_a_flood_is_held_back_in_one_card_and_everybody_else_is_served(des
     await desk.put(*many(100), lane=CHAT)
     await desk.put(*many(5, chat="!kim", sender="@kim:x"), lane="!kim")
     await desk.work(2)
-    texts = [text for text, _ in await shown(desk)]
-    assert [text for text in texts if text.startswith("message")].count("message 4") == 2  # of both
+    said = [text for text, _ in await shown(desk)]
+    assert [text for text in said if text.startswith("message")].count("message 4") == 2  # of both
     assert await held(desk) == 90
     [row] = await floods(desk)
     assert row.scope == "contact"
@@ -160,6 +169,50 @@ async def test_only_a_lead_throws_it_away_and_says_why(desk: StaffDesk, room: No
     await desk.put(*many(1, first=60), lane=CHAT)
     await desk.work(1)
     assert (await shown(desk))[-1] == ("message 60", False)
+
+
+@pytest.mark.parametrize("verdict", ["admitted", "dropped"])
+async def test_an_operator_decides_outside_of_matrix_and_the_room_says_so(desk: StaffDesk, verdict: Verdict) -> None:
+    await desk.put(*many(60), lane=CHAT)
+    await desk.work(2)
+    admin = operator_of(desk)
+    [row] = await admin.floods()
+    assert (row.scope, row.group, row.messages, row.people, row.verdict) == ("contact", GROUP, 50, 1, None)
+    assert row.ref is not None
+    assert await admin.open_floods() == Held(floods=1, messages=50)
+    async with desk.engine.begin() as connection:
+        await connection.execute(outbox.update().values(state="sent", merge_key=None))  # its card stands
+    assert await admin.decide_flood(row.id, verdict, "nonsense") == 50
+    await until_quiet(desk)
+    assert len(await shown(desk)) == 1 + (60 if verdict == "admitted" else 10)
+    assert (await actions(desk))[-1] == (f"flood.{verdict}", "shell:0")
+    assert await admin.open_floods() == Held(floods=0, messages=0)
+    assert [(each.id, each.messages, each.decided_by) for each in await admin.floods(decided=True)] == [
+        (row.id, 50, "shell:0")
+    ]
+    for id, words in ((row.id, "decided already"), (999, "there is no flood 999")):
+        with pytest.raises(NotPossible, match=words):
+            await admin.decide_flood(id, verdict)
+    assert await told_of_the_end(desk, row.id) == ["An operator", "An operator"]
+
+
+def operator_of(desk: StaffDesk) -> Admin:
+    settings = Settings.model_validate(
+        {"matrix": {"homeserver": "http://x", "desks": [{"user_id": DESK, "password": "x"}]}}
+    )
+    return Admin(Storage(engine=desk.engine, keys=desk.keys, namespace=desk.namespace), settings, actor="shell:0")
+
+
+async def told_of_the_end(desk: StaffDesk, id: int) -> list[object]:
+    """Who has decided, as the card and the thread say it."""
+    assert len(await of_kind(desk, ShowFlood)) == 2
+    async with desk.units() as unit:
+        found = await unit.floods.get(id)
+        assert found is not None and found.conversation is not None
+        card = await flood_card._fields(unit, texts("en"), found)
+        case = await unit.conversations.case(found.conversation)
+        thread = await filled(unit, case, (await desk.notices())[-1].fields)
+    return [card["person"], thread["by"]]
 
 
 async def test_what_somebody_takes_back_is_taken_back_whatever_is_decided(desk: StaffDesk, room: None) -> None:

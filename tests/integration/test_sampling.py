@@ -1,6 +1,7 @@
 """What is sampled from the database, in one statement over indexes."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -13,6 +14,8 @@ from messenger.queries import operations
 from messenger.queries.operations import sample
 from messenger.storage import leases
 from messenger.storage.models.conversations import conversation
+from messenger.storage.models.floods import flood
+from messenger.storage.models.people import skill_group
 from messenger.storage.models.queues import dead_letter, inbox, outbox
 from messenger.storage.models.trust import trust_alert
 from tests.integration.staff_desk import DESK, GROUP, StaffDesk, staff_reacts
@@ -82,8 +85,16 @@ async def test_what_waits_for_people_is_counted(database: AsyncEngine) -> None:
         row = {"source": "s", "lane": "l", "kind": "k", "enc_body": b"", "state": "waiting_key"}
         ago = sa.func.now() - timedelta(minutes=2)
         await connection.execute(inbox.insert().values(source_id="1", received_at=ago, **row))
+        group = await connection.scalar(skill_group.insert().values(id=uuid4(), name="G").returning(skill_group.c.id))
+        held = {"source": "s", "lane": "m", "kind": "k", "enc_body": b"", "state": "held"}
+        for scope, verdict in (("server", None), ("contact", "dropped")):
+            new = flood.insert().values(scope=scope, key=uuid4(), group_id=group, verdict=verdict)
+            id = await connection.scalar(new.returning(flood.c.id))
+        await connection.execute(inbox.insert().values(source_id="2", flood_id=id, **held))
     await Sampler(database).look()
     assert value("stellwerk_dead_letters") == 1
+    assert [value("stellwerk_floods", scope=scope) for scope in ("server", "contact", "group")] == [1, 0, 0]
+    assert value("stellwerk_held_messages") == 1
     assert value("stellwerk_trust_alerts", cause="identity_changed") == 1
     assert value("stellwerk_key_wait_seconds") == pytest.approx(120, abs=60)
 

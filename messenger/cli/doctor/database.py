@@ -83,3 +83,15 @@ async def dead_letters(settings: Settings) -> Sequence[Finding]:
         return [ok("dead letters", "none waits for a decision")]
     wait = "1 waits" if count == 1 else f"{count} wait"
     return [warn("dead letters", f"{wait} for a decision: stellwerk deadletter list, then retry or drop")]
+
+
+async def floods(settings: Settings) -> Sequence[Finding]:
+    from messenger.bootstrap import open_admin
+
+    async with open_admin(settings) as admin:
+        held = await admin.open_floods()
+    if not held.floods:
+        return [ok("floods", "nothing is held back")]
+    many = "1 waits" if held.floods == 1 else f"{held.floods} wait"
+    words = f"{many} for a decision, {held.messages} messages are held back: stellwerk flood list, then admit or drop"
+    return [warn("floods", words)]

@@ -61,6 +61,7 @@ def _checks_here(settings: Settings) -> dict[str, Check]:
         "backup": partial(database.backup, settings),
         "rooms": partial(database.rooms, settings),
         "dead letters": partial(database.dead_letters, settings),
+        "floods": partial(database.floods, settings),
     }
 
 

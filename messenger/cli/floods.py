@@ -1,0 +1,68 @@
+"""`stellwerk flood`: what came far too fast and is held back, and the decision about it, for whoever has no Element at
+hand. The same as `!flood` in a group's room."""
+
+from typing import Annotated
+
+import typer
+
+from messenger.cli import output
+from messenger.cli.admin import ask
+from messenger.cli.options import AsJson
+
+app = typer.Typer(no_args_is_help=True, help="What came far too fast: look, let it in, or throw it away.")
+
+Number = Annotated[int, typer.Argument(metavar="ID", min=1, help="As `flood list` shows it.")]
+
+
+@app.command("list")
+def list_floods(
+    ctx: typer.Context,
+    everything: Annotated[
+        bool, typer.Option("--all", "-a", help="Also those about which somebody has decided.")
+    ] = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """What is held back, the oldest first: counts and codes, never a text."""
+    columns = {
+        "id": "id",
+        "since": "since",
+        "scope": "too much of",
+        "server": "server",
+        "group": "group",
+        "ref": "conversation",
+        "messages": "messages",
+        "people": "people",
+        "verdict": "decided",
+    }
+    rows = ask(ctx, lambda admin: admin.floods(decided=everything, limit=limit))
+    output.listing(rows, columns, as_json=as_json, empty="Nothing is held back.")
+
+
+@app.command("admit")
+def admit(ctx: typer.Context, id: Number, as_json: AsJson = False) -> None:
+    """Lets it in: all of it appears in its conversations, in the old order, marked as late."""
+    count = ask(ctx, lambda admin: admin.decide_flood(id, "admitted"))
+    if as_json:
+        return output.say(output.dump({"id": id, "verdict": "admitted", "messages": count}))
+    output.say(f"Flood {id} is let in: {count} {_messages(count)} in order.")
+
+
+@app.command("drop")
+def drop(
+    ctx: typer.Context,
+    id: Number,
+    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; it is kept in the audit log.")],
+    as_json: AsJson = False,
+) -> None:
+    """Throws it away: nothing will come of it. What people took back themselves is taken back all the same."""
+    if not reason.strip():
+        raise typer.BadParameter("say why: it is kept in the audit log", param_hint="--reason")
+    count = ask(ctx, lambda admin: admin.decide_flood(id, "dropped", reason.strip()))
+    if as_json:
+        return output.say(output.dump({"id": id, "verdict": "dropped", "messages": count}))
+    output.say(f"Flood {id} is thrown away: {count} message{'' if count == 1 else 's'}.")
+
+
+def _messages(count: int) -> str:
+    return "message follows" if count == 1 else "messages follow"
