@@ -49,7 +49,8 @@ class Registered(NamedTuple):
 
 
 class Synapse:
-    """`extra` is merged over the rendered configuration. `url` is known after `start`."""
+    """`extra` is merged over the rendered configuration. `url` is known after `start`. `child`: how its program is
+    started."""
 
     def __init__(
         self,
@@ -58,13 +59,14 @@ class Synapse:
         server_name: str = "demo.localhost",
         default_limits: bool = False,
         extra: Mapping[str, Any] | None = None,
+        child: type[Child] = Child,
     ) -> None:
         self.folder, self.server_name = folder.absolute(), server_name
         self.log = self.folder / "synapse.log"
         self._default_limits, self._extra = default_limits, dict(extra or {})
         self._port = 0
         command = [sys.executable, "-m", "synapse.app.homeserver", "-c", str(self._config)]
-        self._child = Child("Synapse", command, log=self.log, cwd=self.folder)
+        self._child = child("Synapse", command, log=self.log, cwd=self.folder)
 
     @property
     def url(self) -> str:

@@ -9,12 +9,13 @@ from messenger.cli.doctor.account import is_limited
 from messenger.cli.doctor.homeserver import homeserver
 from messenger.demo.synapse import Synapse
 from messenger.matrix.http import CLIENT, HomeserverClient
+from tests.support.warm import WarmChild
 
 
 @pytest.fixture
 async def strict_synapse(tmp_path: Path) -> AsyncIterator[Synapse]:
     """With Synapse's own rate limits."""
-    server = Synapse(tmp_path / "synapse", server_name="strict.localhost", default_limits=True)
+    server = Synapse(tmp_path / "synapse", server_name="strict.localhost", default_limits=True, child=WarmChild)
     await server.start()
     yield server
     await server.stop()

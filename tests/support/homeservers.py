@@ -8,6 +8,7 @@ from pathlib import Path
 
 from messenger.demo.synapse import Synapse
 from tests.support.databases import PREPARED, one_at_a_time
+from tests.support.warm import WarmChild
 
 SERVER_NAME = "test.localhost"
 TEMPLATE = PREPARED / f"synapse-{version('matrix-synapse')}"
@@ -30,7 +31,7 @@ def fresh_homeserver(folder: Path, *, default_limits: bool = False) -> Synapse:
         if not TEMPLATE.exists():
             _make_template()
     shutil.copytree(TEMPLATE, folder)
-    return Synapse(folder, server_name=SERVER_NAME, default_limits=default_limits, extra=CHEAP)
+    return Synapse(folder, server_name=SERVER_NAME, default_limits=default_limits, extra=CHEAP, child=WarmChild)
 
 
 def _make_template() -> None:

@@ -1,16 +1,18 @@
-"""Programs of ours that start fast: a process which has imported them already, and done nothing else, is forked. What a
-program reads from its environment at import it reads again; mutants change the modules of their own process.
+"""Programs that start fast: a process which has imported them already, and done nothing else, is forked. What a program
+of ours reads from its environment at import it reads again; mutants change the modules of their own process.
 
-The warm process ends with the session, its children with it (parent-death signal)."""
+There are two such processes, one for the programs of ours and one for Synapse, which knows nothing of ours. They end
+with the session, their children with them (parent-death signal)."""
 
 import gc
+import importlib
 import json
 import os
 import selectors
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from subprocess import DEVNULL, Popen
@@ -20,6 +22,8 @@ from typing import Any
 from messenger.demo.child import Child, ChildFailed, die_with_parent
 
 _START_S = 60.0
+SYNAPSE = "synapse.app.homeserver"
+_OURS = ("messenger.bootstrap.service", "messenger.cli.app")
 
 
 class WarmChild(Child):
@@ -35,11 +39,15 @@ class WarmChild(Child):
 
     @property
     def is_running(self) -> bool:
-        return self._warm_pid is not None and _warmth().code_of(self._warm_pid) is None
+        return self._warm_pid is not None and self._warmth.code_of(self._warm_pid) is None
 
     @property
     def exit_code(self) -> int | None:
-        return None if self._warm_pid is None else _warmth().code_of(self._warm_pid)
+        return None if self._warm_pid is None else self._warmth.code_of(self._warm_pid)
+
+    @property
+    def _warmth(self) -> "_Warmth":
+        return _warmth(SYNAPSE if SYNAPSE in self._command else "")
 
     def start(self) -> None:
         if self.is_running:
@@ -48,12 +56,12 @@ class WarmChild(Child):
         _, dash_m, module, *arguments = self._command
         assert dash_m == "-m", "only modules are started warm"
         environment = {**os.environ, **(self._env or {})}
-        self._warm_pid = _warmth().fork(module, arguments, log=self.log, env=environment, cwd=self._cwd)
+        self._warm_pid = self._warmth.fork(module, arguments, log=self.log, env=environment, cwd=self._cwd)
 
     def kill9(self) -> None:
         if self.is_running:
             os.killpg(self.pid, signal.SIGKILL)
-            _warmth().wait(self.pid)
+            self._warmth.wait(self.pid)
 
 
 async def run_warm(
@@ -71,11 +79,11 @@ async def run_warm(
 class _Warmth:
     """Our end of the line to the warm process: one request and one answer at a time; ends are told in between."""
 
-    def __init__(self) -> None:
+    def __init__(self, stock: str) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = Popen(
-                [sys.executable, "-m", __name__, str(theirs.fileno())],
+                [sys.executable, "-m", __name__, str(theirs.fileno()), *filter(None, [stock])],
                 stdin=DEVNULL,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
@@ -124,15 +132,15 @@ class _Warmth:
 
 
 @cache
-def _warmth() -> _Warmth:
-    return _Warmth()
+def _warmth(stock: str) -> _Warmth:
+    return _Warmth(stock)
 
 
 # The other end.
 
 
-def _serve(line: socket.socket) -> None:
-    """Until the other side hangs up."""
+def _serve(line: socket.socket, wake_up: Callable[[], None]) -> None:
+    """Until the other side hangs up. `wake_up` is called in each child, once it has its own environment."""
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
@@ -149,13 +157,13 @@ def _serve(line: socket.socket) -> None:
                         return
                     *requests, text = (text + data).split(b"\n")
                     for request in requests:
-                        _start(line, json.loads(request))
+                        _start(line, json.loads(request), wake_up)
                 else:
                     os.read(woken, 4096)
             _tell_ends(line)
 
 
-def _start(line: socket.socket, request: Mapping[str, Any]) -> None:
+def _start(line: socket.socket, request: Mapping[str, Any], wake_up: Callable[[], None]) -> None:
     go_on = die_with_parent()
     pid = os.fork()
     if pid:
@@ -165,14 +173,12 @@ def _start(line: socket.socket, request: Mapping[str, Any]) -> None:
     if go_on:
         go_on()
     line.close()
-    _become(request)
+    _become(request, wake_up)
 
 
-def _become(request: Mapping[str, Any]) -> None:
+def _become(request: Mapping[str, Any], wake_up: Callable[[], None]) -> None:
     """Never returns. From here on it is a program like any other."""
     import runpy
-
-    from messenger.observability import failpoints
 
     for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
         del sys.modules[name]
@@ -184,7 +190,7 @@ def _become(request: Mapping[str, Any]) -> None:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
-    failpoints.arm_from_environment()
+    wake_up()
     sys.argv = [request["module"], *request["arguments"]]
     runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
     sys.exit(0)
@@ -201,16 +207,35 @@ def _tell_ends(line: socket.socket) -> None:
         line.sendall(json.dumps({"ended": pid, "code": os.waitstatus_to_exitcode(status)}).encode() + b"\n")
 
 
-def _import_programs() -> None:
-    """Nothing of it starts a thread. The pages that children share are not gone through by their collectors."""
-    import messenger.bootstrap.service
-    import messenger.cli.app
+def _import_ours() -> Callable[[], None]:
+    """Nothing of it starts a thread."""
+    for name in _OURS:
+        importlib.import_module(name)
+    from messenger.observability import failpoints
 
-    assert messenger
-    gc.collect()
-    gc.freeze()
+    return failpoints.arm_from_environment
+
+
+def _import_synapse() -> Callable[[], None]:
+    """As its own `complement_fork_starter` does it: a reactor that was made before a fork does not work behind it."""
+    from synapse.app.complement_fork_proxied_reactor import ProxiedReactor
+    from twisted.internet.main import installReactor
+
+    reactor = ProxiedReactor()
+    installReactor(reactor)
+    importlib.import_module(SYNAPSE)
+
+    def make_reactor() -> None:
+        from twisted.internet.epollreactor import EPollReactor
+
+        reactor._install_real_reactor(EPollReactor())
+
+    return make_reactor
 
 
 if __name__ == "__main__":
-    _import_programs()
-    _serve(socket.socket(fileno=int(sys.argv[1])))
+    woken_by = _import_synapse() if SYNAPSE in sys.argv else _import_ours()
+    # The pages that children share are not gone through by their collectors.
+    gc.collect()
+    gc.freeze()
+    _serve(socket.socket(fileno=int(sys.argv[1])), woken_by)
