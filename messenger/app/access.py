@@ -54,6 +54,7 @@ EFFECTS: dict[type[Effect], str] = {
     fx.UnseatFromCase: "none",
     fx.EditFormerCard: "stream",
     fx.PostNotice: "stream",
+    fx.PostRemarks: "stream",
     fx.ShowFate: "none",
     fx.ShowFateNow: "none",
     fx.TellCustomer: "none",

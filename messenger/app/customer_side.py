@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from messenger.app import menus
 from messenger.app.addressing import conversation_meant, spoke_last
-from messenger.app.effects import EditCard, JoinChat, PostNotice, TellCustomer, WarnCustomer
+from messenger.app.effects import EditCard, JoinChat, PostRemarks, Remark, TellCustomer, WarnCustomer
 from messenger.app.items import ChatInvited, ChatReady, Unreadable
 from messenger.app.languages import detect
 from messenger.app.react import away_word
@@ -113,8 +113,8 @@ async def customer_sent_something_unknown(turn: Turn, item: Unsupported) -> None
     chat = await _chat_of(turn, item.account, item.hints)
     thread = await _thread_of(turn, chat)
     if thread is not None:
-        notice = PostNotice(conversation=thread, text="S25.unsupported", fields={"what": item.what})
-        turn.effects.append(notice)
+        remark = Remark(text="S25.unsupported", fields={"what": item.what})
+        turn.effects.append(PostRemarks(conversation=thread, lines=[remark]))
     elif item.sender is not None:
         await customer_wrote(turn, _as_message(item, item.sender))
 
@@ -123,13 +123,9 @@ async def customer_message_unreadable(turn: Turn, item: Unreadable, chat: Chat) 
     if item.reason == "clear_text":
         turn.effects.append(WarnCustomer(chat=chat.id, text="C.clear"))
     elif (thread := await _thread_of(turn, chat)) is not None:
-        turn.effects.append(
-            PostNotice(
-                conversation=thread,
-                text=_UNREADABLE.get(item.reason, "S25.late"),
-                fields={"at": item.at.isoformat(), "reason": item.reason},
-            )
-        )
+        told = {"at": item.at.isoformat(), "reason": item.reason}
+        remark = Remark(text=_UNREADABLE.get(item.reason, "S25.late"), fields=told)
+        turn.effects.append(PostRemarks(conversation=thread, lines=[remark]))
     if item.reason not in ("clear_text", "waiting_key"):
         turn.effects.append(WarnCustomer(chat=chat.id, text="C9"))
 

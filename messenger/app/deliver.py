@@ -92,6 +92,7 @@ STEPS: Mapping[type[Effect], Step] = {
     fx.RelayToThread: relays.relay_to_thread,
     fx.RelayFile: relays.relay_file,
     fx.PostNotice: to_thread.post_notice,
+    fx.PostRemarks: to_thread.post_remarks,
     fx.PostContext: to_thread.post_context,
     fx.ShowFate: to_thread.show_fate,
     fx.SendToCustomer: to_customer.send_to_customer,

@@ -118,6 +118,31 @@ class PostNotice(ToThread):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Remark:
+    """A line of the desk about something of the customer's that cannot be shown; as in `PostNotice`."""
+
+    text: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostRemarks(OfConversation):
+    """Such lines, which nobody has asked for, as one message. While it waits, further ones join it, and two of them
+    keep a distance, so that whoever sends a hundred such things fills no thread with a hundred notices. It stands in
+    nobody's way: what the customer says goes ahead."""
+
+    lines: Sequence[Remark]
+
+    @property
+    def lane(self) -> str:
+        return f"remarks:{self.conversation}"
+
+    @property
+    def merge_key(self) -> str | None:
+        return self.lane
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PostContext(ToThread):
     """Tells the new owner what there is to know."""
 

@@ -18,6 +18,7 @@ class Outcome:
     items: Sequence[NewItem] = ()
     card: tuple[ConversationId, PlaceRow] | None = None
     edited_card: ConversationId | None = None
+    remarked: ConversationId | None = None
     spoke: tuple[ChatId, ConversationId] | None = None  # it did not speak last in this chat, and now it has
     opened: tuple[ChatId, str] | None = None  # an expected chat, and its room
     group_room: tuple[GroupId, str] | None = None

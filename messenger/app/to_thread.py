@@ -1,5 +1,6 @@
 """The staff's side of a conversation: its card, what is said in its thread, the fate markers."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,6 +15,8 @@ from messenger.domain.ids import AgentId, ConversationId, MessageId
 from messenger.domain.people import ReplyMode
 from messenger.domain.replies import MARKERS, Fate
 from messenger.i18n import texts
+
+MOST_LINES = 10  # of one message with remarks
 
 
 async def post_card(hands: Hands, effect: fx.PostCard, txn: str) -> Outcome:
@@ -122,6 +125,28 @@ async def post_notice(hands: Hands, effect: fx.PostNotice, txn: str) -> Outcome:
     )
     await _post_at(hands, case, said, txn, places=places, number=effect.place)
     return NOTHING
+
+
+async def post_remarks(hands: Hands, effect: fx.PostRemarks, txn: str) -> Outcome:
+    """Equal ones are one line; of very many the rest is counted."""
+    async with hands.units.look() as unit:
+        case = await unit.conversations.case(ConversationId(effect.conversation))
+        shown = [(line.text, await filled(unit, case, line.fields)) for line in effect.lines]
+    words, clock = texts(case.group.language), clock_of(case)
+    counted = Counter(worded(words, text, clock, fields) for text, fields in shown)
+    lines = [_times(line, count) for line, count in list(counted.items())[:MOST_LINES]]
+    rest = counted.total() - sum(list(counted.values())[:MOST_LINES])
+    if rest:
+        lines.append(render.notice(words, "S25.more", count=str(rest)))
+    said = Said(
+        plain="\n".join(line.plain for line in lines), html="<br>".join(line.html for line in lines), is_notice=True
+    )
+    await hands.post(case, said, txn)
+    return Outcome(remarked=case.conversation.id)
+
+
+def _times(line: render.Rendered, count: int) -> render.Rendered:
+    return line if count == 1 else render.Rendered(plain=f"{line.plain} (× {count})", html=f"{line.html} (× {count})")
 
 
 def _link_to_newest(hands: Hands, places: Sequence[PlaceRow]) -> str:

@@ -180,7 +180,7 @@ class Matrix(Section):
         ),
     )
     invites_per_minute: int = Field(
-        default=30,
+        default=10,
         ge=1,
         description="How many invitations a minute are accepted from one other server; later ones wait.",
     )

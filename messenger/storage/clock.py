@@ -27,6 +27,7 @@ _SET_BACK = (
     "UPDATE timer SET due_at = due_at - CAST(:by AS interval) WHERE kind = :key_timer AND due_at > now()",
     "UPDATE erasure SET next_at = now() WHERE done_at IS NULL AND next_at > now()",
     "UPDATE conversation SET card_edit_at = now() WHERE card_edit_at > now()",
+    "UPDATE conversation SET remarks_at = now() WHERE remarks_at > now()",
     "UPDATE skill_group SET board_edit_at = now() WHERE board_edit_at > now()",
 )
 

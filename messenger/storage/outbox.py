@@ -5,6 +5,7 @@ claim."""
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4, uuid5
@@ -14,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.app.dead_letters import sealed_effect_put_aside
-from messenger.app.effects import EditCard, Effect, OfConversation, SendToCustomer, ShowFate
+from messenger.app.effects import EditCard, Effect, OfConversation, PostRemarks, SendToCustomer, ShowFate
 from messenger.app.records import OutboxRow
 from messenger.channels.errors import LeaseLost
 from messenger.domain.ids import MessageId
@@ -30,6 +31,8 @@ from messenger.storage.models.queues import dead_letter, outbox
 
 log = logging.getLogger(__name__)
 
+REMARKS_PAUSE = timedelta(seconds=10)
+MOST_REMARKS = 1_000  # that wait at once
 CLAIM_FOR = timedelta(seconds=120)
 _OPEN = ("new", "claimed", "unknown")
 _AWAY = ("unreachable", "storage_away", "paused")
@@ -131,7 +134,10 @@ class SqlOutbox:
         await self._hurry_fates(effects)
         await self._space_card_edits(effects, rows)
         await self._insert([row for row in rows if row["merge_key"] is None], by_txn)
-        await self._merge([row for row in rows if row["merge_key"] is not None])
+        for effect, row in zip(effects, rows, strict=True):
+            if isinstance(effect, PostRemarks):
+                await self._remark(effect, row)
+        await self._merge([row for row in rows if row["merge_key"] is not None and row["kind"] != PostRemarks.__name__])
 
     async def keep_back(self, message: MessageId) -> bool:
         """One that was tried may have got through, so it counts as gone."""
@@ -180,6 +186,23 @@ class SqlOutbox:
                     index_elements=[outbox.c.merge_key], index_where=_WAITS, set_={"merge_key": new.excluded.merge_key}
                 )
             )
+
+    async def _remark(self, effect: PostRemarks, row: dict[str, Any]) -> None:
+        """Joins those that wait; else it keeps its distance from the last ones. What one chat brings is handled one by
+        one, so no two turns meet here."""
+        is_waiting = sa.and_(outbox.c.merge_key == effect.merge_key, outbox.c.state == "new")
+        waiting = sa.select(outbox.c.id, outbox.c.txn, outbox.c.enc_body).where(is_waiting).with_for_update()
+        found = (await self._connection.execute(waiting)).first()
+        if found is None:
+            after = sa.select(conversation.c.remarks_at - sa.func.now()).where(conversation.c.id == effect.conversation)
+            row["wait"] = max(timedelta(0), await self._connection.scalar(after) or timedelta(0))
+            return await self._merge([row])
+        where = outbox_place(found.txn)
+        before = load_effect(PostRemarks.__name__, await self._keys.open(found.enc_body, where=where))
+        assert isinstance(before, PostRemarks)
+        joined = replace(before, lines=[*before.lines, *effect.lines][:MOST_REMARKS])
+        body = (await self._keys.of_queue()).seal(dump(joined), where=where)
+        await self._connection.execute(outbox.update().where(outbox.c.id == found.id).values(enc_body=body))
 
     async def _hurry_fates(self, effects: Sequence[Effect]) -> None:
         """A marker that waits for a better one need not wait any longer when the final fate is known."""
@@ -242,6 +265,14 @@ SELECT claimed.*, fence.is_held
 FROM (SELECT EXISTS (SELECT FROM held) AS is_held) AS fence LEFT JOIN claimed ON true
 WHERE claimed.id IS NOT NULL OR NOT fence.is_held"""  # noqa: S608 - fixed texts of ours
 )
+
+
+async def space_remarks(connection: AsyncConnection, id: UUID) -> None:
+    """The next ones not before; some may wait already, because these were on their way."""
+    later = sa.func.now() + REMARKS_PAUSE
+    await connection.execute(conversation.update().where(conversation.c.id == id).values(remarks_at=later))
+    waiting = outbox.update().where(outbox.c.merge_key == f"remarks:{id}", outbox.c.state == "new")
+    await connection.execute(waiting.values(next_at=later))
 
 
 async def claim(

@@ -193,6 +193,8 @@ class SqlOutboxQueue:
         await remove_traces(connection, [trace for outcome in outcomes for trace in outcome.gone])
         for outcome in outcomes:
             await _place_card(connection, outcome)
+            if outcome.remarked:
+                await rows.space_remarks(connection, outcome.remarked)
             if outcome.opened:
                 opened, room = outcome.opened
                 await connection.execute(chat.update().where(chat.c.id == opened).values(remote=room))

@@ -76,7 +76,7 @@ PERSONAL_DATA: Mapping[str, Mapping[str, Rule]] = {
             "kept",
             "joins rows, orders them",
         ),
-        **unseen("card_room card_event card_edit_at", "kept", "where the card is; the places are shown"),
+        **unseen("card_room card_event card_edit_at remarks_at", "kept", "where the card is; the places are shown"),
         **unseen("owner_id paused_by wake_on pause_note blocked", "kept", "history shows it as what happened"),
         **shown(
             {

@@ -4,20 +4,22 @@ nothing is lost, and everybody else is served meanwhile."""
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app import flood_card
-from messenger.app.effects import Effect, RelayToThread, SayAnswer, ShowFlood, TellPerson, WarnCustomer
+from messenger.app import flood_card, to_thread
+from messenger.app.effects import Effect, PostRemarks, RelayToThread, SayAnswer, ShowFlood, TellPerson, WarnCustomer
 from messenger.app.flood_ports import Verdict
+from messenger.app.hands import Hands, Organisation
 from messenger.app.items import ChatReady
 from messenger.app.notices import filled
 from messenger.app.pace import Pace
 from messenger.bootstrap.admin import Admin
 from messenger.bootstrap.database import Storage
-from messenger.channels.messages import Handle, InboundMessage, MessageDeleted, RemoteId
+from messenger.channels.messages import ChannelAccountId, Handle, InboundMessage, MessageDeleted, RemoteId, Unsupported
 from messenger.config import Settings
 from messenger.domain.ids import ConversationId
 from messenger.domain.limits import Limit, Scope
@@ -28,9 +30,23 @@ from messenger.storage.floods import SqlBuckets
 from messenger.storage.models.audit import audit
 from messenger.storage.models.floods import flood
 from messenger.storage.models.queues import inbox, outbox
-from tests.integration.staff_desk import AT, CHAT, CUSTOMER, DESK, GROUP, ROOM, StaffDesk, customer_says, staff_says
+from messenger.storage.outbox import space_remarks
+from tests.integration.staff_desk import (
+    AT,
+    CARD,
+    CHAT,
+    CUSTOMER,
+    DESK,
+    GROUP,
+    ROOM,
+    StaffDesk,
+    customer_says,
+    staff_says,
+)
+from tests.integration.test_boards import Wall
 
 LEAD, AGENT, CLERK = "@lead:x", "@ben:x", "@clerk:x"
+ON_CARD = {"room": ROOM, "card": CARD}
 CONTACT = {Scope.CONTACT: Limit(per_minute=20, burst=10)}
 
 
@@ -290,6 +306,79 @@ async def test_what_comes_in_the_moment_of_the_decision_is_not_held_by_a_flood_t
         async with desk.units() as other:
             assert await other.floods.decide(number, "admitted", by="shell:test")
         assert not await unit.floods.hold(row, number)
+
+
+def unknown(first: int, count: int, what: str) -> list[Unsupported]:
+    sender, account = Handle(kind="mxid", value=CUSTOMER), ChannelAccountId(DESK)
+    return [
+        Unsupported(account=account, source_id=f"$u{n}", at=AT, sender=sender, what=what, hints=(CHAT,))
+        for n in range(first, first + count)
+    ]
+
+
+async def remarks(desk: StaffDesk) -> Sequence[sa.Row[tuple[float, str]]]:
+    """(seconds that it has to wait, its state) of each message with remarks."""
+    wait = sa.func.extract("epoch", outbox.c.next_at - outbox.c.made_at)
+    async with desk.engine.begin() as connection:
+        rows = sa.select(wait.label("wait"), outbox.c.state).where(outbox.c.kind == "PostRemarks")
+        return (await connection.execute(rows.order_by(outbox.c.id))).all()
+
+
+async def say_remarks(desk: StaffDesk, wall: Wall) -> str:
+    """Delivers the newest ones, as the worker does, and returns what was said."""
+    effect = (await of_kind(desk, PostRemarks))[-1]
+    assert isinstance(effect, PostRemarks)
+    hands = Hands(
+        units=desk.units,
+        desk=cast(Any, wall),
+        channel=cast(Any, None),
+        door=cast(Any, None),
+        files=cast(Any, None),
+        organisation=Organisation(name="Linden"),
+    )
+    outcome = await to_thread.post_remarks(hands, effect, "txn")
+    assert outcome.remarked is not None
+    async with desk.engine.begin() as connection:
+        await connection.execute(outbox.update().where(outbox.c.kind == "PostRemarks").values(state="sent"))
+        await space_remarks(connection, outcome.remarked)
+    return wall.said[-1].plain
+
+
+async def test_what_the_desk_remarks_on_unasked_is_said_once_in_ten_seconds_and_nothing_waits_for_it(
+    desk: StaffDesk, room: None
+) -> None:
+    async with desk.engine.begin() as connection:
+        await connection.execute(sa.text("UPDATE conversation SET card_room = :room, card_event = :card"), ON_CARD)
+    wall = Wall()
+    await desk.put(*unknown(0, 5, "m.location"), *unknown(5, 1, "m.poll"), *many(2), lane=CHAT)
+    await desk.work(2)
+    assert await remarks(desk) == [(0, "new")], "the first need not wait, and the others have joined them"
+    lines = (await say_remarks(desk, wall)).splitlines()
+    assert [line.partition("(")[2] for line in lines] == [
+        "m.location). Ask for it in words or as a file. (× 5)",
+        "m.poll). Ask for it in words or as a file.",
+    ]
+    await desk.put(*unknown(6, 1, "m.location"), lane=CHAT)
+    await until_quiet(desk)
+    [_, (wait, state)] = await remarks(desk)
+    assert 0 < wait <= 10 and state == "new"
+    assert [effect.lane for effect in await of_kind(desk, PostRemarks)] == [f"remarks:{(await one(desk))}"] * 2
+    assert [text for text, _ in await shown(desk)] == ["Hello", "message 0", "message 1"]
+
+
+async def test_of_very_many_remarks_the_rest_is_counted(desk: StaffDesk, room: None) -> None:
+    async with desk.engine.begin() as connection:
+        await connection.execute(sa.text("UPDATE conversation SET card_room = :room, card_event = :card"), ON_CARD)
+    desk.pace = None
+    for n in range(14):
+        await desk.put(*unknown(n, 1, f"x.{n}"), lane=CHAT)
+    await desk.work(2)
+    lines = (await say_remarks(desk, Wall())).splitlines()
+    assert len(lines) == 11 and lines[-1] == "And 4 more."
+
+
+async def one(desk: StaffDesk) -> ConversationId:
+    return (await desk.conversations())[0]
 
 
 async def test_the_cards_number_follows(desk: StaffDesk, room: None) -> None:

@@ -99,6 +99,7 @@ conversation = Table(
     Column("card_room", Text),
     Column("card_event", Text),
     Column("card_edit_at", Moment),  # the next edit of the card not before
+    Column("remarks_at", Moment),  # the next remarks of the desk not before
     Column("blocked", Text),  # restricted or erased: nobody works on it
     Index("ix_conversation_queue", "group_id", "queued_at", postgresql_where=text("state = 'queued'")),
     Index("ix_conversation_board", "group_id", "state", postgresql_where=text("state IN ('queued', 'open', 'paused')")),
