@@ -186,14 +186,21 @@ class DeskProcess:
             engine, keys, desk=self._account, device=device, lease=self._lease, holds_answers=True
         )
         self._outbox = OutboxWorker(
-            self._outbox_queue, Deliverer(self._hands), device=device, wake=self._outbox_wake, after=self._inbox_wake
+            self._outbox_queue,
+            Deliverer(self._hands),
+            device=device,
+            wake=self._outbox_wake,
+            after=self._inbox_wake,
+            has_begun=False,
         )
         self._inbox = [
             InboxWorker(self._units, SqlInboxQueue(engine, keys), wake=self._inbox_wake, pace=self._pace)
             for _ in range(INBOX_WORKERS)
         ]
         self._units.send_by(Courier(hand=self._outbox, lease=self._lease, device=device))
-        self._listening = Listening(self._make_sync(), self._outbox_queue, self._marks, self._care)
+        self._listening = Listening(
+            self._make_sync(), self._outbox_queue, self._marks, self._care, begin=self._outbox.begin
+        )
 
     def _wire_upkeep(self) -> None:
         storage, settings = self._storage, self._settings

@@ -2,10 +2,11 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from messenger.bootstrap.identity_care import IdentityCare
 from messenger.bootstrap.marks import DeskMarks
-from messenger.matrix.sync import SyncLoop
+from messenger.matrix.sync import LONG_POLL_MS, SyncLoop
 from messenger.storage.outbox_queue import SqlOutboxQueue
 
 MARK_EVERY_S = 60.0
@@ -13,17 +14,31 @@ LONGEST_SILENCE_S = 60.0  # a long poll answers every 20 seconds, whether there 
 
 
 class Listening:
-    def __init__(self, sync: SyncLoop, queue: SqlOutboxQueue, marks: DeskMarks, care: IdentityCare) -> None:
-        self.sync, self._queue, self._marks, self._care = sync, queue, marks, care
-        self._is_cut_off = False
+    """`begin` is called when the first answer is in: nothing is sent before. Who came and went while nobody listened
+    is known then, and a key goes to nobody who has left and to everybody who has come."""
+
+    def __init__(
+        self,
+        sync: SyncLoop,
+        queue: SqlOutboxQueue,
+        marks: DeskMarks,
+        care: IdentityCare,
+        *,
+        begin: Callable[[], None],
+    ) -> None:
+        self.sync, self._queue, self._marks, self._care, self._begin = sync, queue, marks, care, begin
+        self._has_heard, self._is_cut_off = False, False
 
     async def step(self) -> None:
         """Every answer after a failure says that the homeserver is back: nothing waits any longer for it."""
         try:
-            await self.sync.once()
+            await self.sync.once(timeout_ms=LONG_POLL_MS if self._has_heard else 0)
         except Exception:
             self._is_cut_off = True
             raise
+        if not self._has_heard:
+            self._has_heard = True
+            self._begin()
         await self._queue.hear()
         if self._is_cut_off:
             await self._marks.step()  # it may be another homeserver than the one that went away

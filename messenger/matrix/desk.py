@@ -138,6 +138,7 @@ class MatrixDesk:
     async def seat(self, room: str, address: str) -> None:
         try:
             await self._book.must_be_inside(room)
+            await self._book.seated(room, address)
             await self._engine.share_history(room, address)
             fp("history_shared")
             await self._http.call("POST", f"{CLIENT}/rooms/{path(room, 'invite')}", {"user_id": address})
@@ -147,7 +148,6 @@ class MatrixDesk:
         except Unreachable as error:
             raise as_channel_error(error) from error
         fp("member_invited")
-        await self._book.seated(room, address)
 
     async def unseat(self, room: str, address: str) -> None:
         await self._must_be_inside(room)

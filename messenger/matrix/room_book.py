@@ -1,10 +1,12 @@
 """What the sender must know of a room: is it encrypted, how often do keys rotate, who may read. Kept in memory until
 the sync loop or a change of membership says otherwise; the truth is in the database."""
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from weakref import WeakValueDictionary
 
 from messenger.app.desk_ports import IngestStore, RoomState
 from messenger.channels.errors import Rejected, Temporary, Undecided
@@ -14,6 +16,7 @@ from messenger.matrix.engine import Doubt, Doubted
 from messenger.matrix.http import CLIENT, HomeserverClient, path
 
 REMEMBERED = 5_000
+READS = 5  # of a room that changes each time while it is read
 _SHARED = ("shared", "world_readable")
 
 
@@ -35,6 +38,10 @@ class PersonLeft(Rejected):
         super().__init__("left")
 
 
+class _Overtaken(Exception):
+    """Rooms have changed since the homeserver answered: what it said must not cover what is known since."""
+
+
 LOOK_AGAIN = timedelta(seconds=10)  # whether somebody has let us in again
 
 
@@ -42,7 +49,8 @@ class RoomBook:
     def __init__(self, http: HomeserverClient, store: IngestStore) -> None:
         self._http, self._store = http, store
         self._rooms: OrderedDict[str, Room] = OrderedDict()
-        self._changes = 0  # what is being read while something changes is not remembered: it may be of before
+        self._changes = 0  # what is being read while something changes is read again: it may be of before
+        self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def account(self) -> str:
@@ -54,11 +62,13 @@ class RoomBook:
             self._rooms.pop(room_id, None)
 
     async def seated(self, room_id: str, user_id: str) -> None:
-        """Somebody was invited. The sync says so later, but what is said from now on is for them already."""
-        state = await self._store.room(room_id)
-        if state is not None and state.members_known:
-            async with self._store.unit() as unit:
-                await unit.save_members(room_id, {user_id: "invite"}, complete=False)
+        """Somebody is to be invited. The sync says later that they are there; what is said from now on is for them
+        already, or they would miss what is said while they come in."""
+        async with self._lock(room_id):
+            state = await self._store.room(room_id)
+            if state is not None and state.members_known:
+                async with self._store.unit() as unit:
+                    await unit.save_members(room_id, {user_id: "invite"}, complete=False)
         self.forget([room_id])
 
     async def encrypted(self, room_id: str) -> Room:
@@ -93,25 +103,42 @@ class RoomBook:
         self.forget([room_id])
 
     async def _load(self, room_id: str) -> Room:
-        changes = self._changes
+        for _ in range(READS):
+            changes = self._changes
+            room = await self._read(room_id)
+            if changes == self._changes:
+                self._remember(room_id, room)
+                break
+        return room
+
+    def _remember(self, room_id: str, room: Room) -> None:
+        self._rooms[room_id] = room
+        while len(self._rooms) > REMEMBERED:
+            self._rooms.popitem(last=False)
+
+    async def _read(self, room_id: str) -> Room:
         state = await self._store.room(room_id)
-        if state is None or not (_is_out(state) or (state.members_known and state.encrypted)):
-            state = await self._ask(room_id)
+        if state is None or not _is_known(state):
+            state = await self._learned(room_id)
         audience = await self._store.audience(room_id)
-        room = Room(
+        return Room(
             state=state,
             recipients=audience.members & audience.entitled,
             strangers=audience.members - audience.entitled - audience.tolerated,
         )
-        if changes != self._changes:
-            return room
-        self._rooms[room_id] = room
-        while len(self._rooms) > REMEMBERED:
-            self._rooms.popitem(last=False)
-        return room
+
+    async def _learned(self, room_id: str) -> RoomState:
+        for _ in range(READS):
+            try:
+                async with self._lock(room_id):
+                    return await self._ask(room_id)
+            except _Overtaken:
+                continue
+        raise Temporary("unreachable", raw_code="rooms change faster than they can be read")
 
     async def _ask(self, room_id: str) -> RoomState:
         """Reads the whole state of one room from the homeserver: at the first send to it, never at a restart."""
+        changes = self._changes
         answer = await self._http.call("GET", f"{CLIENT}/rooms/{path(room_id)}/state")
         async with self._store.unit() as unit:
             before = (await unit.rooms([room_id])).get(room_id) or RoomState(room_id=room_id)
@@ -120,7 +147,17 @@ class RoomBook:
                 raise Temporary("unreachable", raw_code="the room's state lacks ourselves")
             await unit.save_rooms([replace(after, members_known=True)])
             await unit.save_members(room_id, members, complete=True)
-            return (await unit.rooms([room_id]))[room_id]
+            known = (await unit.rooms([room_id]))[room_id]
+            if changes != self._changes:
+                raise _Overtaken  # nothing of this is committed
+        return known
+
+    def _lock(self, room_id: str) -> asyncio.Lock:
+        return self._asking.setdefault(room_id, asyncio.Lock())
+
+
+def _is_known(state: RoomState) -> bool:
+    return _is_out(state) or (state.members_known and state.encrypted)
 
 
 def _is_out(state: RoomState) -> bool:

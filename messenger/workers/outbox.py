@@ -47,9 +47,14 @@ class OutboxQueue(Protocol):
 
 
 class OutboxWorker:
-    def __init__(self, queue: OutboxQueue, deliverer: Deliverer, *, device: str, wake: Wake, after: Wake) -> None:
+    """`has_begun`: otherwise it claims nothing before `begin`."""
+
+    def __init__(
+        self, queue: OutboxQueue, deliverer: Deliverer, *, device: str, wake: Wake, after: Wake, has_begun: bool = True
+    ) -> None:
         self._queue, self._deliverer, self._device = queue, deliverer, device
         self._wake, self._after = wake, after
+        self._has_begun = has_begun
         self._running: set[asyncio.Task[None]] = set()
         self._lost: LeaseLost | None = None
         self._is_paused = False
@@ -66,7 +71,8 @@ class OutboxWorker:
 
     @property
     def _free(self) -> int:
-        return 0 if self._is_paused or self._lost else max(0, AT_ONCE - len(self._running))
+        is_at_work = self._has_begun and not self._is_paused and not self._lost
+        return max(0, AT_ONCE - len(self._running)) if is_at_work else 0
 
     @property
     def is_idle(self) -> bool:
@@ -85,6 +91,10 @@ class OutboxWorker:
         self._queue.in_doubt.extend({row.token for row in rows})
 
     def look(self) -> None:
+        self._wake.hint()
+
+    def begin(self) -> None:
+        self._has_begun = True
         self._wake.hint()
 
     def pause(self) -> None:

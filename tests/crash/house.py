@@ -39,6 +39,10 @@ KILLED = -signal.SIGKILL
 Stimulus = Callable[["House"], Awaitable[None]]
 
 
+class NotReached(AssertionError):
+    """The program did not come by the crash point, whatever it was given to do. It runs."""
+
+
 class House:
     """`product` is started by hand; `office` is there after `open_office`. `is_alone`: its servers are nobody
     else's."""
@@ -128,7 +132,8 @@ class House:
                 break
             if stimulus:
                 await stimulus(self)
-        assert code is not None, f"crash point {failpoint} was not reached"
+        if code is None:
+            raise NotReached(f"crash point {failpoint} was not reached")
         assert code == KILLED, f"ended with {code} instead of dying at {failpoint}: {self.product.log_text()[-2000:]}"
 
     async def dies_in_time(self, seconds: float) -> None:

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.crash.house import House
+from tests.crash.house import House, NotReached
 from tests.crash.office import Office
 from tests.crash.points import WALKED, Point
 from tests.support.waiting import eventually
@@ -56,8 +56,10 @@ async def test_nothing_is_lost_doubled_or_moved_in_the_whole_series(house: House
     for number, moment in enumerate(moments(KILLS), 1):
         kind = "points" if isinstance(moment, Point) else "random moments"
         with _timed(took, kind):
-            await _dies(house, moment)
-        done[kind] += 1
+            is_reached = await _dies(house, moment)
+        done[kind if is_reached else "points not reached"] += 1
+        if number % SERVERS_EVERY == 0:
+            log.warning("series: %d of %d kills, %.0f s", number, KILLS, time.monotonic() - began)
         if number % SERVERS_EVERY in (12, 24):
             with _timed(took, "servers"):
                 await _a_server_crashes(house, done, is_homeserver=number % SERVERS_EVERY == 12)
@@ -73,13 +75,22 @@ async def test_nothing_is_lost_doubled_or_moved_in_the_whole_series(house: House
     _report(office, done, took, time.monotonic() - began)
     assert not damage
     await house.assert_books_balance()
+    assert done["points not reached"] <= KILLS / 50, "the walk takes each point; here chance has a hand in it"
     assert office.ledger.count >= KILLS * MESSAGES_A_KILL
 
 
-async def _dies(house: House, moment: Point | float) -> None:
+async def _dies(house: House, moment: Point | float) -> bool:
+    """False: another was faster than the newcomer whom a point needs, or nobody came by. Then it dies where it is."""
     if not isinstance(moment, Point):
-        return await house.dies_in_time(moment)
-    await house.dies_at(moment.spec, program=moment.program, stimulus=moment.before)
+        await house.dies_in_time(moment)
+        return True
+    try:
+        await house.dies_at(moment.spec, program=moment.program, stimulus=moment.before)
+    except NotReached as missed:
+        log.warning("series: %s", missed)
+        house.product.kill()
+        return False
+    return True
 
 
 async def _a_server_crashes(house: House, done: Counter[str], *, is_homeserver: bool) -> None:

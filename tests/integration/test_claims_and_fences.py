@@ -143,6 +143,19 @@ async def test_no_transaction_is_open_while_something_is_sent(desk: StaffDesk) -
     assert looking.seen[0] == (0, True)  # later ones may meet the end of an earlier one
 
 
+async def test_nothing_is_sent_before_the_worker_may_begin(desk: StaffDesk) -> None:
+    queue, looking, wake = queue_of(desk, await leased(desk, "one")), Looking(desk), Wake(0.01)
+    worker = OutboxWorker(queue, looking, device="D", wake=wake, after=Wake(0.01), has_begun=False)  # type: ignore[arg-type]
+    await worker.step()
+    assert not worker.is_idle and not looking.seen
+    settling = asyncio.create_task(for_ever("settle", queue.step))
+    worker.begin()
+    await worker.step()
+    await worker.drain()
+    settling.cancel()
+    assert looking.seen
+
+
 async def test_a_try_that_ended_with_its_process_is_no_failure(desk: StaffDesk) -> None:
     """So that what is sent first after many kills does not wait for minutes when the homeserver is slow once."""
     queue = queue_of(desk, await leased(desk, "one"))

@@ -16,7 +16,9 @@ from messenger.channels.messages import Content, Handle, InboundMessage, Message
 from messenger.demo.synapse import Synapse
 from messenger.domain.ids import ConversationId
 from messenger.domain.people import DevicePolicy
-from tests.support.hands import DeskHands
+from messenger.matrix.desk import MatrixDesk
+from messenger.storage.administration import Administration
+from tests.support.hands import NAMESPACE, DeskHands
 from tests.support.people import People, Person
 from tests.support.timeline import Seen
 from tests.support.waiting import eventually
@@ -211,6 +213,30 @@ async def test_a_case_room_is_made_once_closed_and_says_no_more_than_its_number(
     assert (await cleo.state(room, "m.room.history_visibility"))["history_visibility"] == "shared"
     levels = await cleo.state(room, "m.room.power_levels")
     assert (levels["invite"], levels["users_default"], levels["events_default"]) == (100, 0, 0)
+
+
+class MeanwhileSaid:
+    """Says something between the moment in which the past is shared and the invitation."""
+
+    def __init__(self, world: World, room: str) -> None:
+        self._world, self._room, self.event = world, room, ""
+        self.user_id = world.hands.user_id
+
+    async def share_history(self, room: str, user_id: str) -> None:
+        place, said = Place(room=self._room), Said(plain="meanwhile", html="")
+        self.event = await self._world.hands.desk.post(place, said, txn="m", policy=ANY)
+
+
+async def test_what_is_said_while_somebody_comes_in_is_for_them(world: World) -> None:
+    """Their device is not signed: of what was said before they would be given nothing."""
+    _, room = await world.team()
+    hands, cleo = world.hands, await world.people.person("cleo")
+    change = Administration(hands.database, hands.keys, namespace=NAMESPACE, desk=hands.user_id)
+    await change.add_member("General", cleo.user_id, "agent")
+    meanwhile = MeanwhileSaid(world, room)
+    desk = MatrixDesk(hands.http, hands.sender, None, hands.book, meanwhile, None)  # type: ignore[arg-type]
+    await desk.seat(room, cleo.user_id)
+    assert (await seen(cleo, room, meanwhile.event)).body == "meanwhile"
 
 
 async def test_pins_are_set_once(world: World) -> None:

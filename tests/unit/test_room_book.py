@@ -38,17 +38,25 @@ def book_of(rows: Rows) -> RoomBook:
     return RoomBook(HomeserverClient("http://127.0.0.1:1"), rows)  # type: ignore[arg-type]  # no more of it is asked
 
 
-async def test_what_was_read_while_the_room_changed_is_not_remembered() -> None:
+async def test_what_was_read_while_the_room_changed_is_read_again() -> None:
     rows = Rows(SAFE)
     book = book_of(rows)
 
     def leaves() -> None:
         rows.members -= {GHOST}
+        rows.changes = lambda: None
         book.forget([ROOM])
 
     rows.changes = leaves
+    assert (await book.encrypted(ROOM)).strangers == frozenset()
+
+
+async def test_a_room_that_changes_all_the_time_is_not_remembered() -> None:
+    rows = Rows(SAFE)
+    book = book_of(rows)
+    rows.changes = lambda: book.forget([ROOM])
     assert (await book.encrypted(ROOM)).strangers == {GHOST}
-    rows.changes = lambda: None
+    rows.members -= {GHOST}
     assert (await book.encrypted(ROOM)).strangers == frozenset()
 
 
