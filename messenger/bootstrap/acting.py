@@ -1,7 +1,9 @@
 """In whose name a verb of the command line is done, and whether that person may do it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -31,6 +33,8 @@ _CALLED = {
     HouseRole.AUDITOR: "an auditor",
     HouseRole.DPO: "a data-protection officer",
 }
+# Of one verb, or one task: not of the process.
+_IN_CHARGE: ContextVar[str | None] = ContextVar("in_charge", default=None)
 _OPERATOR = Actor(roles=frozenset({HouseRole.ADMIN}))
 
 
@@ -39,9 +43,22 @@ def shell_actor() -> str:
     return f"shell:{os.getuid()}"
 
 
+@contextmanager
+def in_name_of(actor: str | None) -> Iterator[None]:
+    """Whatever is noted inside was done by them; None: by the operator."""
+    token = _IN_CHARGE.set(actor)
+    try:
+        yield
+    finally:
+        _IN_CHARGE.reset(token)
+
+
 async def note(engine: AsyncEngine, keys: DataKeys, *, action: str, object: str) -> None:
-    """One row about what the operator has done to the installation as a whole, committed when this returns."""
-    entry = AuditEntry(actor=shell_actor(), action=action, object=object, purpose="operation")
+    """One row about what was done to the installation as a whole, by whom the verb was started for (`in_name_of`) or
+    else the operator; committed when this returns."""
+    by, shell = _IN_CHARGE.get(), shell_actor()
+    details = {"at": shell} if by and by != shell else {}
+    entry = AuditEntry(actor=by or shell, action=action, object=object, purpose="operation", details=details)
     async with transaction(engine) as connection:
         await append(connection, keys, [entry], at=utc_now())
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from messenger.bootstrap.acting import note
 from messenger.bootstrap.database import Storage, open_storage
 from messenger.config import Settings
 from messenger.queries.keys import RootKeyRow, key_counts
@@ -60,6 +61,7 @@ async def rotate_root_key(settings: Settings, *, tell: Callable[[int], None] = l
         _make_next(settings)
     async with open_storage(settings) as storage:
         new = read_root_key(_next(settings))
+        await note(storage.engine, storage.keys, action="keys.rotate", object=f"root-key:{new.kid:08x}")
         keys = await _rotate(storage, new, tell)
     return Rotated(root_key=f"{new.kid:08x}", keys=keys, kept=_put_in_place(settings))
 

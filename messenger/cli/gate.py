@@ -42,7 +42,17 @@ def _gated(verb: str, invoke: Callable[[typer.Context], Any], ctx: typer.Context
             ctx.params["by"] = name
     else:
         _ask(ctx, name, action, verb)
-    return invoke(ctx)
+    return _done_by(ctx, invoke)
+
+
+def _done_by(ctx: typer.Context, invoke: Callable[[typer.Context], Any]) -> Any:
+    actor = actor_of(ctx)
+    if actor is None:
+        return invoke(ctx)
+    from messenger.bootstrap import acting  # late: `--help` must be quick
+
+    with acting.in_name_of(actor):
+        return invoke(ctx)
 
 
 def _acts(ctx: typer.Context) -> str | None:

@@ -269,11 +269,21 @@ def test_a_verb_is_done_in_the_name_of_somebody_whose_role_allows_it(stellwerk: 
     assert stellwerk(*configured, "agent", "list").exit_code == 1
     rows = found(stellwerk(*configured, "audit", "list", "--json"))
     assert len({row["actor"] for row in rows if row["object"] == "verb:group.list"}) == 1
+    assert stellwerk("--as", "ada", "backup", "make", "set-of-ada").exit_code == 0
+    assert stellwerk("--as", "ada", "keys", "rotate").exit_code == 0
+    done = {row["action"]: row for row in found(stellwerk(*configured, "audit", "list", "--json"))}
+    for action in ("backup.main", "keys.rotate"):
+        assert done[action]["actor"] == added_by(done), "the row of what was done, too"
+        assert done[action]["details"]["at"].startswith("shell:")
     refused_rows = [row for row in rows if row["outcome"] == "refused"]
     assert {row["object"] for row in refused_rows} >= {"verb:group.list", "verb:keys.status", "verb:agent.list"}
     assert {row["reason"] for row in refused_rows} == {"role", "unknown"}
     [added] = [row for row in rows if row["action"] == "config.group"]
     assert added["actor"].startswith("agent:"), "in Ada's name"
+
+
+def added_by(rows: dict[str, Any]) -> str:
+    return str(rows["config.group"]["actor"])
 
 
 def test_the_audit_log_is_listed_exported_and_verified(stellwerk: Run) -> None:
