@@ -2,6 +2,7 @@
 is safe. Nothing is relayed that did not come through here."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from messenger.app.hands import Hands
@@ -81,6 +82,19 @@ async def fetch_checked(
     fp("scanned")
     file = _file(data, verdict, examined)
     return Checked(file=file, kind=verdict.kind, marks=examined.marks, is_scanned=scanner.is_on)
+
+
+async def warnings_of(data: bytes, ref: MediaRef, *, inspector: Inspector, scanner: Scanner) -> Sequence[str]:
+    """Codes of all that is to be known of a file before it is opened, for somebody who has a right to it as it is: why
+    it would not be passed on, what the scanner says, its marks."""
+    examined = await inspector.examine(data, ref.filename)
+    verdict = _verdict(examined, ref, len(data), Policy(max_bytes=max(1, len(data))))
+    try:
+        found = await _scanned(scanner, data, None)
+    except ScannerAway:
+        found = Refused("unchecked")
+    refusals = [each.code for each in (verdict, found) if isinstance(each, Refused)]
+    return [*dict.fromkeys(refusals), *sorted(examined.marks)]
 
 
 async def _examined(inspector: Inspector, data: bytes, name: str, patience_s: float | None) -> Examined:

@@ -19,9 +19,12 @@ from pydantic import TypeAdapter
 
 from messenger.app.export.document import Export, ExportedFile
 from messenger.app.export.page import page
-from messenger.app.outside_ports import FileSource
+from messenger.app.files import warnings_of
+from messenger.app.inspection.inspector import Inspector
+from messenger.app.outside_ports import NO_SCANNER, FileSource
 from messenger.bootstrap.database import Storage
 from messenger.bootstrap.outlets import outlets
+from messenger.bootstrap.scanning import scanner_of
 from messenger.channels.errors import ChannelError
 from messenger.channels.messages import MediaRef
 from messenger.config import Settings
@@ -46,12 +49,13 @@ class FileIsThere(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """`missing`: files that are named and not in the archive."""
+    """`missing`: files that are named and not in the archive; `with_warnings`: those of which its page warns."""
 
     conversations: int
     messages: int
     files: int
     missing: int
+    with_warnings: int
     bytes: int
 
 
@@ -98,8 +102,24 @@ async def export_person(storage: Storage, settings: Settings, person: UUID, targ
 async def _write(
     out: IO[bytes], export: Export, refs: Mapping[str, MediaRef], source: FileSource | None, settings: Settings
 ) -> Exported:
+    inspector = Inspector(max_bytes=settings.limits.attachment_max_mb * MEGABYTE)
+    try:
+        return await _write_all(out, export, refs, source, settings, inspector)
+    finally:
+        await inspector.close()
+
+
+async def _write_all(
+    out: IO[bytes],
+    export: Export,
+    refs: Mapping[str, MediaRef],
+    source: FileSource | None,
+    settings: Settings,
+    inspector: Inspector,
+) -> Exported:
+    """Every file goes in as it is, for it is the person's; what is to be known before it is opened is said of it."""
     found: dict[str, ExportedFile] = {}
-    left = settings.privacy.export_max_mb * MEGABYTE
+    left, scanner = settings.privacy.export_max_mb * MEGABYTE, scanner_of(settings) or NO_SCANNER
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, ref in refs.items():
             data, reason = await _fetched(source, ref, min(left, settings.limits.attachment_max_mb * MEGABYTE))
@@ -108,7 +128,8 @@ async def _write(
                 found[path] = ExportedFile(path="", name=name, mime=ref.mime, size=ref.size, missing=reason)
                 continue
             left -= len(data)
-            found[path] = ExportedFile(path=path, name=name, mime=ref.mime, size=len(data))
+            warnings = await warnings_of(data, ref, inspector=inspector, scanner=scanner)
+            found[path] = ExportedFile(path=path, name=name, mime=ref.mime, size=len(data), warnings=warnings)
             await asyncio.to_thread(archive.writestr, path, data)
         whole = with_files(export, found)
         await asyncio.to_thread(_write_texts, archive, whole, settings)
@@ -118,6 +139,7 @@ async def _write(
         messages=sum(len(each.messages) for each in whole.conversations),
         files=len(found) - missing,
         missing=missing,
+        with_warnings=sum(1 for each in found.values() if each.warnings),
         bytes=out.tell(),
     )
 

@@ -221,6 +221,8 @@ def export(
     )
     if made.missing:
         output.warn(f"{made.missing} files are named but not in it; data.json says why")
+    if made.with_warnings:
+        output.warn(f"{made.with_warnings} files are in it as they are, and its page warns of them: do not open them")
 
 
 def add_to(app: typer.Typer) -> None:

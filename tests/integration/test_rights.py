@@ -4,7 +4,7 @@ import asyncio
 import json
 import stat
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,13 +18,15 @@ from messenger.app.effects import AnswerInRoom, RelayToThread, SendToCustomer
 from messenger.app.erasure_ports import Found
 from messenger.app.render import Clock, notice
 from messenger.bootstrap.erasures import LedgerIsShort, erasure_hands, reapply_erasures, signing_key
-from messenger.bootstrap.export import FileIsThere, Places
+from messenger.bootstrap.export import FileIsThere, Places, _write
 from messenger.bootstrap.rights import NeedsApproval, certificate_fault
-from messenger.channels.messages import Handle, MediaRef
+from messenger.channels.messages import Content, Handle, MediaRef
 from messenger.domain.conversation import fold
 from messenger.i18n import LANGUAGES, texts
 from messenger.matrix.http import Unreachable
+from messenger.observability.time import utc_now
 from messenger.queries.contacts import contacts
+from messenger.queries.person_export import person_export
 from messenger.storage import erasures
 from messenger.storage.administration import NotPossible
 from messenger.storage.erasure_ledger import LedgerDamaged
@@ -37,7 +39,9 @@ from messenger.storage.personal_data import PERSONAL_DATA
 from messenger.workers.erasure import ErasureWorker
 from tests.integration.rights_house import BEN, RightsHouse, open_rights_house, settings_for
 from tests.integration.staff_desk import CARD, CHAT, CUSTOMER, GROUP, ROOM, customer_says, ready, staff_reacts
+from tests.support.bad_files import eicar, picture, word
 from tests.support.databases import TestDatabases
+from tests.support.fake_clamd import fake_clamd
 
 OTHER = "@bert:x"
 
@@ -346,6 +350,50 @@ async def test_an_export_shows_everything_and_its_page_speaks_the_persons_langua
     assert BEN not in json.dumps(document), "who the staff are is their own data"
     assert "Ihre Daten: Anna" in text and "&lt;b&gt;Rezept" in text and "interne Notiz" in text
     assert stat.S_IMODE((tmp_path / "anna.zip").stat().st_mode) == 0o600
+
+
+class Media:
+    """The homeserver's files, by id."""
+
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        self._files = files
+
+    async def fetch(self, ref: MediaRef, *, max_bytes: int) -> bytes:
+        return self._files[ref.id]
+
+
+async def test_an_export_holds_every_file_as_it_is_and_warns_of_what_was_not_passed_on(
+    house: RightsHouse, socket_folder: Path, tmp_path: Path
+) -> None:
+    await a_life(house)
+    files = {"photo.png": picture("PNG"), "letter.txt": eicar(), "form.docx": word(word__vbaProject_d_bin=b"x")}
+    for name in files:
+        said = Content(text="", media=(MediaRef(id=name, mime="", filename=name),))
+        await house.desk.put(replace(customer_says(f"${name}", ""), content=said))
+    await house.desk.work(1)
+    places, target = Places(), tmp_path / "anna.zip"
+    async with house.engine.begin() as connection:
+        person = await connection.scalar(sa.select(conversation.c.contact_id))
+    export = await person_export(
+        house.engine, house.storage.keys, person, organisation="Linden", now=utc_now(), files=places
+    )
+    socket = str(socket_folder / "clamd.sock")
+    settings = house.settings.model_copy(
+        update={"scanner": house.settings.scanner.model_copy(update={"clamd": socket})}
+    )
+    async with fake_clamd(socket):
+        with target.open("wb") as out:
+            made = await _write(out, export, places.refs, Media(files), settings)
+    assert (made.files, made.missing, made.with_warnings) == (3, 0, 2)
+    with zipfile.ZipFile(target) as archive:
+        document, text = json.loads(archive.read("data.json")), archive.read("index.html").decode()
+        [only] = document["conversations"]
+        listed = {file["name"]: file for message in only["messages"] for file in message["files"]}
+        assert {name: archive.read(file["path"]) for name, file in listed.items()} == files
+    assert {name: file["warnings"] for name, file in listed.items()} == {
+        "photo.png": [], "letter.txt": ["virus"], "form.docx": ["active"],
+    }  # fmt: skip
+    assert "Careful: a virus was found in it" in text and "Careful: it holds macros or a program" in text
 
 
 async def test_who_read_and_decided_what_is_in_the_export(house: RightsHouse, tmp_path: Path) -> None:

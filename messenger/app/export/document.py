@@ -39,13 +39,16 @@ class Device:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportedFile:
-    """`path`: where it lies in the archive; empty with the reason in `missing`."""
+    """`path`: where it lies in the archive; empty with the reason in `missing`. `warnings`: codes of what is to be
+    known before it is opened, such as `virus`, `active` (macros or a program), `script`; the file is in the archive as
+    it was."""
 
     path: str
     name: str
     mime: str
     size: int | None
     missing: str = ""
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

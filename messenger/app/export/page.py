@@ -8,12 +8,14 @@ from urllib.parse import quote
 from babel.dates import format_datetime
 
 from messenger.app.export.document import Access, Conversation, Export, ExportedFile, Message
+from messenger.domain.attachment import MARKS
 from messenger.i18n import Texts
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem;color:#1c1c1c}
 h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.5rem;border-top:1px solid #ccc;padding-top:1rem}
 .m{margin:.7rem 0;padding:.5rem .8rem;border-radius:.5rem;background:#f1f1f1;overflow-wrap:anywhere}
+.warning{color:#8a1f11;font-weight:600}
 .person{background:#e4f0ff}.note{background:#fff6d8}.meta{color:#555;font-size:.85rem}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.2rem .6rem .2rem 0;vertical-align:top}
 """
@@ -81,7 +83,13 @@ def _message(message: Message, words: Texts, zone: tzinfo) -> str:
 def _file(file: ExportedFile, words: Texts) -> str:
     if not file.path:
         return f"<div>{escape(words.plain('export.missing', name=file.name, reason=file.missing))}</div>"
-    return f'<div><a href="{escape(quote(file.path))}">{escape(file.name)}</a></div>'
+    link = f'<a href="{escape(quote(file.path))}">{escape(file.name)}</a>'
+    return f"<div>{link}{''.join(_warning(code, words) for code in file.warnings)}</div>"
+
+
+def _warning(code: str, words: Texts) -> str:
+    what = words.plain(f"mark.{code}" if code in MARKS else f"export.warning.{code}")
+    return f'<div class="warning">{escape(words.plain("export.warning", what=what))}</div>'
 
 
 def _accesses(accesses: Sequence[Access], words: Texts, zone: tzinfo) -> Iterator[str]:
