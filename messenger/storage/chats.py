@@ -43,6 +43,12 @@ _BY_REMOTE = _CHATS.where(chat.c.account == sa.bindparam("of_account"), chat.c.r
 _BY_FORMER = _CHATS.join(room_succession, room_succession.c.chat_id == chat.c.id).where(
     room_succession.c.account == sa.bindparam("of_account"), room_succession.c.room_id == sa.bindparam("of_remote")
 )
+# With a row of the inbox comes the chat in whose lane it stands, and whether what its person says is held back.
+CHAT_OF_LANE = f"""
+SELECT {", ".join(f"{column.element.table.name}.{column.element.name} AS {column.name}" for column in CHAT_COLUMNS)},
+  (SELECT id FROM flood WHERE scope = 'contact' AND key = chat.contact_id AND verdict IS NULL) AS c_flood
+FROM chat JOIN contact ON contact.id = chat.contact_id JOIN channel_identity ON channel_identity.id = chat.identity_id
+WHERE chat.account = claimed.source AND chat.remote = claimed.lane"""  # noqa: S608 - fixed texts of ours
 _BY_ID = _CHATS.where(chat.c.id == sa.bindparam("which"))
 
 
@@ -85,11 +91,18 @@ class ChatRows:
 
     def __init__(self, connection: AsyncConnection, keys: DataKeys, namespace: UUID | None = None) -> None:
         self._connection, self._keys, self._namespace = connection, keys, namespace
+        self._of_lane: Any = None
+
+    def remember(self, of_lane: Any) -> None:
+        """What was read along with the claim, for the first that asks: afterwards it may have changed."""
+        self._of_lane = of_lane
 
     async def find(self, account: str, remote: str) -> Chat | None:
         """Also by a room that it has had before. Raises ProcessingRestricted."""
         where = {"of_account": account, "of_remote": remote}
-        row = (await self._connection.execute(_BY_REMOTE, where)).first()
+        known, self._of_lane = self._of_lane, None
+        is_known = known is not None and (known.c_account, known.c_remote) == (account, remote)
+        row = known if is_known else (await self._connection.execute(_BY_REMOTE, where)).first()
         if row is None:
             row = (await self._connection.execute(_BY_FORMER, where)).first()
         if row is not None and row.c_restricted_at is not None:

@@ -1,8 +1,9 @@
 """Conversations: the locked state, the log beside it, and the case with everything around it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +35,7 @@ from messenger.storage.models.conversations import (
 from messenger.storage.models.people import skill_group, staff
 from messenger.storage.models.rooms import room_succession
 from messenger.storage.people import as_group
+from messenger.storage.together import Write, write
 
 _LOCK = sa.select(conversation).where(conversation.c.id == sa.bindparam("which")).with_for_update()
 _other = conversation.alias("other")
@@ -106,19 +108,21 @@ _CHANGING = (
     "on_their_way",
 )
 _WRITTEN = {"on_their_way": "CAST(:on_their_way AS jsonb)"}
-# State and log in one statement; the rows of the log are numbered in their order.
-_CHANGE = sa.text(f"""
-WITH changed AS (
-  UPDATE conversation SET {", ".join(f"{name} = {_WRITTEN.get(name, f':{name}')}" for name in _CHANGING)}
-  WHERE id = CAST(:id AS uuid) AND version = :before RETURNING id
-), logged AS (
-  INSERT INTO event_log (conversation_id, version, type, actor, ids, at)
-  SELECT CAST(:id AS uuid), entry.version, entry.type, entry.actor, CAST(entry.ids AS jsonb), entry.at
-  FROM unnest(CAST(:versions AS int[]), CAST(:types AS text[]), CAST(:actors AS text[]), CAST(:idss AS text[]),
-    CAST(:ats AS timestamptz[])) AS entry(version, type, actor, ids, at)
-  ORDER BY entry.version
+_CHANGE = Write(
+    name="changed",
+    text=f"""
+UPDATE conversation SET {", ".join(f"{name} = {_WRITTEN.get(name, f':{name}')}" for name in _CHANGING)}
+WHERE id = CAST(:id AS uuid) AND version = :before RETURNING id""",  # noqa: S608 - fixed texts of ours
+    told=("id",),
 )
-SELECT count(*) FROM changed""")  # noqa: S608 - fixed texts of ours
+_LOGGED = {
+    "conversation_id": "uuid",
+    "version": "int",
+    "type": "text",
+    "actor": "text",
+    "ids": "jsonb",
+    "at": "timestamptz",
+}
 
 
 # Are there more than so many newer cards in the room of its card?
@@ -234,9 +238,9 @@ class SqlConversations:
             await self._insert(after)
             await self._connection.execute(event_log.insert(), [_log_row(entry) for entry in events])
         else:
-            changes = {"id": after.id, "before": before.version, **_columns(after), **_log_columns(events)}
-            changed = await self._connection.scalar(_CHANGE, changes)
-            assert changed == 1, "the conversation was locked, so its version cannot have moved"
+            changes = {"id": after.id, "before": before.version, **_columns(after)}
+            await write(self._connection, _CHANGE, changes, hear=_must_be_changed)
+            await write(self._connection, _log(len(events)), _log_values(events))
 
     async def case(self, id: ConversationId) -> Case:
         row = (await self._connection.execute(_CASE, {"which": id})).first()
@@ -378,10 +382,23 @@ def _log_row(entry: Recorded) -> dict[str, Any]:
     }
 
 
-def _log_columns(events: Sequence[Recorded]) -> dict[str, list[Any]]:
-    rows = [_log_row(entry) for entry in events]
-    columns = {f"{name}s": [row[name] for row in rows] for name in ("version", "type", "actor", "at")}
-    return columns | {"idss": [json.dumps(row["ids"]) for row in rows]}
+@cache
+def _log(count: int) -> Write:
+    """So many rows, numbered in their order. Each value is a parameter: with arrays PostgreSQL would plan anew each
+    time."""
+    rows = [
+        "(" + ", ".join(f"CAST(:{name}_{n} AS {type})" for name, type in _LOGGED.items()) + ")" for n in range(count)
+    ]
+    return Write(name="logged", text=f"INSERT INTO event_log ({', '.join(_LOGGED)}) VALUES {', '.join(rows)}")  # noqa: S608 - fixed texts of ours
+
+
+def _log_values(events: Sequence[Recorded]) -> dict[str, Any]:
+    rows = [row | {"ids": json.dumps(row["ids"])} for row in map(_log_row, events)]
+    return {f"{name}_{n}": row[name] for n, row in enumerate(rows) for name in _LOGGED}
+
+
+def _must_be_changed(told: Mapping[str, Any]) -> None:
+    assert told["id"] is not None, "the conversation was locked, so its version cannot have moved"
 
 
 def _recorded(row: Any) -> Recorded:

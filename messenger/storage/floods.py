@@ -52,22 +52,34 @@ SELECT id, group_id FROM flood WHERE verdict IS NULL AND event IS NOT NULL AND e
   SELECT count(*) FROM inbox WHERE flood_id = flood.id AND state = 'held')""")
 
 
+def _standing(chat: UUID, contact: UUID, conversation: UUID | None, flood: int | None) -> Standing:
+    return Standing(
+        chat=ChatId(chat),
+        contact=ContactId(contact),
+        conversation=ConversationId(conversation) if conversation else None,
+        flood=flood,
+    )
+
+
 class SqlFloods:
     """The `FloodPort`."""
 
     def __init__(self, connection: AsyncConnection, *, now: datetime) -> None:
         self._connection, self.now = connection, now
+        self._of_lane: Any = None
+
+    def remember(self, of_lane: Any) -> None:
+        """What was read along with the claim, in whose chat it was said."""
+        self._of_lane = of_lane
 
     async def standing(self, account: str, room: str) -> Standing | None:
+        known = self._of_lane
+        if known is not None and (known.c_account, known.c_remote) == (account, room):
+            return _standing(known.c_id, known.c_contact, known.c_conversation, known.c_flood)
         where = {"account": account, "room": room}
         row = (await self._connection.execute(_OF_ROOM, where)).first()
         row = row or (await self._connection.execute(_OF_FORMER_ROOM, where)).first()
-        if row is None:
-            return None
-        conversation = ConversationId(row.conversation_id) if row.conversation_id else None
-        return Standing(
-            chat=ChatId(row.id), contact=ContactId(row.contact_id), conversation=conversation, flood=row.flood
-        )
+        return _standing(row.id, row.contact_id, row.conversation_id, row.flood) if row is not None else None
 
     async def backlog(self, lane: str, most: int) -> int:
         return int(await self._connection.scalar(_BACKLOG, {"lane": lane, "most": most}) or 0)

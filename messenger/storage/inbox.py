@@ -12,10 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from messenger.app.dead_letters import sealed_item_put_aside
 from messenger.app.items import Unreadable
 from messenger.app.records import InboxRow, NewItem
+from messenger.storage.chats import CHAT_OF_LANE
 from messenger.storage.codec import UNREADABLE, dump, load_item
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.lanes import Round, walk
 from messenger.storage.models.queues import dead_letter, inbox
+from messenger.storage.together import Write, write
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +27,7 @@ _KEEPS_LANE = "state IN ('new', 'waiting_key') AND (state = 'new' OR next_at > n
 _LOOK_AT = 16
 _CLAIM = sa.text(
     f"""{walk("inbox", _KEEPS_LANE)}
+SELECT claimed.*, in_chat.* FROM (
 SELECT head.*, now() AS claimed_at, oldest.is_alone AND NOT EXISTS (
   SELECT FROM inbox AS next WHERE next.lane = head.lane AND next.id > head.id AND next.state IN ('new', 'waiting_key')
 ) AS is_last
@@ -38,11 +41,14 @@ FROM (
   SELECT id, source, source_id, lane, attempts, paced, kind, enc_body FROM inbox
   WHERE inbox.id = oldest.id AND state = 'new' AND next_at <= now()
   FOR UPDATE SKIP LOCKED
-) AS head LIMIT 1"""  # noqa: S608 - fixed texts of ours
+) AS head LIMIT 1
+) AS claimed LEFT JOIN LATERAL ({CHAT_OF_LANE}) AS in_chat ON true"""  # noqa: S608 - fixed texts of ours
 )
 _SETTLE = inbox.update().where(inbox.c.id == sa.bindparam("row")).values(state=sa.bindparam("ended"))
 # What is handled needs its words no more: only that it came, so that it comes once.
-_DONE = _SETTLE.values(enc_body=b"", enc_raw=None)
+_DONE = Write(
+    name="settled", text="UPDATE inbox SET state = 'done', enc_body = '', enc_raw = NULL WHERE id = :row RETURNING id"
+)
 _ABSORB = sa.text("""
 UPDATE inbox SET state = 'done', enc_body = '', enc_raw = NULL WHERE id IN (
   SELECT id FROM inbox WHERE lane = :lane AND state = 'new' AND next_at <= now() FOR UPDATE SKIP LOCKED
@@ -76,7 +82,8 @@ def inbox_place(source: str, source_id: str) -> str:
 
 
 class SqlInbox:
-    """`on_time` hears what time it was in the database when a row was claimed."""
+    """`on_claim` hears, when a row was claimed, what time it was in the database, and in whose chat it was said: the
+    columns of `CHAT_OF_LANE`."""
 
     def __init__(
         self,
@@ -84,9 +91,9 @@ class SqlInbox:
         keys: DataKeys,
         round: Round,
         *,
-        on_time: Callable[[datetime], None] | None = None,
+        on_claim: Callable[[datetime, Any], None] | None = None,
     ) -> None:
-        self._connection, self._keys, self._round, self._on_time = connection, keys, round, on_time
+        self._connection, self._keys, self._round, self._on_claim = connection, keys, round, on_claim
 
     async def claim(self) -> InboxRow | None:
         """A row that does not open is put aside, so that it stops nobody else."""
@@ -101,8 +108,8 @@ class SqlInbox:
         row = (await self._connection.execute(_CLAIM, {"after": self._round.after})).first()
         if row is not None:
             self._round.served([row.lane])
-            if self._on_time is not None:
-                self._on_time(row.claimed_at)
+            if self._on_claim is not None:
+                self._on_claim(row.claimed_at, row)
         return row
 
     async def _opened(self, row: Any) -> InboxRow:
@@ -126,8 +133,10 @@ class SqlInbox:
 
     async def settle(self, row: InboxRow) -> None:
         ended = _FINAL.get(row.item.reason, "done") if isinstance(row.item, Unreadable) else "done"
-        statement = _DONE if ended == "done" else _SETTLE
-        await self._connection.execute(statement, {"row": row.id, "ended": ended})
+        if ended == "done":
+            await write(self._connection, _DONE, {"row": row.id})
+        else:
+            await self._connection.execute(_SETTLE, {"row": row.id, "ended": ended})
 
     async def defer(self, row: InboxRow, pause: timedelta, *, paced: str = "") -> None:
         again = inbox.update().where(inbox.c.id == row.id)

@@ -19,20 +19,25 @@ from messenger.storage.data_keys import DataKeys
 from messenger.storage.encryption import Key, KeyDestroyed
 from messenger.storage.models.conversations import conversation as cases
 from messenger.storage.models.conversations import message, remote_message, told
+from messenger.storage.together import Write, write
 
 ERASED_SPEAKER = "?"
 _UNVERIFIED, _LATE, _DELETED = 1, 2, 8
 _ADD_TRACE = insert(remote_message).on_conflict_do_nothing()
-# Both in one statement: this is done for every message.
-_ADD_WITH_TRACE = sa.text("""
-WITH added AS (
-  INSERT INTO message (id, conversation_id, author_id, type, fate, flags, at, edited_at, enc_body)
-  VALUES (:id, :conversation, :author, :type, :fate, :flags, :at, :edited_at, :enc_body)
-  ON CONFLICT DO NOTHING
+_ADD_MESSAGE = Write(
+    name="added",
+    text="""
+INSERT INTO message (id, conversation_id, author_id, type, fate, flags, at, edited_at, enc_body)
+VALUES (:id, :conversation, :author, :type, :fate, :flags, :at, :edited_at, :enc_body)
+ON CONFLICT DO NOTHING""",
 )
+_TRACE_IT = Write(
+    name="traced",
+    text="""
 INSERT INTO remote_message (account, remote_id, part, kind, room, conversation_id, message_id)
 VALUES (:account, :remote_id, :part, :kind, :room, :conversation_id, :message_id)
-ON CONFLICT DO NOTHING""")
+ON CONFLICT DO NOTHING""",
+)
 _IS_FIRST_UNANSWERED = sa.text("""
 SELECT NOT EXISTS (
   SELECT FROM message AS earlier
@@ -173,10 +178,10 @@ class SqlMessages:
 
     async def add(self, new: StoredMessage, trace: Trace) -> None:
         key = await key_of_conversation(self._connection, self._keys, new.conversation)
-        await self._connection.execute(
-            _ADD_WITH_TRACE,
+        await write(
+            self._connection,
+            _ADD_MESSAGE,
             {
-                **trace_row(trace),
                 "id": new.id,
                 "conversation": new.conversation,
                 "author": new.author,
@@ -188,6 +193,7 @@ class SqlMessages:
                 "enc_body": key.seal(dump(await _body(new, self._keys)), where=body_place(new.conversation, new.id)),
             },
         )
+        await write(self._connection, _TRACE_IT, trace_row(trace))
 
     async def get(self, id: MessageId) -> StoredMessage:
         return await as_message((await self._connection.execute(_GET, {"which": id})).one(), self._keys)

@@ -28,6 +28,7 @@ from messenger.storage.lanes import Round, walk
 from messenger.storage.leases import HELD, Lease
 from messenger.storage.models.conversations import conversation
 from messenger.storage.models.queues import dead_letter, outbox
+from messenger.storage.together import Write, write
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,13 @@ _NEW = {
     "kind": "text",
     "enc_body": "bytea",
 }
+_PUT = Write(
+    name="put",
+    text=f"""
+INSERT INTO outbox ({", ".join(_NEW)}, next_at)
+VALUES ({", ".join(f"CAST(:{name} AS {type})" for name, type in _NEW.items())}, now() + CAST(:wait AS interval))
+ON CONFLICT DO NOTHING""",  # noqa: S608 - fixed texts of ours
+)
 # A row that is claimed at once by this desk's worker, if nothing is before it in its lane.
 _CARRY = sa.text(f"""
 INSERT INTO outbox ({", ".join(_NEW)}, next_at, state, attempts, claim_token, claimed_until, first_try_at, device_id)
@@ -160,19 +168,27 @@ class SqlOutbox:
         for row in going:
             await self._carry(row, effects[row["txn"]])
         rest = [row for row in rows if row not in going]
-        if rest:
-            self._has_left_some = True
+        if not rest:
+            return
+        self._has_left_some = True
+        if len(rows) == 1:
+            await write(self._connection, _PUT, {name: rows[0][name] for name in (*_NEW, "wait")})
+        else:
             await self._connection.execute(_INSERT, rest)
 
     async def _carry(self, row: dict[str, Any], effect: Effect) -> None:
         courier = self._courier
         fence = {"resource": courier.lease.resource, "epoch": courier.lease.epoch}
         values = {name: row[name] for name in (*_NEW, "wait")} | {"token": uuid4(), "device": courier.device}
-        found = (await self._connection.execute(_CARRY, values | fence)).first()
-        if found is not None and found.claim_token is not None:
-            self._carried.append(_carried(found, effect, courier.device))
-        else:
-            self._has_left_some = True
+        going = Write(name="carried", text=_CARRY.text, told=("id", "txn", "made_at", "claim_token"))
+
+        def hear(told: Mapping[str, Any]) -> None:
+            if told["claim_token"] is not None:
+                self._carried.append(_carried(told, effect, courier.device))
+            else:
+                self._has_left_some = True
+
+        await write(self._connection, going, values | fence, hear=hear)
 
     async def _merge(self, rows: Sequence[dict[str, Any]]) -> None:
         """A row that waits already will do, and so will the first of several that one command asks for. It is locked
@@ -227,14 +243,14 @@ def _with_moment(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "wait"} | {"next_at": sa.func.now() + row["wait"]}
 
 
-def _carried(row: Any, effect: Effect, device: str) -> OutboxRow:
+def _carried(row: Mapping[str, Any], effect: Effect, device: str) -> OutboxRow:
     return OutboxRow(
-        id=row.id,
-        txn=row.txn,
-        token=row.claim_token,
+        id=row["id"],
+        txn=row["txn"],
+        token=row["claim_token"],
         attempts=1,
-        made_at=row.made_at,
-        first_try_at=row.made_at,
+        made_at=row["made_at"],
+        first_try_at=row["made_at"],
         device_id=device,
         effect=effect,
     )

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid5
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -30,6 +31,7 @@ from messenger.storage.reactions import SqlReactions
 from messenger.storage.routing import SqlRouting
 from messenger.storage.successions import SqlSuccessions
 from messenger.storage.timers import SqlTimers
+from messenger.storage.together import Together
 from messenger.storage.trust import SqlTrust
 
 
@@ -47,8 +49,8 @@ class SqlUnit:
         courier: Courier,
     ) -> None:
         """`is_theirs`: whoever takes a row from the inbox goes by the database's clock from then on. Ours may jump."""
-        self.now, self._namespace = now, namespace
-        self.inbox = SqlInbox(connection, keys, round, on_time=self._set_time if is_theirs else None)
+        self.now, self._namespace, self._is_theirs = now, namespace, is_theirs
+        self.inbox = SqlInbox(connection, keys, round, on_claim=self._claimed)
         self.outbox = SqlOutbox(connection, keys, desk=desk, namespace=namespace, courier=courier)
         self.timers = SqlTimers(connection)
         self.conversations = SqlConversations(connection, keys)
@@ -67,8 +69,11 @@ class SqlUnit:
         self.floods = SqlFloods(connection, now=now)
         self.trust = SqlTrust(connection, now=now)
 
-    def _set_time(self, now: datetime) -> None:
-        self.now = self.audit.now = self.trust.now = self.floods.now = now
+    def _claimed(self, now: datetime, of_lane: Any) -> None:
+        if self._is_theirs:
+            self.now = self.audit.now = self.trust.now = self.floods.now = now
+        self.chats.remember(of_lane)
+        self.floods.remember(of_lane)
 
     def new_id(self, *parts: str) -> UUID:
         return uuid5(self._namespace, "|".join(parts))
@@ -99,9 +104,11 @@ class SqlUnits:
         unit = None
         try:
             async with transaction(self._engine) as connection:
-                unit = self._unit(connection)
+                together = Together(connection)
+                unit = self._unit(together)
                 yield unit
                 await unit.audit.flush()
+                await together.flush()
         except StorageAway:
             if unit is not None:
                 unit.outbox.in_doubt()
@@ -111,8 +118,10 @@ class SqlUnits:
     @asynccontextmanager
     async def look(self) -> AsyncIterator[SqlUnit]:
         async with at_once(self._engine) as connection:
-            unit = self._unit(connection)
+            together = Together(connection)
+            unit = self._unit(together)
             yield unit
+            await together.flush()
         await unit.audit.flush_alone(self._engine)
 
     def _unit(self, connection: AsyncConnection) -> SqlUnit:
