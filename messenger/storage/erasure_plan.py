@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from messenger.app.erasure_ports import Erasure, Place, Target, TargetKind
+from messenger.app.records import StoredMessage
 from messenger.storage.codec import UNREADABLE
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.messages import MESSAGE_COLUMNS, as_message
@@ -26,6 +27,15 @@ from messenger.storage.new_ids import ERASED
 
 log = logging.getLogger(__name__)
 
+# Conversations in whose chats the person is, or was, somebody else than the customer.
+_SPEAKS_IN = sa.text("""
+SELECT DISTINCT conversation.id FROM channel_identity AS person
+JOIN mx_member ON mx_member.user_id = person.value
+LEFT JOIN room_succession AS former ON former.room_id = mx_member.room_id
+JOIN chat ON chat.remote = mx_member.room_id OR chat.id = former.chat_id
+JOIN conversation ON conversation.chat_id = chat.id
+WHERE person.contact_id = :contact AND person.kind = 'mxid' AND chat.contact_id <> :contact""")
+
 
 async def planned(connection: AsyncConnection, keys: DataKeys, which: Erasure) -> Sequence[Target]:
     if which.conversation is None and which.contact is None:
@@ -38,7 +48,8 @@ async def planned(connection: AsyncConnection, keys: DataKeys, which: Erasure) -
     if which.contact is None:
         return [*places, *await _events(connection, ids), *media]
     events = await _events(connection, ids, is_whole=True)
-    return [*places, *await _chats(connection, which.contact), *events, *media]
+    copies = await _copies_elsewhere(connection, keys, which.contact, ids)
+    return [*places, *await _chats(connection, which.contact), *events, *copies, *media]
 
 
 async def conversations_of(connection: AsyncConnection, which: Erasure) -> Sequence[UUID]:
@@ -92,6 +103,17 @@ async def _events(
     ]
 
 
+async def _copies_elsewhere(
+    connection: AsyncConnection, keys: DataKeys, contact: UUID, own: Sequence[UUID]
+) -> list[Target]:
+    """What the person said in somebody else's chat, as the team has it in front of them. What stands in that chat
+    itself is theirs who share it."""
+    ids = [id for id in await connection.scalars(_SPEAKS_IN, {"contact": contact}) if id not in own]
+    said = [row.id async for row in _opened(connection, keys, ids) if row.speaker_contact == contact]
+    copies = await _events(connection, ids, of=said) if said else []
+    return [each for each in copies if each.place != "customer_room"]
+
+
 def _kind(*, is_whole: bool) -> TargetKind:
     return "event" if is_whole else "message"
 
@@ -120,15 +142,18 @@ async def _files(
     connection: AsyncConnection, keys: DataKeys, ids: Sequence[UUID]
 ) -> AsyncIterator[tuple[UUID, Sequence[str]]]:
     """Messages with files, and the addresses of these. A body that does not open any more names none."""
+    async for found in _opened(connection, keys, ids):
+        if found.content.media:
+            yield found.id, [address for ref in found.content.media if (address := mxc_of(ref.id))]
+
+
+async def _opened(connection: AsyncConnection, keys: DataKeys, ids: Sequence[UUID]) -> AsyncIterator[StoredMessage]:
     rows = (await connection.execute(sa.select(*MESSAGE_COLUMNS).where(message.c.conversation_id.in_(ids)))).all()
     for row in rows:
         try:
-            content = (await as_message(row, keys)).content
+            yield await as_message(row, keys)
         except UNREADABLE as error:
             log.info("a body does not open", extra={"row_id": str(row.m_id), "error": type(error).__name__})
-            continue
-        if content.media:
-            yield row.m_id, [address for ref in content.media if (address := mxc_of(ref.id))]
 
 
 def mxc_of(ref: str) -> str:

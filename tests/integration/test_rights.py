@@ -33,12 +33,13 @@ from messenger.storage.erasure_ledger import LedgerDamaged
 from messenger.storage.messages import ERASED_SPEAKER
 from messenger.storage.models import whole_schema
 from messenger.storage.models.audit import audit
-from messenger.storage.models.conversations import conversation, message, place
+from messenger.storage.models.conversations import conversation, message, place, remote_message
 from messenger.storage.models.queues import inbox
+from messenger.storage.models.rooms import mx_member
 from messenger.storage.personal_data import PERSONAL_DATA
 from messenger.workers.erasure import ErasureWorker
 from tests.integration.rights_house import BEN, RightsHouse, open_rights_house, settings_for
-from tests.integration.staff_desk import CARD, CHAT, CUSTOMER, GROUP, ROOM, customer_says, ready, staff_reacts
+from tests.integration.staff_desk import CARD, CHAT, CUSTOMER, DESK, GROUP, ROOM, customer_says, ready, staff_reacts
 from tests.support.bad_files import eicar, picture, word
 from tests.support.databases import TestDatabases
 from tests.support.fake_clamd import fake_clamd
@@ -598,6 +599,24 @@ async def test_who_else_spoke_goes_with_their_own_key_and_the_customers_words_st
     assert stored.content.text == "I am her friend" and not stored.is_erased
     assert stored.speaker == ERASED_SPEAKER, "nobody's name, and not taken for the customer's word"
     assert await house.rows_with("@friend:x") == []
+
+
+async def test_copies_of_what_an_erased_person_said_in_anothers_chat_are_taken_out_of_the_teams_thread(
+    house: RightsHouse,
+) -> None:
+    id = await _a_friend_speaks(house)
+    async with house.engine.begin() as connection:
+        first = await connection.scalar(sa.select(message.c.id).order_by(message.c.seq).limit(1))
+        here = await connection.scalar(sa.select(conversation.c.id))
+        for of, event in ((id, "$copy-of-friend"), (first, "$copy-of-anna")):
+            copy = {"account": DESK, "room": ROOM, "remote_id": event, "kind": "copy", "message_id": of}
+            await connection.execute(remote_message.insert().values(part=1, conversation_id=here, **copy))
+        member = {"account": DESK, "room_id": CHAT, "user_id": "@friend:x", "membership": "leave"}
+        await connection.execute(mx_member.insert().values(member))
+    house.rooms.stands[ROOM] = Found(events=("$copy-of-friend", "$its-edit"))
+    await house.erase("@friend:x")
+    assert house.rooms.looked == ["$copy-of-friend"], "and nothing of the customer's, here or in their own chat"
+    assert house.rooms.redacted == ["$copy-of-friend", "$its-edit"]
 
 
 async def test_erasing_the_customer_leaves_the_other_person_as_they_are(house: RightsHouse) -> None:
