@@ -8,11 +8,13 @@ from importlib.metadata import version
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from messenger.app.effects import RelayFile, SendFile, ShowFilesLater
 from messenger.config import Settings
 from messenger.observability import metrics
 from messenger.queries.operations import Sample, sample
 from messenger.storage.codec import EFFECT_NAMES
 
+_WAIT_FOR_SCANNER = (RelayFile.__name__, SendFile.__name__, ShowFilesLater.__name__)
 EVERY_S = 15.0
 
 
@@ -64,6 +66,7 @@ def _keep_queues(found: Sample) -> None:
     metrics.OUTBOX_DEPTH.forget()
     for kind, count in found.outbox.items():
         metrics.OUTBOX_DEPTH.of(kind=kind).set(count)
+    metrics.SCANNER_QUEUE.of().set(sum(found.outbox.get(kind, 0) for kind in _WAIT_FOR_SCANNER))
     metrics.DEAD_LETTERS.of().set(found.dead_letters)
     metrics.OLDEST_TRANSACTION.of().set(_age(found.transaction))
     for table in metrics.TABLES:

@@ -130,6 +130,7 @@ HELD_MESSAGES = gauge("stellwerk_held_messages", "Messages that floods hold back
 TRUST_ALERTS = gauge("stellwerk_trust_alerts", "Doubts about keys and members that nobody has decided", cause=DOUBTS)
 ERASURES = gauge("stellwerk_erasures_pending", "Erasures on their way")
 BACKUP_AGE = gauge("stellwerk_backup_age_seconds", "Since the last backup of this kind", kind=BACKUPS)
+SCANNER_QUEUE = gauge("stellwerk_scanner_queue", "Files that wait for the virus scanner, in both directions")
 SCANNER_AWAY = gauge("stellwerk_scanner_away", "1 while the virus scanner does not answer and files wait")
 LEASE_FREE = gauge("stellwerk_lease_free_seconds", "Since when no process holds the desk; 0 while one does", desk=DESKS)
 WAL_LAG = gauge(

@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from messenger.app.effects import RelayFile, ShowFilesLater
 from messenger.bootstrap.sampling import Sampler, name_what_may_be_seen
 from messenger.config import Settings
 from messenger.observability import metrics
@@ -106,3 +107,27 @@ async def test_the_statement_reads_no_table_of_what_is_done(database: AsyncEngin
         plan = (await connection.execute(sa.text(f"EXPLAIN {operations._SAMPLE.element}"))).scalars().all()
     scanned = {line.split(" on ")[1].split()[0] for line in plan if "Seq Scan on" in line}
     assert scanned.isdisjoint({table.name for table in (conversation, inbox, outbox, dead_letter, trust_alert)})
+
+
+async def test_every_cause_of_a_doubt_is_counted_and_gone_when_it_is_decided(database: AsyncEngine) -> None:
+    alerts = [{"account": DESK, "room_id": "!r", "user_id": "@u", "cause": cause} for cause in metrics.DOUBTS]
+    async with database.begin() as connection:
+        await connection.execute(trust_alert.insert(), alerts)
+    await Sampler(database).look()
+    assert {cause: value("stellwerk_trust_alerts", cause=cause) for cause in metrics.DOUBTS} == dict.fromkeys(
+        metrics.DOUBTS, 1
+    )
+    async with database.begin() as connection:
+        await connection.execute(trust_alert.update().values(state="trusted"))
+    await Sampler(database).look()
+    assert sum(value("stellwerk_trust_alerts", cause=cause) or 0 for cause in metrics.DOUBTS) == 0
+
+
+async def test_files_that_wait_for_the_scanner_are_counted(database: AsyncEngine) -> None:
+    desk = StaffDesk(database)
+    id = await desk.set_up(["@ben:x"])
+    async with desk.units() as unit:
+        await unit.outbox.put("t", [RelayFile(conversation=id, message=uuid4(), sent_as="t")])
+        await unit.outbox.put("u", [ShowFilesLater(conversation=id, sent_as="u")])
+    await Sampler(database).look()
+    assert value("stellwerk_scanner_queue") == 2
