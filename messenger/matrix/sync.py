@@ -225,8 +225,10 @@ class SyncLoop:
             for invite in batch.invites
             if self._invites.allows(invite.sender)
         ]
-        arrivals += await self._lost(unit, batch.left, since)
-        await unit.save_rooms([replace(NO_ROOM, room_id=room_id, membership="leave") for room_id in batch.left])
+        left = await unit.rooms(batch.left) if batch.left else {}
+        arrivals += self._lost(left, since)
+        # Nothing tells of a room that was forgotten, as that of somebody erased: its end does not make it known anew.
+        await unit.save_rooms([replace(NO_ROOM, room_id=room_id, membership="leave") for room_id in left])
         missing = await self._vigilance.numbers(unit)
         if replays := await unit.take([*arrivals, *missing]):
             log.warning("replayed ciphertexts refused", extra={"count": len(replays)})
@@ -251,9 +253,8 @@ class SyncLoop:
         item = RoomReplaced(account=self._account, room=room.room_id, successor=successor, by=by)
         return [Arrival(source_id=f"replaced|{room.room_id}|{successor}|{by}", lane=room.room_id, item=item)]
 
-    async def _lost(self, unit: IngestUnit, left: Sequence[str], since: str | None) -> list[Arrival]:
+    def _lost(self, known: Mapping[str, RoomState], since: str | None) -> list[Arrival]:
         """Rooms of somebody's that we are in no more."""
-        known = await unit.rooms(left) if left else {}
         lost = [id for id, room in known.items() if room.membership == "join" and room.use != "none"]
         for room_id in lost:
             log.error("the desk is no longer in a room", extra={"room_id": room_id, "kind": known[room_id].use})

@@ -3,9 +3,11 @@
 from collections.abc import AsyncIterator
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.matrix import http
+from messenger.storage.models.rooms import mx_room
 from tests.integration.test_bad_input_fuzz import Lookout, a_lookout
 
 
@@ -39,3 +41,18 @@ async def test_more_than_fits_into_one_answer_comes_in_several(
     errors = [await lookout.step() for _ in range(4)]
     assert errors == ["AnswerTooLarge", "", "", ""]
     assert [await lookout.has_taken(event) for event in said] == [True] * 60
+
+
+async def test_the_end_of_a_room_that_was_forgotten_does_not_make_it_known_again(lookout: Lookout) -> None:
+    """An erasure leaves the room and forgets it; that it was left comes with the next answer."""
+    await lookout.step()
+    known, forgotten = lookout.rooms[lookout.honest], lookout.rooms[lookout.hostile]
+    body = await lookout.answer()
+    body["rooms"] = {"leave": {known: {}, forgotten: {}}}
+    async with lookout.database.begin() as connection:
+        await connection.execute(mx_room.delete().where(mx_room.c.room_id == forgotten))
+    lookout.server.answer_sync_with(body)
+    assert await lookout.step() == ""
+    async with lookout.database.begin() as connection:
+        rooms = (await connection.execute(sa.select(mx_room.c.room_id, mx_room.c.membership))).all()
+    assert [tuple(room) for room in rooms] == [(known, "leave")]
