@@ -69,6 +69,9 @@ class StaffDesk:
     async def add_member(self, group: str, address: str, role: str = "agent") -> None:
         await self._change.add_member(group, address, role)
 
+    async def remove_member(self, group: str, address: str) -> None:
+        await self._change.remove_member(group, address)
+
     async def consent(self, address: str, *, is_given: bool = True) -> None:
         await self._change.set_consent(address, "test", is_given=is_given)
 

@@ -13,7 +13,7 @@ from messenger.domain.conversation import State, fold
 from messenger.domain.ids import MessageId
 from messenger.storage.audit_verify import verify
 from messenger.storage.models.queues import dead_letter, outbox, timer
-from tests.property.core_house import CUSTOMERS, SEATS, House, Known, Word
+from tests.property.core_house import CUSTOMERS, House, Known, Word
 
 _CUSTOMERS = re.compile(r"\b([ab])\d+\b")
 _ANSWERS, _NOTES = re.compile(r"\br\d+([ab])\b"), re.compile(r"\bn\d+[ab]\b")
@@ -26,6 +26,8 @@ def nothing_leaks(house: House) -> None:
         assert not _NOTES.search(text), f"a note left: {text}"
         foreign = [letter for letter in _ANSWERS.findall(text) if CUSTOMERS[letter] != person]
         assert not foreign, f"to the wrong customer: {text}"
+    late = house.seats.forbidden_in([text for _, text in house.chats.shown])
+    assert not late, f"whoever said it may answer nowhere: {late}"
     times = Counter(token for each in house.chats.peer.delivered if (token := _token_of(each.text)))
     assert max(times.values(), default=1) == 1, f"sent twice: {times.most_common(1)}"
 
@@ -35,7 +37,7 @@ async def balance(house: House) -> None:
     conversations = await house.known()
     for known in conversations:
         assert fold(known.log) == known.now, "the log is not the state"
-        _has_one_owner(known)
+        _has_one_owner(house, known)
         await _keeps_its_timers(house, known)
         await _answers_are_there(house, known)
     _customers_are_heard(house, conversations)
@@ -48,10 +50,10 @@ async def balance(house: House) -> None:
     assert verdict.is_whole, f"the audit chain is broken at row {verdict.first_bad}"
 
 
-def _has_one_owner(known: Known) -> None:
+def _has_one_owner(house: House, known: Known) -> None:
     if known.now.state in (State.OPEN, State.PAUSED):
         assert known.owner is not None, "in work without an owner"
-        assert SEATS[known.group].get(known.owner) == "agent", "the owner may not answer there"
+        assert house.seats.may_own(known.owner, known.group), "the owner may not answer there"
     if known.now.state in (State.NEW, State.QUEUED):
         assert known.owner is None, "waiting, and somebody owns it"
 
@@ -74,14 +76,17 @@ def _customers_are_heard(house: House, conversations: Sequence[Known]) -> None:
     }
     shown: dict[str, list[str]] = {letter: [] for letter in CUSTOMERS}
     for post in house.rooms.posts:
-        if post.now.profile is None:
+        if post.now.profile is None or (post.place.room, post.place.thread) in house.cleaning.places:
             continue  # the desk's own words may quote them
         known = where.get((post.place.room, post.place.thread))
         assert known is not None, "a customer's words at no conversation's place"
         assert set(_CUSTOMERS.findall(post.now.plain)) <= {known.customer}, f"in a foreign thread: {post.now.plain}"
         shown[known.customer].append(post.versions[0].plain)
     for letter, address in CUSTOMERS.items():
-        _once_each([word for word in house.customers_said if word.author == address], shown[letter])
+        _once_each(
+            [word for word in house.customers_said if word.author == address and not house.is_erased(word)],
+            shown[letter],
+        )
 
 
 def _once_each(words: Sequence[Word], texts: Sequence[str]) -> None:

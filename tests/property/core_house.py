@@ -11,37 +11,38 @@ from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from messenger.app.inspection.inspector import Inspector
 from messenger.app.records import PlaceRow
 from messenger.channels.testing import FakePeer
 from messenger.domain import events as e
+from messenger.domain.attachment import MAX_BYTES
 from messenger.domain.conversation import Conversation, State
 from messenger.domain.events import Recorded
 from messenger.domain.ids import ConversationId
 from messenger.domain.routing.availability import Availability
-from messenger.storage.database import connect
 from messenger.storage.encryption import Key
 from messenger.storage.models.conversations import conversation
 from messenger.storage.models.queues import inbox, outbox
+from messenger.storage.models.rights import erasure
 from tests.integration.staff_desk import StaffDesk
+from tests.property.core_erasing import Cleaning, Erased, order
 from tests.property.core_outside import Chats, Files, Line, Rooms, Server
-from tests.property.core_program import NAMESPACE, Outside, Program, Reaper
+from tests.property.core_program import NAMESPACE, Lines, Outside, Program, Reaper
+from tests.property.core_seats import STAFF, Seats
 from tests.support.keyring import keys_of
 from tests.support.moved_time import becomes_older
 
 CUSTOMERS = {"a": "@anna:x", "b": "@bodo:x"}
-BEN, CLEO, PIA, DANA = "@ben:x", "@cleo:x", "@pia:x", "@dana:x"
-SEATS = {"Claims": {BEN: "agent", CLEO: "agent", DANA: "clerk"}, "Pharmacy": {PIA: "agent", CLEO: "agent"}}
-STAFF = (BEN, CLEO, PIA, DANA)
-_CUSTOMERS = re.compile(r"\b([ab])\d+\b")
-_ANSWERS, _NOTES = re.compile(r"\br\d+([ab])\b"), re.compile(r"\bn\d+[ab]\b")
+_TOKEN = re.compile(r"\b(?:[ab]\d+|[rnx]\d+[ab])\b")
 MOST_ROUNDS = 300
 PLAIN = "{token} of course"
 
 
 @dataclass(slots=True)
 class Word:
-    """Something that was said; `event` is its id in its room."""
+    """Something that was said; `event` is its id in its room, `chat` the customer's room that it is about."""
 
     token: str
     event: str
@@ -51,6 +52,7 @@ class Word:
     is_late: bool = False
     must_leave: bool = False
     session: str = ""
+    chat: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +65,27 @@ class Known:
     owner: str | None
     group: str
     customer: str
+    chat: str
 
     def events(self, kind: type[e.Event]) -> Iterator[Any]:
         return (entry.event for entry in self.log if isinstance(entry.event, kind))
 
 
 class House:
-    def __init__(self, url: str, root: Key, reaper: Reaper) -> None:
-        self.url, self.root, self.reaper = url, root, reaper
+    def __init__(self, engine: AsyncEngine, lines: Lines, root: Key, reaper: Reaper) -> None:
+        """`engine` is ours, `lines` are the program's; both lead to this house's database."""
+        self.engine, self.lines, self.root, self.reaper = engine, lines, root, reaper
         self.line = Line(step=reaper.step)
         self.server = Server(self.line)
         self.rooms, self.chats = Rooms(self.server), Chats(FakePeer(), self.line)
         self.customers_said: list[Word] = []
         self.staff_said: list[Word] = []
+        self.cleaning = Cleaning(self.rooms, self.chats)
+        self.inspector = Inspector(max_bytes=MAX_BYTES)
+        self.seats = Seats()
+        self.erased: list[Erased] = []
         self.is_untouched = True  # nothing is on its way
         self._numbers = itertools.count(1)
-        self.engine = connect(url, pool_size=3)
         self.look()
 
     def look(self) -> None:
@@ -86,7 +93,7 @@ class House:
         self.desk = StaffDesk(self.engine, keys=keys_of(self.engine, self.root), namespace=NAMESPACE)
 
     async def open(self, *, layout: str, assignment: str, hold_s: int, mode: str) -> None:
-        for group, seats in SEATS.items():
+        for group, seats in self.seats.now.items():
             settings = {"desk_layout": layout, "assignment": assignment, "hold_seconds": hold_s}
             settings["reply_mode"] = mode if group == "Claims" else "owner"
             await self.desk.add_group(group, is_default=group == "Claims", **settings)
@@ -102,8 +109,8 @@ class House:
     async def begin(self, *, device: str = "") -> None:
         """With another device what the last one tried must be looked for."""
         device = device or self.line.device or "D"
-        outside = Outside(self.rooms, self.chats, Files(self.line))
-        self.program = Program(self.url, self.root, outside, self.reaper, device=device)
+        outside = Outside(self.rooms, self.chats, Files(self.line), self.cleaning, self.inspector)
+        self.program = Program(self.lines, self.root, outside, self.reaper, device=device)
         await self.program.start()
 
     async def work(self) -> None:
@@ -117,6 +124,7 @@ class House:
 
     async def close(self) -> None:
         await self.program.stop()
+        await self.inspector.close()
         await self.engine.dispose()
 
     async def rest(self) -> None:
@@ -130,6 +138,7 @@ class House:
         else:
             raise AssertionError(f"it does not come to rest: {await self._busy_with()}")
         self.is_untouched = True
+        self.seats.all_is_read()
 
     async def _is_busy(self) -> bool:
         if self.server.position and not await self._has_read_all():
@@ -147,7 +156,8 @@ class House:
             effects = await connection.execute(
                 sa.select(outbox.c.kind).where(outbox.c.state.in_(("new", "claimed", "unknown")))
             )
-            return [row.kind for row in rows] + [row.kind for row in effects]
+            steps = await connection.scalars(sa.select(erasure.c.step).where(erasure.c.done_at.is_(None)))
+            return [row.kind for row in rows] + [row.kind for row in effects] + [*steps]
 
     async def _hurry(self) -> None:
         """What has not been tried yet keeps its time where it is told to hold: only that passes."""
@@ -157,6 +167,7 @@ class House:
             await connection.execute(outbox.update().where(outbox.c.state == "new").values(next_at=sa.func.now()))
             over = outbox.update().where(outbox.c.state == "claimed")
             await connection.execute(over.values(claimed_until=sa.func.now() - timedelta(seconds=1)))
+            await connection.execute(erasure.update().values(next_at=sa.func.now()))
 
     async def passes(self, by: timedelta) -> None:
         await self.rest()
@@ -170,9 +181,16 @@ class House:
         return f"{kind}{number}{letter}" if kind else f"{letter}{number}"
 
     def customer_comes(self, letter: str) -> str:
-        room = f"!chat-{letter}"
+        """Where the desk has gone out of their room they begin anew."""
+        lives = len(self._lives(letter))
+        room = _chat(letter, lives)
+        if lives and self.server.rooms[_chat(letter, lives - 1)].joined_at is not None:
+            room = _chat(letter, lives - 1)
         if room not in self.server.rooms:
             self.server.make_chat(room, CUSTOMERS[letter])
+            for gone in self.erased:
+                if gone.letter == letter and gone.delivered_to is None:
+                    gone.delivered_to = len(self.chats.peer.delivered)
         return room
 
     def customer_says(self, letter: str, *, has_file: bool = False, is_key_late: bool = False) -> Word:
@@ -184,14 +202,14 @@ class House:
             content |= {"file": {"url": "mxc://x/y"}, "info": {"mimetype": "text/plain"}}
         event = self.server.say(room, CUSTOMERS[letter], content, relation=None, session=session)
         # A lane stands still for a key for ten seconds by the database's clock, which nobody here stops.
-        word = Word(token, event, room, CUSTOMERS[letter], session=session, is_late=bool(session))
+        word = Word(token, event, room, CUSTOMERS[letter], session=session, is_late=bool(session), chat=room)
         self.customers_said.append(word)
         self.is_untouched = False
         return word
 
     def key_comes(self) -> None:
         for word in self.customers_said:
-            if word.session:
+            if word.session and not self.is_erased(word):
                 self.server.send_key(word.room, word.session)
                 word.session = ""
 
@@ -199,6 +217,8 @@ class House:
         if not self.customers_said:
             return
         word = self.customers_said[which % len(self.customers_said)]
+        if self.is_erased(word):
+            return
         word.is_changed, self.is_untouched = True, False
         self._change(word, f"{word.token} hello again", deletes=deletes)
 
@@ -206,8 +226,13 @@ class House:
         if not self.staff_said:
             return
         word = self.staff_said[which % len(self.staff_said)]
+        if self.is_erased(word):
+            return
         word.is_changed, word.must_leave, self.is_untouched = True, False, False
-        self._change(word, f"// {word.token} between us" if to_note else f"{word.token} better", deletes=deletes)
+        better = self.new_token(word.token[-1], "x")
+        self.seats.says(word.author, better)
+        said = f"// {word.token} between us" if to_note else f"{word.token} {better}"
+        self._change(word, said, deletes=deletes)
 
     def _change(self, word: Word, body: str, *, deletes: bool) -> None:
         if deletes:
@@ -231,10 +256,12 @@ class House:
         content = {"msgtype": "m.text", "body": body}
         event = self.server.say(place.room, author, content, relation=relation, session="")
         if kind:
-            word = Word(token, event, place.room, author)
+            word = Word(token, event, place.room, author, chat=known.chat)
+            self.seats.says(author, token, group=known.group if self.is_untouched else None)
             # Nothing else happens in between, so the owner's plain words must get there.
             is_in_work = known.now.state in (State.OPEN, State.PAUSED)
             word.must_leave = text == PLAIN and self.is_untouched and is_in_work and known.owner == author
+            word.must_leave &= self.seats.may_answer(author, known.group)
             self.staff_said.append(word)
         if text == "!undo":  # it may take back any answer that has not left yet
             for word in self.staff_said:
@@ -250,11 +277,47 @@ class House:
             self.server.add(place.room, event)
             self.is_untouched = False
 
+    async def seat_changes(self, group: str, person: str, role: str) -> None:
+        for word in self.staff_said:  # what was said before is read after it
+            word.must_leave &= self.is_untouched or word.author != person
+        await self.seats.change(self.desk, group, person, role)
+        self.is_untouched = False
+
+    async def erase(self, letter: str) -> None:
+        """Of two orders at once the second is the first."""
+        await self.rest()  # a card that was posted and is not noted yet would not be found
+        room, since = (
+            self.customer_comes(letter),
+            max((gone.delivered_to or 0 for gone in self._lives(letter)), default=0),
+        )
+        gone = await order(self.engine, letter, CUSTOMERS[letter], room=room, delivered_from=since)
+        if gone is None or gone.id in {known.id for known in self.erased}:
+            return
+        self.erased.append(gone)
+        for word in self.staff_said:
+            word.must_leave &= not self.is_erased(word)
+        self.is_untouched = False
+
+    def _lives(self, letter: str) -> list[Erased]:
+        return [gone for gone in self.erased if gone.letter == letter]
+
     # The books
+
+    def is_erased(self, word: Word) -> bool:
+        return any(gone.room == word.chat for gone in self.erased)
+
+    def is_known(self, letter: str) -> bool:
+        """Have they come (back)?"""
+        return _chat(letter, len(self._lives(letter))) in self.server.rooms
+
+    def erased_tokens_in(self, text: str) -> list[str]:
+        said = {word.token for word in [*self.customers_said, *self.staff_said] if self.is_erased(word)}
+        return [token for token in _TOKEN.findall(text) if token in said]
 
     async def known(self) -> list[Known]:
         async with self.engine.begin() as connection:
-            query = sa.select(conversation.c.id).order_by(conversation.c.opened_at, conversation.c.id)
+            query = sa.select(conversation.c.id).where(conversation.c.blocked.is_(None))
+            query = query.order_by(conversation.c.opened_at, conversation.c.id)
             ids = [ConversationId(id) for id in await connection.scalars(query)]
         return [await self._known(id) for id in ids]
 
@@ -263,7 +326,12 @@ class House:
             now = await unit.conversations.lock(id)
             owner = (await unit.people.agent(now.owner)).address if now.owner else None
             group = (await unit.people.group(now.group)).name if now.group else ""
-            person = (await unit.chats.get(now.chat)).person.value
+            chat = await unit.chats.get(now.chat)
             places, log = await unit.conversations.places(id), await unit.conversations.history(id)
-        customer = next(letter for letter, address in CUSTOMERS.items() if address == person)
-        return Known(now=now, log=log, places=places, owner=owner, group=group, customer=customer)
+        customer = next(letter for letter, address in CUSTOMERS.items() if address == chat.person.value)
+        return Known(now=now, log=log, places=places, owner=owner, group=group, customer=customer, chat=chat.remote)
+
+
+def _chat(letter: str, life: int) -> str:
+    """Their room in this life; each erasure ends one."""
+    return f"!chat-{letter}-{life}"

@@ -68,6 +68,7 @@ class Room:
     events: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     joined_at: int | None = None
     invited_at: int | None = None
+    left_at: int | None = None
     inviter: str = ""
 
 
@@ -115,6 +116,12 @@ class Server:
             self._state(room, DESK, "m.room.member", DESK, {"membership": "join"})
             self.rooms[room].joined_at = self.position
 
+    def leave(self, room: str) -> None:
+        """Does nothing where the desk is not."""
+        if self.rooms[room].joined_at is not None:
+            self._state(room, DESK, "m.room.member", DESK, {"membership": "leave"})
+            self.rooms[room].joined_at, self.rooms[room].left_at = None, self.position
+
     def send_key(self, room: str, session: str) -> None:
         self.position += 1
         self.keys.append((self.position, {"room_id": room, "session_id": session}))
@@ -141,11 +148,13 @@ class Server:
 
     def _sync(self, since: int) -> dict[str, Any]:
         join = {id: self._joined(room, since) for id, room in self.rooms.items() if room.joined_at is not None}
+        left = {id: {} for id, room in self.rooms.items() if room.left_at is not None and room.left_at > since}
         return {
             "next_batch": str(self.position),
             "rooms": {
                 "join": {id: answer for id, answer in join.items() if answer["timeline"]["events"]},
                 "invite": {id: _invite(room) for id, room in self.rooms.items() if _is_new_invite(room, since)},
+                "leave": left,
             },
             "to_device": {"events": [{"type": "m.room_key", **key} for at, key in self.keys if at > since]},
         }
@@ -172,7 +181,8 @@ class Server:
 
 
 def _is_new_invite(room: Room, since: int) -> bool:
-    return room.joined_at is None and room.invited_at is not None and room.invited_at > since
+    is_asked = room.joined_at is None and room.left_at is None
+    return is_asked and room.invited_at is not None and room.invited_at > since
 
 
 def _invite(room: Room) -> dict[str, Any]:

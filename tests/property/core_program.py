@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from messenger.app.deliver import Deliverer
 from messenger.app.desk_ports import CryptoRow, DeskUnit
 from messenger.app.hands import Hands, Organisation
+from messenger.app.inspection.inspector import Inspector
 from messenger.app.ports import StorageAway
 from messenger.channels.errors import LeaseLost
 from messenger.matrix.engine import Decrypted, SyncCrypto
@@ -30,6 +31,7 @@ from messenger.storage.database import connect
 from messenger.storage.desk_store import SqlDeskStore
 from messenger.storage.desks import desk_key
 from messenger.storage.encryption import Key
+from messenger.storage.erasures import SqlErasureQueue
 from messenger.storage.inbox_queue import SqlInboxQueue
 from messenger.storage.models.queues import lease as leases_table
 from messenger.storage.outbox import take_back_claims
@@ -39,6 +41,7 @@ from messenger.storage.unit_of_work import SqlUnits
 from messenger.workers.inbox import InboxWorker
 from messenger.workers.outbox import OutboxWorker
 from messenger.workers.supervise import Wake
+from tests.property.core_erasing import Cleaning, eraser
 from tests.property.core_outside import DESK, Chats, Files, Rooms
 from tests.support.keyring import keys_of
 
@@ -114,6 +117,8 @@ class Outside:
     rooms: Rooms
     chats: Chats
     files: Files
+    cleaning: Cleaning
+    inspector: Inspector  # one child for a whole life: it remembers nothing
 
 
 class PlayedCrypto:
@@ -185,24 +190,43 @@ def _key_row(room: str, session: str) -> CryptoRow:
     return CryptoRow(table="mx_megolm", key=key, clear={**clear, "imported": False}, secret=b"key")
 
 
-class Program:
-    def __init__(self, url: str, root: Key, outside: Outside, reaper: Reaper, *, device: str = "D") -> None:
-        self._url, self._root, self._outside, self._reaper, self._device = url, root, outside, reaper, device
-        self.is_dead = False
-        self._lines: list[Any] = []
-        self._death = asyncio.Event()
-        self.engine = connect(url, pool_size=8)
-        sa.event.listen(self.engine.sync_engine, "connect", self._keep_line)
-        sa.event.listen(self.engine.sync_engine, "commit", lambda connection: reaper.commits())
+class Lines:
+    """To the database of one life after another. An engine of its own for each process would put every statement
+    together anew."""
 
-    def _keep_line(self, connection: Any, record: object) -> None:
-        self._lines.append(connection.driver_connection)
+    def __init__(self, url: str, *, pool_size: int, commits: Callable[[], None] = lambda: None) -> None:
+        self.engine = connect(url, pool_size=pool_size)
+        self._open: list[Any] = []
+        sync_engine = self.engine.sync_engine
+        sa.event.listen(sync_engine, "do_connect", self._to_this_life)
+        sa.event.listen(sync_engine, "connect", self._keep)
+        sa.event.listen(sync_engine, "commit", lambda connection: commits())
+
+    def move(self, url: str) -> None:
+        self.engine.sync_engine.url = sa.make_url(url)
+
+    def cut(self) -> None:
+        """All at once, in the middle of whatever is asked."""
+        for line in self._open:
+            line.terminate()
+        self._open.clear()
+
+    def _to_this_life(self, dialect: object, record: object, arguments: object, parameters: dict[str, object]) -> None:
+        parameters["database"] = self.engine.sync_engine.url.database
+
+    def _keep(self, connection: Any, record: object) -> None:
+        self._open.append(connection.driver_connection)
+
+
+class Program:
+    def __init__(self, lines: Lines, root: Key, outside: Outside, reaper: Reaper, *, device: str = "D") -> None:
+        self._lines, self._root, self._outside, self._reaper, self._device = lines, root, outside, reaper, device
+        self.is_dead = False
+        self._death = asyncio.Event()
+        self.engine = lines.engine
 
     def break_lines(self) -> None:
-        """All at once, in the middle of whatever is asked."""
-        for line in self._lines:
-            line.terminate()
-        self._lines.clear()
+        self._lines.cut()
 
     def die(self) -> None:
         self.is_dead = True
@@ -232,6 +256,8 @@ class Program:
         units.send_by(Courier(hand=self._outbox, lease=lease, device=self._device))
         self._inbox = InboxWorker(units, SqlInboxQueue(engine, keys), wake=self._inbox_wake)
         self._timers = lambda: fire_due(engine, keys)
+        self._erasures = SqlErasureQueue(engine)
+        self._eraser = eraser(engine, keys, self._outside.cleaning, namespace=NAMESPACE)
         self._sync = SyncLoop(
             cast(HomeserverClient, self._outside.rooms.server),
             cast(Any, crypto),
@@ -251,6 +277,7 @@ class Program:
             channel=out.chats,
             door=out.rooms,
             files=out.files,
+            inspector=out.inspector,
             organisation=organisation,
         )
 
@@ -292,6 +319,7 @@ class Program:
         await self._passing(self._timers)
         await self._handle()
         await self._send()
+        await self._passing(self._erase)
 
     async def _hear(self) -> None:
         await self._queue.hear()
@@ -309,6 +337,10 @@ class Program:
             if not await self._passing(self._outbox.step) or not self._outbox._running:
                 return
             await self._outbox.drain()
+
+    async def _erase(self) -> None:
+        while (due := await self._erasures.next_due()) is not None:
+            await self._eraser.take(due)
 
     async def _settle(self) -> None:
         while True:

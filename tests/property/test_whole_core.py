@@ -1,5 +1,6 @@
 """The whole core in whatever order things happen and wherever its process dies: no message is lost, doubled or out of
-order, no note leaves, a conversation has one owner, timers stay, and the log plays back to the state.
+order, no note leaves and nothing of those who may not answer, a conversation has one owner, timers stay, the log plays
+back to the state, and of whoever was erased nothing is readable, while of the others everything is.
 
 Real are the database, the sync loop, the use cases, the queues and their workers; played are the homeserver, the
 customers' ends and the ciphers (core_outside.py, core_program.py)."""
@@ -20,8 +21,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from messenger.observability import failpoints
 from messenger.workers import outbox as outbox_worker
 from tests.property.core_books import balance, nothing_leaks
-from tests.property.core_house import BEN, PLAIN, STAFF, House
-from tests.property.core_program import How, Reaper
+from tests.property.core_erased import nothing_is_left_of_the_erased
+from tests.property.core_house import PLAIN, House
+from tests.property.core_program import How, Lines, Reaper
+from tests.property.core_seats import BEN, STAFF
 from tests.support.databases import TestDatabases
 from tests.support.keyring import new_root
 
@@ -47,6 +50,8 @@ THEN = st.one_of(
 class WholeCore(RuleBasedStateMachine):
     databases: ClassVar[TestDatabases]
     reaper: ClassVar[Reaper]
+    ours: ClassVar[Lines]
+    programs: ClassVar[Lines]
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +69,9 @@ class WholeCore(RuleBasedStateMachine):
     def opens(self, **settings: Any) -> None:
         async def open_house() -> None:
             self.name = await self.databases.fresh()
-            self.house = House(self.databases.server.uri(self.name), new_root(), self.reaper)
+            for lines in (self.ours, self.programs):
+                lines.move(self.databases.server.uri(self.name))
+            self.house = House(self.ours.engine, self.programs, new_root(), self.reaper)
             await self.house.open(**settings)
             self.house.customer_says("a")
             await self.house.rest()
@@ -125,6 +132,29 @@ class WholeCore(RuleBasedStateMachine):
             await self._then(*then)
 
         self.run(react())
+
+    @rule(
+        group=st.sampled_from(["Claims", "Pharmacy"]),
+        who=WHO,
+        role=st.sampled_from(["agent", "agent", "clerk", ""]),
+        then=THEN,
+    )
+    def seat_changes(self, group: str, who: str, role: str, then: tuple[str, int]) -> None:
+        """Without a role they are out."""
+
+        async def change() -> None:
+            await self.house.seat_changes(group, who, role)
+            await self._then(*then)
+
+        self.run(change())
+
+    @rule(letter=LETTERS, then=THEN)
+    def customer_is_erased(self, letter: str, then: tuple[str, int]) -> None:
+        async def erase() -> None:
+            await self.house.erase(letter)
+            await self._then(*then)
+
+        self.run(erase())
 
     @rule(by=TIMES, then=THEN)
     def time_passes(self, by: timedelta, then: tuple[str, int]) -> None:
@@ -188,6 +218,7 @@ class WholeCore(RuleBasedStateMachine):
     async def _rest(self) -> None:
         await self.house.rest()
         await balance(self.house)
+        await nothing_is_left_of_the_erased(self.house)
 
 
 @pytest.fixture
@@ -198,7 +229,9 @@ def whole_core(test_databases: TestDatabases, monkeypatch: pytest.MonkeyPatch) -
         if name.startswith("messenger.") and getattr(module, "fp", None) is unarmed:
             monkeypatch.setattr(module, "fp", reaper.step)
     monkeypatch.setattr(outbox_worker, "GIVE_BACK_PAUSE_S", 0.01)
+    url = test_databases.server.uri()
     WholeCore.databases, WholeCore.reaper = test_databases, reaper
+    WholeCore.ours, WholeCore.programs = Lines(url, pool_size=3), Lines(url, pool_size=8, commits=reaper.commits)
     return WholeCore
 
 
