@@ -47,7 +47,6 @@ async def _epoch(house: House) -> int:
         return int(await connection.scalar(sa.select(lease.c.epoch)) or 0)
 
 
-@pytest.mark.long
 async def test_a_stopped_desk_is_followed_and_wakes_up_to_nothing(leased_house: House, standby: Product) -> None:
     await _is_stopped_and_followed(leased_house, standby, stopped_s=0)
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,19 +25,18 @@ from tests.support.databases import TestDatabases, key_database_of, make_databas
 Run = Callable[..., Result]
 
 
-@pytest.fixture
-def stellwerk(test_databases: TestDatabases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """An installation on a database of its own; no homeserver is needed for administration."""
-    name = asyncio.run(test_databases.fresh(empty=True))
-    monkeypatch.chdir(tmp_path)
+@contextmanager
+def installation(databases: TestDatabases, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> Iterator[Run]:
+    """On a database of its own; no homeserver is needed for administration."""
+    monkeypatch.chdir(folder)
     monkeypatch.setenv("COLUMNS", "160")
-    address = test_databases.server.uri(name)
+    address = databases.server.uri(name)
 
     def run(*arguments: str) -> Result:
         return CliRunner().invoke(app, list(arguments))
 
-    (tmp_path / "pw").write_text("hunter2")
-    (tmp_path / "pw").chmod(0o400)
+    (folder / "pw").write_text("hunter2")
+    (folder / "pw").chmod(0o400)
     options = ["--homeserver", "http://127.0.0.1:1", "--user-id", "@desk:example.org", "--password-file", "pw"]
     alone = run("init", *options, "--database-url", address)
     assert alone.exit_code == 1 and "--key-database-url" in alone.output
@@ -44,7 +44,24 @@ def stellwerk(test_databases: TestDatabases, tmp_path: Path, monkeypatch: pytest
     options += ["--key-database-url", key_database_of(address)]
     assert run("init", *options, "--database-url", address).exit_code == 0
     yield run
-    asyncio.run(test_databases.drop(name))
+    asyncio.run(databases.drop(name))
+
+
+@pytest.fixture
+def new_stellwerk(test_databases: TestDatabases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """No migration has been run."""
+    name = asyncio.run(test_databases.fresh(empty=True))
+    with installation(test_databases, tmp_path, monkeypatch, name) as run:
+        yield run
+
+
+@pytest.fixture
+def stellwerk(test_databases: TestDatabases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """With all its tables, most of them cloned: so many migrations for each test take half of its time."""
+    name = asyncio.run(test_databases.fresh())
+    with installation(test_databases, tmp_path, monkeypatch, name) as run:
+        assert run("migrate", "up").exit_code == 0
+        yield run
 
 
 def found(result: Result) -> Any:
@@ -52,7 +69,8 @@ def found(result: Result) -> Any:
     return json.loads(result.stdout)
 
 
-def test_verbs_ask_for_the_migrations_first(stellwerk: Run) -> None:
+def test_verbs_ask_for_the_migrations_first(new_stellwerk: Run) -> None:
+    stellwerk = new_stellwerk
     refused = stellwerk("group", "list")
     assert refused.exit_code == 1 and "stellwerk migrate up" in refused.output
     assert stellwerk("migrate", "status").exit_code == 1
@@ -63,7 +81,6 @@ def test_verbs_ask_for_the_migrations_first(stellwerk: Run) -> None:
 
 
 def test_groups_rules_and_people_are_added_listed_and_removed(stellwerk: Run) -> None:
-    stellwerk("migrate", "up")
     assert stellwerk("group", "add", "General", "--default").exit_code == 0
     assert stellwerk("group", "add", "Claims", "-k", "Schaden").exit_code == 0
     assert stellwerk("group", "rule", "add", "Claims", "-k", "refund", "-l", "zh").exit_code == 0
@@ -85,7 +102,6 @@ def test_groups_rules_and_people_are_added_listed_and_removed(stellwerk: Run) ->
 
 
 def test_settings_of_a_group_are_set_and_shown(stellwerk: Run) -> None:
-    stellwerk("migrate", "up")
     added = stellwerk("group", "add", "Claims", "--reply-mode", "explicit", "--set", "tell_customer=none")
     assert added.exit_code == 0, added.output
     done = stellwerk("group", "set", "claims", "hold_seconds=0", "required_skills=claims=3, german=2")
@@ -103,7 +119,6 @@ def test_settings_of_a_group_are_set_and_shown(stellwerk: Run) -> None:
 
 
 def test_a_wrong_setting_is_told_and_changes_nothing(stellwerk: Run) -> None:
-    stellwerk("migrate", "up")
     stellwerk("group", "add", "Claims")
     for wrong, words in (
         ("hold_second=1", "did you mean hold_seconds"),
@@ -117,7 +132,6 @@ def test_a_wrong_setting_is_told_and_changes_nothing(stellwerk: Run) -> None:
 
 
 def test_a_group_named_in_a_setting_that_is_not_there_is_told(stellwerk: Run) -> None:
-    stellwerk("migrate", "up")
     stellwerk("group", "add", "Claims")
     done = stellwerk("group", "set", "Claims", "transfer_to=claims, Billing")
     assert (
@@ -126,7 +140,6 @@ def test_a_group_named_in_a_setting_that_is_not_there_is_told(stellwerk: Run) ->
 
 
 def test_what_is_not_there_is_told_with_the_verb_that_helps(stellwerk: Run) -> None:
-    stellwerk("migrate", "up")
     for verb, hint in (
         (["group", "member", "add", "Claims", "@a:example.org"], "stellwerk group list"),
         (["group", "rule", "list", "Claims"], "stellwerk group list"),
@@ -141,7 +154,8 @@ def test_what_is_not_there_is_told_with_the_verb_that_helps(stellwerk: Run) -> N
     assert "No conversation matches." in stellwerk("conversation", "list").stdout
 
 
-def test_doctor_tells_what_is_missing_before_the_first_start(stellwerk: Run) -> None:
+def test_doctor_tells_what_is_missing_before_the_first_start(new_stellwerk: Run) -> None:
+    stellwerk = new_stellwerk
     done = stellwerk("doctor", "--json")
     levels = {finding["check"]: finding["level"] for finding in json.loads(done.stdout)}
     assert done.exit_code == 1
@@ -152,7 +166,6 @@ def test_doctor_tells_what_is_missing_before_the_first_start(stellwerk: Run) -> 
 
 
 def test_serve_without_a_homeserver_ends_with_a_sentence(stellwerk: Run) -> None:
-    stellwerk("migrate", "up")
     done = stellwerk("serve")
     assert done.exit_code == 1
     assert "the homeserver does not answer" in done.output and "stellwerk doctor" in done.output
@@ -165,8 +178,8 @@ def test_serve_without_a_homeserver_ends_with_a_sentence(stellwerk: Run) -> None
         ("postgresql://no-such-host.invalid/stellwerk", "the database does not answer (gaierror)"),
     ],
 )
-def test_a_database_that_does_not_answer_is_told_with_the_setting(stellwerk: Run, address: str, words: str) -> None:
-    done = stellwerk("--set", f"database.url={address}", "group", "list")
+def test_a_database_that_does_not_answer_is_told_with_the_setting(new_stellwerk: Run, address: str, words: str) -> None:
+    done = new_stellwerk("--set", f"database.url={address}", "group", "list")
     assert done.exit_code == 1
     assert words in done.output and "database.url" in done.output
 
@@ -178,7 +191,6 @@ def test_a_database_that_refuses_is_told_without_its_text(stellwerk: Run, test_d
 
 
 def test_skills_capacity_and_status_of_people_are_set_and_listed(stellwerk: Run) -> None:
-    stellwerk("migrate", "up")
     stellwerk("agent", "add", "@anna:example.org", "Anna Krüger")
     assert stellwerk("agent", "skill", "@anna:example.org", "refund", "3").exit_code == 0
     assert stellwerk("agent", "skill", "@anna:example.org", "law", "2", "--until", "2020-01-01").exit_code == 0
@@ -200,7 +212,6 @@ def test_skills_capacity_and_status_of_people_are_set_and_listed(stellwerk: Run)
 
 
 def test_rules_by_account_are_listed_with_hours_and_menu_label(stellwerk: Run) -> None:
-    stellwerk("migrate", "up")
     assert (
         stellwerk("group", "add", "Claims", "--set", "menu_label=A claim", "--set", "hours=Mon-Fri 8-12").exit_code == 0
     )
@@ -213,7 +224,6 @@ def test_rules_by_account_are_listed_with_hours_and_menu_label(stellwerk: Run) -
 
 
 def test_a_consent_is_given_shown_and_withdrawn(stellwerk: Run) -> None:
-    stellwerk("migrate", "up")
     kim = "@kim:example.org"
     assert stellwerk("contact", "show", kim).exit_code == 1
     assert stellwerk("contact", "consent", kim, "--source", "form").exit_code == 0
@@ -225,7 +235,6 @@ def test_a_consent_is_given_shown_and_withdrawn(stellwerk: Run) -> None:
 
 
 def test_roles_are_given_shown_and_taken_and_never_mix_content_with_configuration(stellwerk: Run) -> None:
-    stellwerk("migrate", "up")
     stellwerk("group", "add", "Claims")
     stellwerk("agent", "add", "@ada:example.org", "Ada")
     assert stellwerk("agent", "role", "@ada:example.org", "admin").exit_code == 0
@@ -245,7 +254,6 @@ def test_roles_are_given_shown_and_taken_and_never_mix_content_with_configuratio
 
 
 def test_a_verb_is_done_in_the_name_of_somebody_whose_role_allows_it(stellwerk: Run) -> None:
-    stellwerk("migrate", "up")
     for person, name, role in (("@ada:x", "Ada", "admin"), ("@tom:x", "Tom", "auditor"), ("@ben:x", "Ben", None)):
         stellwerk("agent", "add", person, name)
         assert role is None or stellwerk("agent", "role", person, role).exit_code == 0
@@ -287,7 +295,6 @@ def added_by(rows: dict[str, Any]) -> str:
 
 
 def test_the_audit_log_is_listed_exported_and_verified(stellwerk: Run) -> None:
-    stellwerk("migrate", "up")
     assert stellwerk("audit", "renew-key").exit_code == 0
     assert stellwerk("audit", "renew-key").exit_code == 0
     whole = found(stellwerk("audit", "verify", "--json"))
@@ -313,7 +320,6 @@ async def _cut_the_audit_log() -> None:
 
 
 def test_the_root_key_is_rotated_and_its_state_is_told(stellwerk: Run) -> None:
-    stellwerk("migrate", "up")
     stellwerk("contact", "consent", "@kim:example.org", "--source", "form")
     first = found(stellwerk("keys", "status", "--json"))
     assert not first["is_rotating"] and first["older"] == 0
@@ -335,7 +341,6 @@ def test_the_root_key_is_rotated_and_its_state_is_told(stellwerk: Run) -> None:
 
 
 def test_floods_are_listed_let_in_and_thrown_away(stellwerk: Run) -> None:
-    stellwerk("migrate", "up")
     stellwerk("group", "add", "Claims", "--default")
     assert "Nothing is held back." in stellwerk("flood", "list").stdout
     asyncio.run(_hold_back_two_floods())
@@ -382,7 +387,6 @@ async def _inbox_states() -> list[str]:
 
 
 def test_dead_letters_are_listed_shown_retried_and_dropped(stellwerk: Run) -> None:
-    stellwerk("migrate", "up")
     assert "No dead letter waits" in stellwerk("deadletter", "list").stdout
     asyncio.run(_give_up_two_rows())
     first, second = found(stellwerk("deadletter", "list", "--json"))
