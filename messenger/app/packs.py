@@ -11,7 +11,7 @@ from messenger.app import render, render_packs
 from messenger.app.erased import customer_name
 from messenger.app.files import INLINE_S, checked_file
 from messenger.app.hands import Hands, clock_of
-from messenger.app.message_parts import fitted, part_txn
+from messenger.app.message_parts import fitted
 from messenger.app.outcome import NOTHING, Outcome, waits_for_scanner
 from messenger.app.outside_ports import ScannerAway
 from messenger.app.ports import UnitOfWork
@@ -74,7 +74,7 @@ async def _show_each(hands: Hands, effect: fx.ShowFiles, txn: str, *, patience_s
     async with hands.units.look() as unit:
         past = await _past(unit, ConversationId(effect.conversation), LAST)
     words = texts(past.case.group.language)
-    for n, message in enumerate(past.files):
+    for message in past.files:
         checked = await checked_file(hands, message.content.media[0], patience_s=patience_s)
         if isinstance(checked, Refused):
             continue
@@ -90,7 +90,8 @@ async def _show_each(hands: Hands, effect: fx.ShowFiles, txn: str, *, patience_s
             marks=checked.marks,
         )
         said = Said(plain=text.plain, html=text.html, file=checked.file)
-        await hands.post(past.case, said, part_txn(txn, n))
+        # By its message, not by its number: others may be gone, or have come, when those that waited are shown.
+        await hands.post(past.case, said, f"{txn}f{message.id.hex}")
     return NOTHING
 
 

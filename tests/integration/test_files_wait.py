@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from messenger.app import effects as fx
 from messenger.app.deliver import Deliverer
 from messenger.app.hands import Hands, Organisation
 from messenger.app.inspection.inspector import Inspector
@@ -65,7 +66,7 @@ class Board:
 
     async def post(self, place: Place, said: Said, *, txn: str, policy: object) -> str:
         if txn not in self.by_txn:
-            self.by_txn[txn] = CARD if not self.shown else f"$shown{len(self.shown)}"
+            self.by_txn[txn] = CARD if not self.shown else f"$shown{len(self.by_txn)}"
             self.shown[self.by_txn[txn]] = said
         return self.by_txn[txn]
 
@@ -341,3 +342,50 @@ async def test_what_bursts_in_the_scanner_is_a_bomb(world: World) -> None:
     world.clamd.mood = "heuristic"
     await world.happens(customer_sends("photo"))
     assert world.board.lines("unpacked it would be far too large") and not world.board.files()
+
+
+async def show_files(world: World, *, sent_as: str = "") -> None:
+    """As for a colleague who comes in, or those of them that had to wait under the row `sent_as`."""
+    [id] = await world.desk.conversations()
+    effect = fx.ShowFilesLater(conversation=id, sent_as=sent_as) if sent_as else fx.ShowFiles(conversation=id)
+    async with world.desk.units() as unit:
+        await unit.outbox.put(f"files {sent_as}", [effect])
+    await world.go_on()
+
+
+@pytest.mark.parametrize("file", ["photo", "other"])
+async def test_what_is_changed_while_files_wait_to_be_shown_again_is_shown_as_it_is_then(
+    world: World, file: str
+) -> None:
+    """Its words. Another file in an edit is none: a file stays what it was sent as."""
+    FILES["other"] = ("other.png", "image/png", picture("PNG", (50, 20)))
+    await world.happens(customer_sends("photo", "first words"))
+    before = set(world.board.shown)
+    world.clamd.mood = "cut"
+    await show_files(world)
+    assert await world.waits() == ["ShowFilesLater"] and set(world.board.shown) == before
+    await world.happens(customer_edits(file, "other words"))
+    await world.scanner_comes_back()
+    again = [said for event, said in world.board.shown.items() if event not in before and said.file]
+    assert [said.file.name for said in again if said.file] == ["photo.png"]
+    assert "other words" in again[0].plain and "first words" not in again[0].plain
+    assert "scanned: clean" in again[0].plain and not await world.waits()
+
+
+async def test_of_files_that_wait_none_is_missed_or_doubled_when_another_is_taken_back_meanwhile(world: World) -> None:
+    for name in ("second", "third"):
+        FILES[name] = (f"{name}.png", "image/png", picture("PNG", (30, 30)))
+    await world.happens(customer_sends("photo"), customer_sends("second", event="$second"))
+    await show_files(world)
+    [row] = [txn for txn, event in world.board.by_txn.items() if event == list(world.board.shown)[-2]]
+    gone = MessageDeleted(
+        account=ChannelAccountId(DESK),
+        source_id="$gone",
+        at=utc_now(),
+        sender=Handle(kind="mxid", value=CUSTOMER),
+        target=RemoteId("$file"),
+    )
+    await world.happens(gone, customer_sends("third", event="$third"))
+    before = world.board.files()
+    await show_files(world, sent_as=row[:33])
+    assert world.board.files() == [*before, "third.png"]
