@@ -188,6 +188,10 @@ class SuccessionPort(Protocol):
 
     async def follow_group(self, account: str, room: str, successor: str, id: GroupId) -> None: ...
 
+    async def leave_behind(self, account: str, room: str) -> None:
+        """What took the place of this one we have made ourselves."""
+        ...
+
     async def former_rooms(self, account: str, room: str) -> Sequence[str]:
         """Which the chat in this room has had before, the last one first."""
         ...

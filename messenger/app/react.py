@@ -114,8 +114,11 @@ def _placed(
             ]
         case e.CardRenewed():
             # What rests, or is over, comes back with a pack of its own.
-            is_in_work = before.state in (State.OPEN, State.QUEUED)
+            is_in_work = before.state in (State.OPEN, State.QUEUED) and not before.is_in_room
             return [moved[0], *([fx.PostPack(conversation=here, cause="renewed")] if is_in_work else []), moved[1]]
+        case e.MovedToRoom(again=True):
+            closed = fx.PostNotice(conversation=here, text="S36.case")
+            return [*_own_room(before, before.place), closed, *_past(after, "renewed", None)]
         case e.MovedToRoom():
             # Where the group has rooms, the event that brought it into the group has made this one.
             return [*_own_room(before, before.place), *_past(after, "room", event.by)] if event.by else []

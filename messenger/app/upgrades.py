@@ -8,6 +8,7 @@ was false is refused, and the old room stays in use. Both are told to the leads.
     the customer's chat   the same conversations go on in the new room; what comes late from the old one is theirs, too
     a group's room        its members are invited, each open conversation gets a card there that follows the old one
     a direct chat         the new one is the chat with this person, as if they had made it
+    a conversation's own  nobody is led anywhere: the desk makes it another room, for the same people
 """
 
 from messenger.app import direct
@@ -18,8 +19,8 @@ from messenger.app.records import Chat, NewItem
 from messenger.app.trust import place_of, tell
 from messenger.app.turn import NotYet, Turn
 from messenger.channels.messages import Handle
-from messenger.domain.commands import RenewCard
-from messenger.domain.ids import ConversationId, GroupId
+from messenger.domain.commands import RenewCard, RenewRoom
+from messenger.domain.ids import AgentId, ConversationId, GroupId
 from messenger.domain.people import SkillGroup
 
 DESK = "desk"
@@ -29,6 +30,9 @@ FALSE = frozenset({"no_right", "not_replaced", "elsewhere"})
 
 
 async def replaced(turn: Turn, item: RoomReplaced) -> None:
+    own_room = await turn.unit.conversations.place_of_room(item.room)
+    if own_room is not None:
+        return await _case_closed(turn, item, own_room[0])
     known = await turn.unit.successions.get(item.account, item.room)
     if known is None or (known.successor, known.state) == (item.successor, "pending"):
         look = FollowRoom(account=item.account, room=item.room, successor=item.successor, by=item.by)
@@ -87,6 +91,19 @@ async def _group_followed(turn: Turn, item: RoomFollowed, group: SkillGroup) -> 
     turn.effects += [SeatMember(group=group.id, agent=each.id) for each in await turn.unit.people.members(group.id)]
     turn.effects.append(OpenNewRoom(group=group.id, former=item.room))
     return True
+
+
+async def _case_closed(turn: Turn, item: RoomReplaced, id: ConversationId) -> None:
+    """Whoever has said so, and with whatever right: people's apps let nobody write there any more."""
+    conversation = await turn.unit.conversations.lock(id)
+    here = next((each for each in await turn.unit.conversations.places(id) if each.number == conversation.place), None)
+    if here is not None and here.room == item.room:
+        if not await turn.unit.successions.is_heard_out(item.room):
+            raise NotYet("what was said in the old room", tries=HEARD_OUT_TRIES)
+        members = tuple(AgentId(member.id) for member in await turn.unit.case_members.of(id))
+        await turn.act(id, conversation, RenewRoom(members=members), actor=DESK)
+        audit(turn.unit, actor="system", action="room.renew", object="cause:tombstone", purpose=PURPOSE)
+    await turn.unit.successions.leave_behind(item.account, item.room)
 
 
 async def moved(turn: Turn, item: GroupMoved) -> None:

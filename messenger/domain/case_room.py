@@ -21,6 +21,14 @@ def move_to_room(conversation: Conversation, command: c.MoveToRoom) -> Sequence[
     return [e.MovedToRoom(by=command.agent, members=members)]
 
 
+def renew_room(conversation: Conversation, command: c.RenewRoom) -> Sequence[e.Event]:
+    """By way of a new card in the group's room, which leads to it: each room of its own has such a card before it."""
+    if not conversation.is_in_room:
+        return []
+    members = tuple(member for member in command.members if member != conversation.owner)
+    return [e.CardRenewed(), e.MovedToRoom(members=members, again=True)]
+
+
 def invite_member(conversation: Conversation, command: c.InviteMember) -> Sequence[e.Event]:
     _must_be_in_room(conversation)
     must_speak_for(conversation, command.by, command.role, "invite")

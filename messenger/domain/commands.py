@@ -185,6 +185,13 @@ class MoveToRoom:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RenewRoom:
+    """Its own room was closed by somebody (a tombstone): `members` are those who may read it."""
+
+    members: tuple[AgentId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InviteMember:
     """Somebody more may read the conversation's own room."""
 
@@ -328,6 +335,7 @@ Command = (
     | MindSilence
     | RenewCard
     | MoveToRoom
+    | RenewRoom
     | InviteMember
     | RemoveMember
     | AddStaffMessage

@@ -43,6 +43,8 @@ def _decide(conversation: Conversation, command: c.Command) -> Sequence[e.Event]
             return handover.assign(conversation, command)
         case c.TransferConversation():
             return handover.transfer(conversation, command)
+        case c.RenewRoom():
+            return case_room.renew_room(conversation, command)
         case c.MoveToRoom():
             return case_room.move_to_room(conversation, command)
         case c.InviteMember():

@@ -123,10 +123,11 @@ class CardRenewed:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MovedToRoom:
     """From now on the conversation's place is a room of its own, for its owner and these. `by` None: the group has a
-    room for each conversation."""
+    room for each conversation, or (`again`) somebody has closed the one before."""
 
     by: AgentId | None = None
     members: tuple[AgentId, ...] = ()
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

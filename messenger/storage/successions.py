@@ -57,6 +57,9 @@ class SqlSuccessions:
             skill_group.update().where(skill_group.c.id == id).values(room_id=successor, **nothing)
         )
 
+    async def leave_behind(self, account: str, room: str) -> None:
+        await self._set(account, room, state="followed", code="", at=sa.func.now())
+
     async def former_rooms(self, account: str, room: str) -> Sequence[str]:
         query = sa.select(room_succession.c.room_id).join(chat).where(chat.c.account == account, chat.c.remote == room)
         return list(await self._connection.scalars(query.order_by(room_succession.c.at.desc())))

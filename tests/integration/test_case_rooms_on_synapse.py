@@ -8,6 +8,7 @@ import pytest_asyncio
 
 from messenger.demo.synapse import Synapse
 from messenger.domain.replies import MARKERS, Fate
+from messenger.matrix.http import CLIENT, path
 from tests.integration.staff_house import House, Thread, open_house
 from tests.support.databases import TestDatabases
 from tests.support.people import Person
@@ -155,3 +156,36 @@ async def test_out_of_its_own_room_a_conversation_goes_to_another_groups_thread(
     assert not [each for each in house.ben.events(room) if "and with food?" in each.body]
     assert "one more thing" not in await thread.everything_the_customer_has()
     assert await eventually(house.nothing_is_left, what="nothing is left behind")
+
+
+async def test_a_room_that_somebody_has_closed_gets_another_with_the_same_people(house: House) -> None:
+    thread = await house.conversation("Nobody shall be led away", owner=house.ben, name="emil")
+    room = await moved(house, thread, house.ben, named="@cleo")
+    answer = await house.ben.say(room, "before it was closed")
+    await thread.received("before it was closed")
+    before = {*house.ben.rooms, *house.cleo.rooms}
+    await _close(house, room)
+    new = await own_room(house, house.ben, before)
+    await house.ben.wait_for(new, lambda seen: "was closed by somebody" in seen.body)
+    await eventually(lambda: new in house.cleo.rooms, what="Cleo is in the new room")
+    pack = await house.cleo.wait_for(new, lambda seen: "Nobody shall be led away" in seen.body)
+    assert pack.sender == house.product.desk and new not in house.lea.rooms
+    await house.ben.say(new, "and after it")
+    await thread.received("and after it")
+    await thread.customer.say(thread.chat, "I hear you still")
+    await house.cleo.wait_for(new, lambda seen: "I hear you still" in seen.body)
+    assert not [each for each in said_by_desk(house, house.ben, room) if "I hear you still" in each.body]
+    assert marks(house, room, answer) == [MARKERS[Fate.DELIVERED]]
+
+
+async def _close(house: House, room: str) -> None:
+    """By an administrator: somebody to whom the desk's own account has given the power."""
+    desk = await house.people.device_of(
+        house.product.desk, house.product.settings.desk().read_password(), auto_join=False
+    )
+    levels = f"{CLIENT}/rooms/{path(room, 'state', 'm.room.power_levels', '')}"
+    now = await desk.server.call("GET", levels)
+    await desk.server.call("PUT", levels, {**now, "users": {**now.get("users", {}), house.cleo.user_id: 150}})
+    await desk.leave()
+    tombstone = f"{CLIENT}/rooms/{path(room, 'state', 'm.room.tombstone', '')}"
+    await house.cleo.server.call("PUT", tombstone, {"body": "come with me", "replacement_room": "!trap:test.localhost"})

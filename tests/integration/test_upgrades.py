@@ -1,6 +1,7 @@
 """What becomes of conversations and groups when their rooms are replaced, on a real database."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -17,7 +18,18 @@ from messenger.storage.models.conversations import conversation, place
 from messenger.storage.models.people import skill_group
 from messenger.storage.models.queues import outbox
 from messenger.storage.outbox_queue import SqlOutboxQueue
-from tests.integration.staff_desk import AT, CARD, CHAT, CUSTOMER, DESK, GROUP, ROOM, StaffDesk, customer_says
+from tests.integration.staff_desk import (
+    AT,
+    CARD,
+    CHAT,
+    CUSTOMER,
+    DESK,
+    GROUP,
+    ROOM,
+    StaffDesk,
+    customer_says,
+    staff_says,
+)
 
 BEN, LEA, NEW = "@ben:x", "@lea:x", "!new"
 
@@ -187,3 +199,72 @@ async def test_what_was_tried_in_the_old_room_is_looked_for_there_before_it_is_s
     assert row.has_moved
     async with desk.units() as unit:
         assert await unit.successions.former_rooms(DESK, NEW) == [CHAT]
+
+
+# A room of its own
+
+
+CASE = "!case"
+
+
+async def in_own_room(desk: StaffDesk, named: str = "") -> None:
+    """The desk has made it, and its card in the group's room."""
+    await group_room(desk)
+    await desk.says(BEN, f"!room {named}".strip())
+    await _case_room(desk, number=2, room=CASE)
+
+
+async def _case_room(desk: StaffDesk, *, number: int, room: str) -> None:
+    id = (await desk.only_conversation())[0]
+    row = {"conversation_id": id.id, "number": number, "group_id": id.group, "room_id": room, "card": f"${number}"}
+    async with desk.engine.begin() as connection:
+        await connection.execute(place.insert().values(**row, is_room=True))
+
+
+def closed(room: str = CASE, to: str = "!trap") -> RoomReplaced:
+    return RoomReplaced(account=DESK, room=room, successor=to, by="@eve:x")
+
+
+async def test_a_closed_room_of_its_own_gets_another_of_the_desks_for_the_same_people(desk: StaffDesk) -> None:
+    await in_own_room(desk, named=LEA)
+    effects = await look(desk, closed())
+    kinds = [type(each) for each in effects if not isinstance(each, fx.PostPack | fx.ShowFiles | fx.ShowTranscript)]
+    room = [fx.ProvideCaseRoom, fx.SeatCase, fx.PostCard, fx.PostNotice, fx.EditFormerCard, fx.PostNotice]
+    assert kinds == [fx.PostCard, fx.EditFormerCard, *room], "first the card in the group's room that leads there"
+    assert [each.place for each in effects if isinstance(each, fx.PostCard)] == [3, 4]
+    assert not [each for each in effects if isinstance(each, fx.FollowRoom)], "nobody is led anywhere"
+    state, _ = await desk.only_conversation()
+    assert (state.place, state.is_in_room) == (4, True)
+    async with desk.units() as unit:
+        assert [member.address for member in await unit.case_members.of(state.id)] == [BEN, LEA]
+    assert await look(desk, closed(to="!other")) == [], "once is enough"
+
+
+async def test_what_was_said_in_a_room_of_its_own_before_it_was_closed_is_an_answer_yet(desk: StaffDesk) -> None:
+    await in_own_room(desk)
+    lane = f"{CASE}|main"
+    await desk.put(closed(), lane=CASE)
+    await desk.put(replace(staff_says(BEN, "before it was closed"), room=CASE, thread=None), lane=lane)
+    await desk.work(1)
+    assert [each for each in await desk.effects() if isinstance(each, fx.SendToCustomer)]
+
+
+async def test_a_word_in_a_closed_room_of_its_own_stays_inside_and_is_answered_with_the_way(desk: StaffDesk) -> None:
+    await in_own_room(desk)
+    await look(desk, closed())
+    await _case_room(desk, number=4, room="!another")
+    await desk.put(replace(staff_says(BEN, "who reads this?"), room=CASE, thread=None))
+    await desk.work(1)
+    assert not [each for each in await desk.effects() if isinstance(each, fx.SendToCustomer)]
+    assert (await desk.notices())[-1].text == "S26.former"
+    await desk.put(replace(staff_says(BEN, "from the new one"), room="!another", thread=None))
+    await desk.work(1)
+    assert [each for each in await desk.effects() if isinstance(each, fx.SendToCustomer)]
+
+
+async def test_a_room_of_its_own_that_was_left_before_is_closed_without_a_word(desk: StaffDesk) -> None:
+    await in_own_room(desk)
+    await look(desk, closed())
+    await _case_room(desk, number=4, room="!another")
+    assert await look(desk, closed(to="!once more")) == []
+    assert [type(each) for each in await look(desk, closed("!another"))][:1] == [fx.PostCard]
