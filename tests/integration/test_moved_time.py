@@ -87,6 +87,10 @@ async def test_a_pause_wakes_once_and_soon(desk: StaffDesk, asked: str, downtime
         ("2027-10-30T20:00+00:00", "tomorrow 9", "2027-10-31T08:00+00:00"),
         ("2027-10-29T20:00+00:00", "tomorrow 9", "2027-10-30T07:00+00:00"),
         ("2027-10-30T20:00+00:00", "24h", "2027-10-31T20:00+00:00"),
+        # Seconds since 1970 leave 32 bits on 19 January 2038 at 3:14:08.
+        ("2038-01-18T20:00+00:00", "8h", "2038-01-19T04:00+00:00"),
+        ("2038-01-18T20:00+00:00", "tomorrow 9", "2038-01-19T08:00+00:00"),
+        ("2044-05-01T20:00+00:00", "90d", "2044-07-30T20:00+00:00"),
     ],
 )
 async def test_a_pause_over_a_change_of_the_clock_ends_when_the_groups_clock_says_so(
@@ -199,16 +203,17 @@ async def told(desk: StaffDesk) -> int:
     return sum(isinstance(each, fx.TellCustomer) and each.text == "C15" for each in await desk.effects())
 
 
-async def test_silence_warns_once_and_ends_once(desk: StaffDesk) -> None:
-    clock = await owned(desk, MONDAY, auto_resolve_days=10, auto_resolve_warn_days=2)
+@pytest.mark.parametrize("began", [MONDAY, datetime(2038, 1, 15, 10, tzinfo=UTC)], ids=["today", "over 2038"])
+async def test_silence_warns_once_and_ends_once(desk: StaffDesk, began: datetime) -> None:
+    clock = await owned(desk, began, auto_resolve_days=10, auto_resolve_warn_days=2)
     await answered(desk, "$answer")
     for day in range(1, 40):
         if day % 5 == 0:
             clock.restart()
-        await clock.tick(MONDAY + day * DAY)
+        await clock.tick(began + day * DAY)
     state, log = await story(desk)
     [warned], [ended] = all_of(log, e.SilenceWarned), all_of(log, e.ConversationResolved)
-    assert (warned.at, ended.at) == (MONDAY + 8 * DAY, MONDAY + 10 * DAY)
+    assert (warned.at, ended.at) == (began + 8 * DAY, began + 10 * DAY)
     assert (state.resolution, await told(desk)) == ("silence", 1)
 
 
