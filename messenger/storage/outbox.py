@@ -55,8 +55,10 @@ _NEW = {
     "kind": "text",
     "enc_body": "bytea",
 }
+# One name for both: what is put second must see the first, which may stand before it in its lane.
+_OUTGOING = "outgoing"
 _PUT = Write(
-    name="put",
+    name=_OUTGOING,
     text=f"""
 INSERT INTO outbox ({", ".join(_NEW)}, next_at)
 VALUES ({", ".join(f"CAST(:{name} AS {type})" for name, type in _NEW.items())}, now() + CAST(:wait AS interval))
@@ -180,7 +182,7 @@ class SqlOutbox:
         courier = self._courier
         fence = {"resource": courier.lease.resource, "epoch": courier.lease.epoch}
         values = {name: row[name] for name in (*_NEW, "wait")} | {"token": uuid4(), "device": courier.device}
-        going = Write(name="carried", text=_CARRY.text, told=("id", "txn", "made_at", "claim_token"))
+        going = Write(name=_OUTGOING, text=_CARRY.text, told=("id", "txn", "made_at", "claim_token"))
 
         def hear(told: Mapping[str, Any]) -> None:
             if told["claim_token"] is not None:

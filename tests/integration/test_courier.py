@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app.deliver import Deliverer
-from messenger.app.effects import RelayToThread
+from messenger.app.effects import PostNotice, RelayToThread
 from messenger.app.handle import handle_next
 from messenger.app.outcome import Outcome
 from messenger.app.ports import StorageAway
@@ -98,6 +98,21 @@ async def test_what_waits_behind_another_row_of_its_lane_is_left_to_the_queue(de
     assert len(hand.taken) == 1
     assert hand.looks, "the worker is told that there is more"
     assert await relays(desk) == ["claimed", "new"]
+
+
+async def test_what_one_turn_puts_into_a_lane_keeps_its_order(desk: StaffDesk, hand: Hand) -> None:
+    """What could be carried second must see what was put first, while the worker was busy."""
+    [conversation] = await desk.conversations()
+    notice = PostNotice(conversation=conversation, text="S34.answer")
+    async with desk.units() as unit:
+        hand.is_idle = False
+        await unit.outbox.put("first", [notice])
+        hand.is_idle = True
+        await unit.outbox.put("second", [notice])
+    assert not hand.taken
+    async with desk.engine.begin() as connection:
+        states = [*await connection.scalars(sa.select(outbox.c.state).order_by(outbox.c.id))]
+    assert states[-2:] == ["new", "new"]
 
 
 async def test_whoever_ends_a_row_hears_whether_its_lane_has_more(
