@@ -34,7 +34,8 @@ class Erasure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Something to be looked through or removed. `subject` is an event, the address of a file, or a person's."""
+    """Something to be looked through or removed. `subject` is an event, the address of a file, or a person's. A thread
+    whose card was never noted is named by the transaction id of that card."""
 
     kind: TargetKind
     place: Place

@@ -277,6 +277,7 @@ class DeskProcess:
             http=self._http,
             engine=self._engine,
             store=self._store,
+            lookup=self._lookup,
             backup=self._care.backup,
             book=self._book,
             admin=self._admin if self._admin.token else None,

@@ -4,20 +4,23 @@ Redactions: client-server API v1.16, "Redactions"; the relations of a thread: "R
 Synapse's admin API, "Delete local media" and "Quarantining media by ID"."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
 from messenger.app.desk_ports import IngestStore
 from messenger.app.erasure_ports import Ended, Found, NotNow, Target
+from messenger.channels.errors import ChannelError, Rejected
 from messenger.matrix.batch import as_dict, as_text, events, server_of
 from messenger.matrix.crypto.engine import NioEngine
 from messenger.matrix.engine import Decrypted
 from messenger.matrix.http import CLIENT, CLIENT_V1, HomeserverClient, MatrixError, Unreachable, path
 from messenger.matrix.identity.key_backup import BackupChanged, KeyBackup
 from messenger.matrix.room_book import RoomBook
+from messenger.matrix.sent_lookup import SentLookup
 
 ADMIN = "/_synapse/admin/v1"
+EVENT = "$"  # how the ids of events begin; transaction ids never do
 PAGE = 100
 _DONE_ALREADY = (404, 410)
 
@@ -29,12 +32,16 @@ class MatrixErasure:
     http: HomeserverClient
     engine: NioEngine
     store: IngestStore
+    lookup: SentLookup
     backup: KeyBackup
     book: RoomBook
     admin: HomeserverClient | None
 
     async def look(self, target: Target) -> Found:
         """The newest first. A room that keeps us out shows nothing: what we had noted before is all there is."""
+        if target.kind == "thread" and not target.subject.startswith(EVENT):
+            card = await self._sent_as(target.subject, target.room)
+            return await self.look(replace(target, subject=card)) if card else Found()
         found: list[str] = [target.subject] if target.subject else []
         media: list[str] = []
         try:
@@ -47,6 +54,14 @@ class MatrixErasure:
                 raise _later(error) from error
             foreign = []
         return Found(events=list(dict.fromkeys(found)), media=list(dict.fromkeys(media)), foreign_servers=foreign)
+
+    async def _sent_as(self, txn: str, room: str) -> str | None:
+        try:
+            return await self.lookup.find(room, txn)
+        except Rejected:
+            return None
+        except ChannelError as error:
+            raise NotNow("homeserver", seconds=5) from error
 
     async def redact(self, target: Target) -> Ended:
         txn = f"erase.{sha256(target.subject.encode()).hexdigest()[:24]}"

@@ -36,6 +36,16 @@ JOIN chat ON chat.remote = mx_member.room_id OR chat.id = former.chat_id
 JOIN conversation ON conversation.chat_id = chat.id
 WHERE person.contact_id = :contact AND person.kind = 'mxid' AND chat.contact_id <> :contact""")
 
+# Cards that were tried and never noted: a process died behind the homeserver's answer, or before it.
+_TRIED_CARDS = sa.text("""
+SELECT outbox.txn, stood.room_id FROM outbox
+JOIN conversation ON conversation.id = outbox.conversation_id
+JOIN LATERAL (
+  SELECT room_id FROM skill_group WHERE id = conversation.group_id
+  UNION SELECT room_id FROM place WHERE conversation_id = conversation.id AND NOT is_room
+) AS stood ON stood.room_id IS NOT NULL
+WHERE conversation.id = ANY(:ids) AND outbox.kind = 'PostCard' AND outbox.attempts > 0 AND outbox.state <> 'sent'""")
+
 
 async def planned(connection: AsyncConnection, keys: DataKeys, which: Erasure) -> Sequence[Target]:
     if which.conversation is None and which.contact is None:
@@ -44,7 +54,7 @@ async def planned(connection: AsyncConnection, keys: DataKeys, which: Erasure) -
     media = [target async for target in _media(connection, keys, ids)]
     if which.scope == "files":
         return [*media, *await _events_with_files(connection, keys, ids)]
-    places = await _places(connection, ids)
+    places = [*await _places(connection, ids), *await _tried_cards(connection, ids)]
     if which.contact is None:
         return [*places, *await _events(connection, ids), *media]
     events = await _events(connection, ids, is_whole=True)
@@ -69,6 +79,12 @@ async def _places(connection: AsyncConnection, ids: Sequence[UUID]) -> list[Targ
         for row in rows
         if row.is_room or row.card
     ]
+
+
+async def _tried_cards(connection: AsyncConnection, ids: Sequence[UUID]) -> list[Target]:
+    """In a room of many nothing else leads to them but the id under which they went."""
+    rows = await connection.execute(_TRIED_CARDS, {"ids": list(ids)})
+    return [Target(kind="thread", place="group_room", room=row.room_id, subject=row.txn) for row in rows]
 
 
 async def _chats(connection: AsyncConnection, contact: UUID) -> list[Target]:

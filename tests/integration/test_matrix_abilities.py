@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from messenger.app.erasure_ports import Target
 from messenger.app.items import CustomerReacted, StaffSaid
 from messenger.app.records import File, Place, Said
 from messenger.channels.errors import Rejected
@@ -17,6 +18,7 @@ from messenger.demo.synapse import Synapse
 from messenger.domain.ids import ConversationId
 from messenger.domain.people import DevicePolicy
 from messenger.matrix.desk import MatrixDesk
+from messenger.matrix.erasure import MatrixErasure
 from messenger.storage.administration import Administration
 from tests.support.hands import NAMESPACE, DeskHands
 from tests.support.people import People, Person
@@ -213,6 +215,19 @@ async def test_a_case_room_is_made_once_closed_and_says_no_more_than_its_number(
     assert (await cleo.state(room, "m.room.history_visibility"))["history_visibility"] == "shared"
     levels = await cleo.state(room, "m.room.power_levels")
     assert (levels["invite"], levels["users_default"], levels["events_default"]) == (100, 0, 0)
+
+
+async def test_a_card_that_was_never_noted_is_found_by_the_id_under_which_it_went(world: World) -> None:
+    """With all that stands in its thread: an erasure must find it."""
+    _, room = await world.team()
+    hands = world.hands
+    card = await hands.desk.post(Place(room=room), Said(plain="card", html=""), txn="tried", policy=ANY)
+    line = await hands.desk.post(Place(room=room, thread=card), Said(plain="line", html=""), txn="l", policy=ANY)
+    parts: dict[str, Any] = {name: getattr(hands, name) for name in ("http", "engine", "store", "lookup", "book")}
+    erasing = MatrixErasure(**parts, backup=None, admin=None)  # type: ignore[arg-type]  # no keys are forgotten
+    target = Target(kind="thread", place="group_room", room=room, subject="tried")
+    assert {card, line} == set((await erasing.look(target)).events)
+    assert not (await erasing.look(replace(target, subject="never"))).events
 
 
 class MeanwhileSaid:

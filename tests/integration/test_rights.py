@@ -34,7 +34,7 @@ from messenger.storage.messages import ERASED_SPEAKER
 from messenger.storage.models import whole_schema
 from messenger.storage.models.audit import audit
 from messenger.storage.models.conversations import conversation, message, place, remote_message
-from messenger.storage.models.queues import inbox
+from messenger.storage.models.queues import inbox, outbox
 from messenger.storage.models.rooms import mx_member
 from messenger.storage.personal_data import PERSONAL_DATA
 from messenger.workers.erasure import ErasureWorker
@@ -139,6 +139,17 @@ async def test_what_is_on_its_way_ends_before_anything_is_removed(house: RightsH
         await connection.execute(sa.text("UPDATE outbox SET claimed_until = now()"))
     await house.work_off()
     assert (await house.rights.state(id)).done_at is not None
+
+
+async def test_a_card_that_was_tried_and_never_noted_is_looked_for(house: RightsHouse) -> None:
+    """Its process died behind the homeserver's answer: it stands in the group's room, and nothing else names it."""
+    await a_life(house)
+    async with house.engine.begin() as connection:
+        card = outbox.update().where(outbox.c.kind == "PostCard")
+        txn = await connection.scalar(card.values(state="new", attempts=1).returning(outbox.c.txn))
+        await connection.execute(sa.text("UPDATE skill_group SET room_id = '!team' WHERE room_id IS NULL"))
+    await house.erase(CUSTOMER)
+    assert txn in house.rooms.looked
 
 
 async def test_a_homeserver_that_is_away_delays_and_loses_nothing(house: RightsHouse) -> None:

@@ -80,6 +80,8 @@ class Cleaning:
     async def look(self, target: Target) -> Found:
         self._calls()
         thread = target.subject if target.kind == "thread" else None
+        if thread is not None and not thread.startswith("$"):
+            thread = self.rooms.sent_as(thread) or ""
         self.places.add((target.room, thread))
         events = [*self._said(target.room, thread), *self._posted(target.room, thread), *self._sent(target.room)]
         self.found.update(events)

@@ -285,7 +285,6 @@ class House:
 
     async def erase(self, letter: str) -> None:
         """Of two orders at once the second is the first."""
-        await self.rest()  # a card that was posted and is not noted yet would not be found
         room, since = (
             self.customer_comes(letter),
             max((gone.delivered_to or 0 for gone in self._lives(letter)), default=0),

@@ -216,6 +216,9 @@ class Rooms:
 
     async def find(self, room: str, txn: str) -> str | None:
         self.server.line.out(_temporary)
+        return self.sent_as(txn)
+
+    def sent_as(self, txn: str) -> str | None:
         return next((event for (_, known), event in self._done.items() if known == txn), None)
 
     async def post(self, place: Place, said: Said, *, txn: str, policy: DevicePolicy) -> str:

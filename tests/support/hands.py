@@ -55,7 +55,8 @@ class DeskHands:
         await self.engine.start()
         self.book, self.encryptor = RoomBook(self.http, store), Encryptor(self.engine)
         self.sender = Sender(self.http, self.book, self.encryptor, on_left_out=lambda device: None)
-        lookup, media = SentLookup(self.http, self.engine, store), MatrixMedia(self.http)
+        self.store, media = store, MatrixMedia(self.http)
+        self.lookup = lookup = SentLookup(self.http, self.engine, store)
         self.desk = MatrixDesk(self.http, self.sender, media, self.book, self.engine, lookup)
         self.channel = MatrixChannel(
             self.http, self.sender, media, lookup, account=self.user_id, organisation="Linden Health"
