@@ -105,7 +105,7 @@ class RoomBook:
     async def _load(self, room_id: str) -> Room:
         for _ in range(READS):
             changes = self._changes
-            room = await self._read(room_id)
+            room = await self._looked_up(room_id)
             if changes == self._changes:
                 self._remember(room_id, room)
                 break
@@ -116,7 +116,7 @@ class RoomBook:
         while len(self._rooms) > REMEMBERED:
             self._rooms.popitem(last=False)
 
-    async def _read(self, room_id: str) -> Room:
+    async def _looked_up(self, room_id: str) -> Room:
         state = await self._store.room(room_id)
         if state is None or not _is_known(state):
             state = await self._learned(room_id)

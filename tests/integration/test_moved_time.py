@@ -90,7 +90,7 @@ async def test_a_pause_wakes_once_and_soon(desk: StaffDesk, asked: str, downtime
         # Seconds since 1970 leave 32 bits on 19 January 2038 at 3:14:08.
         ("2038-01-18T20:00+00:00", "8h", "2038-01-19T04:00+00:00"),
         ("2038-01-18T20:00+00:00", "tomorrow 9", "2038-01-19T08:00+00:00"),
-        ("2044-05-01T20:00+00:00", "90d", "2044-07-30T20:00+00:00"),
+        ("2044-05-02T20:00+00:00", "90d", "2044-07-31T07:00+00:00"),
     ],
 )
 async def test_a_pause_over_a_change_of_the_clock_ends_when_the_groups_clock_says_so(

@@ -33,6 +33,9 @@ export const commands = {
   set_state: ({ room, type, content, state_key = '' }) => client().sendStateEvent(room, type, content, state_key),
   set_displayname: ({ name }) => client().setDisplayName(name),
 
+  // people
+  knows_identity: ({ user }) => client().getCrypto().userHasCrossSigningKeys(user, true),
+
   // messages
   send,
   send_raw: ({ room, type, content }) => client().sendEvent(room, type, content),

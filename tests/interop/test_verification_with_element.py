@@ -37,6 +37,7 @@ class House:
         await hears(self.customer, self.chat, "Linden Health")
 
     async def _chat_of(self, person: Element) -> str:
+        assert await person.do("knows_identity", user=self.desk)
         room = await person.create_room(invite=(self.desk,), history="shared", is_direct=True)
         await person.sees_member(room, self.desk)
         return room

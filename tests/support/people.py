@@ -92,11 +92,13 @@ class Person:
         return room_id
 
     async def wait_for_members(self, room_id: str, users: Sequence[str], *, timeout_s: float = 60) -> None:
-        await eventually(
-            lambda: all(self.rooms[room_id].members.get(user) == "join" for user in users),
-            timeout_s,
-            what=f"{', '.join(users)} joined",
-        )
+        """We may be on our way in ourselves."""
+
+        def are_inside() -> bool:
+            room = self.rooms.get(room_id)
+            return room is not None and all(room.members.get(user) == "join" for user in users)
+
+        await eventually(are_inside, timeout_s, what=f"{', '.join(users)} joined")
 
     async def join(self, room_id_or_alias: str) -> str:
         answer = await persistently(lambda: self.server.call("POST", f"{CLIENT}/join/{path(room_id_or_alias)}", {}))
