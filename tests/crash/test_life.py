@@ -35,6 +35,7 @@ async def test_what_is_said_comes_through_kills_at_every_step(small_house: House
     await walk.judge()
 
 
+@pytest.mark.long
 async def test_who_has_it_and_where_it_is_comes_through_kills_and_crashes_of_servers(house: House) -> None:
     walk = await places.first_start(house)
     assert walk.taken == LIVED["first_start"]

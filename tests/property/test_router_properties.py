@@ -85,8 +85,8 @@ def _judge_cases(cases: int, seed: int) -> None:
         cases -= judge(a_snapshot(chance), explained=False)
 
 
-def test_no_filter_is_broken_in_a_hundred_thousand_decisions() -> None:
-    _judge_cases(100_000, seed=1)
+def test_no_filter_is_broken_in_thirty_thousand_decisions() -> None:
+    _judge_cases(30_000, seed=1)
 
 
 @pytest.mark.long
