@@ -108,7 +108,7 @@ async def test_a_long_life_folds_to_what_is_stored_at_every_step(desk: StaffDesk
     await life.says(BEN, "!pause 3d waiting for the hospital", State.PAUSED, BEN)
     await life.says(BEN, "!pause 5d", State.PAUSED, BEN)
     await life.passes(3 * day, State.PAUSED, BEN)
-    await life.passes(2 * day, State.OPEN, BEN)
+    await life.passes(2 * day + timedelta(hours=10), State.OPEN, BEN)  # days end at nine, by the group's clock
     await life.placed(ROOM, "$card3", (await life.compare()).place)
     await life.says(BEN, "!later 2h The report is there", State.OPEN, BEN, event="$later")
     await life.says(BEN, "The report is here", State.OPEN, BEN, event="$latere", edits="$later")
