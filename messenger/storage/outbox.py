@@ -209,12 +209,20 @@ class SqlOutbox:
         """Joins those that wait; else it keeps its distance from the last ones. What one chat brings is handled one by
         one, so no two turns meet here."""
         is_waiting = sa.and_(outbox.c.merge_key == effect.merge_key, outbox.c.state == "new")
-        waiting = sa.select(outbox.c.id, outbox.c.txn, outbox.c.enc_body).where(is_waiting).with_for_update()
+        waiting = (
+            sa.select(outbox.c.id, outbox.c.txn, outbox.c.attempts, outbox.c.enc_body)
+            .where(is_waiting)
+            .with_for_update()
+        )
         found = (await self._connection.execute(waiting)).first()
         if found is None:
             after = sa.select(conversation.c.remarks_at - sa.func.now()).where(conversation.c.id == effect.conversation)
             row["wait"] = max(timedelta(0), await self._connection.scalar(after) or timedelta(0))
             return await self._merge([row])
+        if found.attempts:  # it may have got through as it is, and nothing joins it any more
+            self._has_left_some = True
+            await self._connection.execute(_INSERT, [row | {"merge_key": None}])
+            return None
         where = outbox_place(found.txn)
         before = load_effect(PostRemarks.__name__, await self._keys.open(found.enc_body, where=where))
         assert isinstance(before, PostRemarks)

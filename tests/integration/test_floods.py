@@ -366,6 +366,18 @@ async def test_what_the_desk_remarks_on_unasked_is_said_once_in_ten_seconds_and_
     assert [text for text, _ in await shown(desk)] == ["Hello", "message 0", "message 1"]
 
 
+async def test_nothing_joins_remarks_that_may_have_got_through(desk: StaffDesk, room: None) -> None:
+    """The homeserver would answer their repeat with the first, and forget what has joined."""
+    await desk.put(*unknown(0, 1, "m.location"), lane=CHAT)
+    await until_quiet(desk)
+    async with desk.engine.begin() as connection:
+        await connection.execute(outbox.update().where(outbox.c.kind == "PostRemarks").values(attempts=1))
+    await desk.put(*unknown(1, 1, "m.poll"), lane=CHAT)
+    await until_quiet(desk)
+    said = [effect for effect in await of_kind(desk, PostRemarks) if isinstance(effect, PostRemarks)]
+    assert [[line.fields["what"] for line in each.lines] for each in said] == [["m.location"], ["m.poll"]]
+
+
 async def test_of_very_many_remarks_the_rest_is_counted(desk: StaffDesk, room: None) -> None:
     async with desk.engine.begin() as connection:
         await connection.execute(sa.text("UPDATE conversation SET card_room = :room, card_event = :card"), ON_CARD)
