@@ -26,7 +26,7 @@ async def find_colleague(turn: Turn, item: StaffSaid, text: str) -> Agent:
 def matrix_address(word: str) -> str:
     """The address that a person typed, or pasted as a link of matrix.to; empty if it is none."""
     plain = unquote(word.removeprefix("https://matrix.to/#/").partition("?")[0]) if "matrix.to" in word else word
-    return plain if _ADDRESS.fullmatch(plain) else ""
+    return plain if _ADDRESS.fullmatch(plain) and plain.isprintable() else ""
 
 
 async def find_colleagues(turn: Turn, item: StaffSaid, text: str) -> Sequence[Agent]:

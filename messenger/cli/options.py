@@ -10,7 +10,7 @@ _USER_ID = re.compile(r"@[^:\s]+:\S+")
 
 
 def _is_user_id(value: str) -> str:
-    if not _USER_ID.fullmatch(value):
+    if not (_USER_ID.fullmatch(value) and value.isprintable()):
         raise typer.BadParameter(f"{value!r} is no Matrix user id like @anna:example.org")
     return value
 

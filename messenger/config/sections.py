@@ -14,7 +14,6 @@ from messenger.i18n import LANGUAGES
 
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 ServerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:\[\]-]+$", to_lower=True)]
-UserId = Annotated[str, StringConstraints(pattern=r"^@[^:\s]+:[^\s]+$")]
 
 
 def _shown(text: str) -> str:
@@ -24,15 +23,18 @@ def _shown(text: str) -> str:
     return text
 
 
+UserId = Annotated[str, StringConstraints(pattern=r"^@[^:\s]+:[^\s]+$"), AfterValidator(_shown)]
+
+
 def _homeserver(url: str) -> str:
-    parts = urlsplit(url)
+    parts = urlsplit(_shown(url))
     if parts.scheme not in ("https", "http") or not parts.hostname:
         raise ValueError("must be an address like https://matrix.example.org")
     return url.rstrip("/")
 
 
 def _origin(url: str) -> str:
-    parts = urlsplit(url)
+    parts = urlsplit(_shown(url))
     if parts.scheme not in ("https", "http") or not parts.hostname or parts.path.strip("/") or parts.username:
         raise ValueError("must be an address without a path, like https://cdn.example.org or http://10.0.0.7:8080")
     return url.rstrip("/")
@@ -182,6 +184,7 @@ class Matrix(Section):
     invites_per_minute: int = Field(
         default=10,
         ge=1,
+        le=10_000,
         description="How many invitations a minute are accepted from one other server; later ones wait.",
     )
     desks: tuple[Desk, ...] = Field(default=(), description="The bot accounts.")

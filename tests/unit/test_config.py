@@ -134,6 +134,29 @@ def test_a_faulty_value_from_the_environment_names_the_variable(write: Write, mo
     assert _fault(write(MINIMAL)).startswith("environment variable STELLWERK__LOG__LEVEL: `log.level`")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        'matrix.homeserver = "https://m\\u0000.org"',
+        'outbound.internal = ["https://w\\u001b.org"]',
+        "limits.attachment_max_mb = %s",
+    ],
+    ids=["address", "internal", "number"],
+)
+def test_what_the_database_could_not_take_is_refused(write: Write, line: str) -> None:
+    assert line.partition(" ")[0].split(".")[1] in _fault(write(line.replace("%s", "9" * 30)))
+
+
+def test_every_whole_number_has_both_bounds() -> None:
+    sections = schema()["$defs"].items()
+    numbers = {
+        f"{section}.{name}": field for section, of in sections for name, field in of.get("properties", {}).items()
+    }
+    whole = {name: field for name, field in numbers.items() if field.get("type") == "integer"}
+    assert whole
+    assert not [name for name, field in whole.items() if not {"minimum", "maximum"} <= field.keys()]
+
+
 def test_broken_toml_names_the_line(write: Write) -> None:
     assert "line 1" in _fault(write("[matrix\n"))
 
