@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
+from messenger.app.effects.groups import EditBoard
+from messenger.app.effects.staff import ShowMine, ShowQueue
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.parts import full_desk, report, servers
 from benchmarks.parts.meter import own_cpu_seconds, percentile
 from messenger.app.boards import edit_board, renew_boards
 from messenger.app.deliver import Deliverer
-from messenger.app.effects import EditBoard, ShowMine, ShowQueue
 from messenger.app.handle import handle_next
 from messenger.app.hands import Hands, Organisation
 from messenger.app.items import StaffSaid

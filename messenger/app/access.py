@@ -10,9 +10,9 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from messenger.app import effects as fx
 from messenger.app.audit import audit
-from messenger.app.effects import Effect
+from messenger.app.effects import customer, groups, inside, places, staff, thread, trust
+from messenger.app.effects.base import Effect
 from messenger.app.ports import UnitOfWork
 from messenger.app.records import Seat
 from messenger.domain.access import Action, Actor, Decision, Target, authorize
@@ -29,61 +29,61 @@ _CAPITALS = re.compile(r"(?<!^)(?=[A-Z])")
 # What an effect lets people see. `none`: no word of a customer or of staff. `stream`: a place's standing relay, read by
 # those who are in it. `command`: shown by a command that has its row. `reader`: shown to somebody, with a row here.
 EFFECTS: dict[type[Effect], str] = {
-    fx.PostCard: "stream",
-    fx.EditCard: "stream",
-    fx.RelayToThread: "stream",
-    fx.RelayFile: "stream",
-    fx.EditInThread: "stream",
-    fx.ShowHistory: "command",
-    fx.ShowFiles: "command",
-    fx.ShowFilesLater: "command",
-    fx.ShowTranscript: "command",  # never without a pack, whose row it shares
-    fx.ShowQueue: "command",
-    fx.ShowMine: "command",
-    fx.PostPack: "reader",
-    fx.PostContext: "reader",
-    fx.SeatInCase: "reader",
-    fx.SeatCase: "reader",
-    fx.SeatMember: "reader",
-    fx.SendToCustomer: "none",  # what staff has said, to the customer
-    fx.SendFile: "none",
-    fx.EditAtCustomer: "none",
-    fx.DeleteAtCustomer: "none",
-    fx.MirrorReactions: "none",
-    fx.ProvideCaseRoom: "none",
-    fx.UnseatFromCase: "none",
-    fx.EditFormerCard: "stream",
-    fx.PostNotice: "stream",
-    fx.PostRemarks: "stream",
-    fx.ShowFate: "none",
-    fx.ShowFateNow: "none",
-    fx.TellCustomer: "none",
-    fx.WarnCustomer: "none",
-    fx.OfferMenu: "none",
-    fx.EndMenu: "none",
-    fx.OpenChat: "none",
-    fx.JoinChat: "none",
-    fx.FollowRoom: "none",
-    fx.FollowRoomLater: "none",
-    fx.LeaveRoom: "none",
-    fx.OpenNewRoom: "none",
-    fx.React: "none",
-    fx.RemoveReaction: "none",
-    fx.AnswerInRoom: "command",
-    fx.SayAnswer: "command",
-    fx.TellPerson: "none",
-    fx.SayOfTrust: "none",
-    fx.AskVerification: "none",
-    fx.TrustPerson: "none",
-    fx.CarryOutTrust: "none",
-    fx.ProvideDirectRoom: "none",
-    fx.ProvideGroupRoom: "none",
-    fx.TellGroup: "none",
-    fx.EditBoard: "none",
-    fx.ShowFlood: "none",
-    fx.UnseatMember: "none",
-    fx.SetTimer: "none",
-    fx.RouteGroup: "none",
+    places.PostCard: "stream",
+    places.EditCard: "stream",
+    places.SeatInCase: "reader",
+    places.SeatCase: "reader",
+    places.ProvideCaseRoom: "none",
+    places.UnseatFromCase: "none",
+    places.EditFormerCard: "stream",
+    thread.RelayToThread: "stream",
+    thread.RelayFile: "stream",
+    thread.EditInThread: "stream",
+    thread.ShowHistory: "command",
+    thread.ShowFiles: "command",
+    thread.ShowFilesLater: "command",
+    thread.ShowTranscript: "command",  # never without a pack, whose row it shares
+    thread.PostPack: "reader",
+    thread.PostContext: "reader",
+    thread.PostNotice: "stream",
+    thread.PostRemarks: "stream",
+    thread.ShowFate: "none",
+    thread.ShowFateNow: "none",
+    customer.SendToCustomer: "none",  # what staff has said, to the customer
+    customer.SendFile: "none",
+    customer.EditAtCustomer: "none",
+    customer.DeleteAtCustomer: "none",
+    customer.MirrorReactions: "none",
+    customer.TellCustomer: "none",
+    customer.WarnCustomer: "none",
+    customer.OfferMenu: "none",
+    customer.EndMenu: "none",
+    customer.OpenChat: "none",
+    customer.JoinChat: "none",
+    customer.FollowRoom: "none",
+    customer.FollowRoomLater: "none",
+    customer.LeaveRoom: "none",
+    staff.ShowQueue: "command",
+    staff.ShowMine: "command",
+    staff.React: "none",
+    staff.RemoveReaction: "none",
+    staff.AnswerInRoom: "command",
+    staff.SayAnswer: "command",
+    staff.TellPerson: "none",
+    staff.ProvideDirectRoom: "none",
+    groups.SeatMember: "reader",
+    groups.OpenNewRoom: "none",
+    groups.ProvideGroupRoom: "none",
+    groups.TellGroup: "none",
+    groups.EditBoard: "none",
+    groups.ShowFlood: "none",
+    groups.UnseatMember: "none",
+    trust.SayOfTrust: "none",
+    trust.AskVerification: "none",
+    trust.TrustPerson: "none",
+    trust.CarryOutTrust: "none",
+    inside.SetTimer: "none",
+    inside.RouteGroup: "none",
 }
 
 
@@ -175,14 +175,14 @@ async def note_reads(unit: UnitOfWork, effects: Sequence[Effect], conversation: 
     """Writes down who will read what these effects show to them unasked."""
     for effect in effects:
         match effect:
-            case fx.PostPack(by=by, cause=cause):
+            case thread.PostPack(by=by, cause=cause):
                 who = by or conversation.owner
                 _shown(unit, conversation, f"agent:{who}" if who else f"group:{conversation.group}", f"pack.{cause}")
-            case fx.PostContext(agent=agent):
+            case thread.PostContext(agent=agent):
                 _shown(unit, conversation, f"agent:{agent}", "context")
-            case fx.SeatInCase(agent=agent):
+            case places.SeatInCase(agent=agent):
                 _joins(unit, conversation, f"agent:{agent}")
-            case fx.SeatCase():
+            case places.SeatCase():
                 for member in await unit.case_members.of(conversation.id):
                     _joins(unit, conversation, f"agent:{member.id}")
             case _:

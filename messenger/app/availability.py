@@ -1,6 +1,6 @@
 """`!status`: what somebody can take, as they say themselves. (Matrix presence says only that a client is open.)"""
 
-from messenger.app.effects import RouteGroup
+from messenger.app.effects.inside import RouteGroup
 from messenger.app.order import DeskOrder
 from messenger.app.staff_messages import Refusal
 from messenger.domain.routing.availability import Availability

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from messenger.app.effects import AnswerInRoom, Effect, React
+from messenger.app.effects.base import Effect
+from messenger.app.effects.staff import AnswerInRoom, React
 from messenger.app.items import Item, StaffReacted, StaffRedacted, StaffSaid
 from messenger.domain.errors import Blocked
 from messenger.domain.replies import MARKERS, Fate

@@ -6,8 +6,8 @@ from datetime import datetime, time, timedelta
 from hashlib import sha256
 from zoneinfo import ZoneInfo
 
-from messenger.app import effects as fx
 from messenger.app import render_lists
+from messenger.app.effects.groups import EditBoard
 from messenger.app.hands import Hands
 from messenger.app.outcome import NOTHING, Outcome
 from messenger.app.ports import UnitOfWork
@@ -38,7 +38,7 @@ async def renew_boards(hands: Hands) -> int:
     return sum([await _want_edit(hands, group) for group in stale])
 
 
-async def edit_board(hands: Hands, effect: fx.EditBoard, txn: str) -> Outcome:
+async def edit_board(hands: Hands, effect: EditBoard, txn: str) -> Outcome:
     """Posted and pinned once, then edited. It says what is so when it is sent."""
     async with hands.units.look() as unit:
         board = await _board(hands, unit, GroupId(effect.group))
@@ -58,7 +58,7 @@ async def _want_edit(hands: Hands, group: GroupId) -> bool:
     async with hands.units() as unit:
         if not await unit.boards.book(group, pause=PAUSE):
             return False
-        await unit.outbox.put(f"board|{group}|{unit.now.isoformat()}", [fx.EditBoard(group=group)])
+        await unit.outbox.put(f"board|{group}|{unit.now.isoformat()}", [EditBoard(group=group)])
     return True
 
 

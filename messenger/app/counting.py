@@ -4,7 +4,8 @@ rolled back has not happened. A process that dies in between counts nothing; the
 from collections.abc import Iterable
 from datetime import datetime
 
-from messenger.app.effects import RelayToThread, SendToCustomer, ShowFate
+from messenger.app.effects.customer import SendToCustomer
+from messenger.app.effects.thread import RelayToThread, ShowFate
 from messenger.app.react import fate_after
 from messenger.app.records import OutboxRow
 from messenger.domain import events as e

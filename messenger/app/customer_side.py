@@ -6,7 +6,9 @@ from datetime import datetime, timedelta
 
 from messenger.app import menus
 from messenger.app.addressing import conversation_meant, spoke_last
-from messenger.app.effects import EditCard, JoinChat, PostRemarks, Remark, TellCustomer, WarnCustomer
+from messenger.app.effects.customer import JoinChat, TellCustomer, WarnCustomer
+from messenger.app.effects.places import EditCard
+from messenger.app.effects.thread import PostRemarks, Remark
 from messenger.app.items import ChatInvited, ChatReady, Unreadable
 from messenger.app.languages import detect
 from messenger.app.react import away_word

@@ -13,8 +13,11 @@ all that came after it.
 from collections.abc import Mapping
 from uuid import UUID
 
-from messenger.app import effects as fx
-from messenger.app.effects import Effect, PostNotice, ProvideDirectRoom, TellGroup, TellPerson
+from messenger.app.effects.base import Effect
+from messenger.app.effects.customer import AtCustomer, SendToCustomer
+from messenger.app.effects.groups import TellGroup
+from messenger.app.effects.staff import ProvideDirectRoom, TellPerson
+from messenger.app.effects.thread import PostNotice
 from messenger.app.items import DeskOut, PutAside
 from messenger.app.records import InboxRow, NewItem
 from messenger.app.trust import place_of
@@ -41,7 +44,7 @@ _NOTE: Mapping[str, str] = {
 
 
 def blocks_lane(effect: Effect) -> bool:
-    return isinstance(effect, fx.SendToCustomer)
+    return isinstance(effect, SendToCustomer)
 
 
 def effect_put_aside(effect: Effect, txn: str, attempts: int) -> NewItem | None:
@@ -55,14 +58,14 @@ def effect_put_aside(effect: Effect, txn: str, attempts: int) -> NewItem | None:
         kind=type(effect).__name__,
         lane="",
         conversation=conversation,
-        message=effect.message if isinstance(effect, fx.SendToCustomer) else None,
+        message=effect.message if isinstance(effect, SendToCustomer) else None,
     )
     return NewItem(source="dead letter", source_id=f"{txn}|{attempts}", lane=f"dead:{conversation}", item=item)
 
 
 def _has_word_of_its_own(effect: Effect) -> bool:
     """Of a change to an answer its author hears as of any other that the channel does not take."""
-    return isinstance(effect, fx.AtCustomer) and not blocks_lane(effect)
+    return isinstance(effect, AtCustomer) and not blocks_lane(effect)
 
 
 def item_put_aside(row: InboxRow) -> NewItem:

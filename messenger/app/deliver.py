@@ -20,8 +20,8 @@ from messenger.app import (
     to_thread,
     to_trust,
 )
-from messenger.app import effects as fx
-from messenger.app.effects import Effect
+from messenger.app.effects import customer, groups, places, staff, thread, trust
+from messenger.app.effects.base import Effect
 from messenger.app.files import Impatient
 from messenger.app.hands import Hands
 from messenger.app.outcome import NOTHING, Outcome
@@ -54,15 +54,15 @@ def step_of(kind: type[Effect]) -> Step:
     raise TypeError(f"nobody carries out {kind.__name__}")
 
 
-async def _react(hands: Hands, effect: fx.React, txn: str) -> None:
+async def _react(hands: Hands, effect: staff.React, txn: str) -> None:
     await hands.desk.react(effect.room, effect.event, effect.key, txn=txn)
 
 
-async def _remove_reaction(hands: Hands, effect: fx.RemoveReaction, txn: str) -> None:
+async def _remove_reaction(hands: Hands, effect: staff.RemoveReaction, txn: str) -> None:
     await hands.desk.redact(effect.room, effect.event, txn=txn)
 
 
-async def _trust(hands: Hands, effect: fx.TrustPerson, txn: str) -> None:
+async def _trust(hands: Hands, effect: trust.TrustPerson, txn: str) -> None:
     await hands.desk.trust(effect.person)
 
 
@@ -76,54 +76,54 @@ def _same_again(arrange: Callable[[Hands, Any], Awaitable[Outcome | None]]) -> S
 
 
 STEPS: Mapping[type[Effect], Step] = {
-    fx.PostCard: to_thread.post_card,
-    fx.ProvideCaseRoom: _same_again(to_case_rooms.provide_case_room),
-    fx.SeatCase: _same_again(to_case_rooms.seat_case),
-    fx.SeatInCase: _same_again(to_case_rooms.seat_in_case),
-    fx.UnseatFromCase: _same_again(to_case_rooms.unseat_from_case),
-    fx.EditCard: to_thread.edit_card,
-    fx.EditFormerCard: to_thread.edit_former_card,
-    fx.EditInThread: relays.edit_in_thread,
-    fx.PostPack: packs.post_pack,
-    fx.ShowFiles: packs.show_files,
-    fx.ShowFilesLater: packs.show_files_later,
-    fx.ShowHistory: packs.show_history,
-    fx.ShowTranscript: packs.show_transcript,
-    fx.RelayToThread: relays.relay_to_thread,
-    fx.RelayFile: relays.relay_file,
-    fx.PostNotice: to_thread.post_notice,
-    fx.PostRemarks: to_thread.post_remarks,
-    fx.PostContext: to_thread.post_context,
-    fx.ShowFate: to_thread.show_fate,
-    fx.SendToCustomer: to_customer.send_to_customer,
-    fx.SendFile: to_customer.send_file,
-    fx.EditAtCustomer: to_customer.edit_at_customer,
-    fx.DeleteAtCustomer: to_customer.delete_at_customer,
-    fx.MirrorReactions: mirror.mirror_reactions,
-    fx.TellCustomer: to_customer.tell_customer,
-    fx.OfferMenu: menu_polls.offer_menu,
-    fx.EndMenu: menu_polls.end_menu,
-    fx.OpenChat: to_customer.open_chat,
-    fx.JoinChat: to_customer.join_chat,
-    fx.FollowRoom: to_customer.follow_room,
-    fx.LeaveRoom: to_customer.leave_room,
-    fx.AnswerInRoom: to_rooms.answer_in_room,
-    fx.SayAnswer: to_person.say_answer,
-    fx.ShowQueue: to_person.show_queue,
-    fx.ShowMine: to_person.show_mine,
-    fx.TellPerson: to_person.tell_person,
-    fx.SayOfTrust: to_trust.say_of_trust,
-    fx.AskVerification: _same_again(to_trust.ask_verification),
-    fx.ProvideDirectRoom: _same_again(to_trust.provide_direct_room),
-    fx.CarryOutTrust: _same_again(to_trust.carry_out),
-    fx.TellGroup: to_rooms.tell_group,
-    fx.EditBoard: boards.edit_board,
-    fx.ShowFlood: flood_card.show_flood,
-    fx.ProvideGroupRoom: _same_again(to_rooms.arrange_group),
-    fx.OpenNewRoom: to_rooms.open_new_room,
-    fx.SeatMember: _same_again(to_rooms.arrange_group),
-    fx.UnseatMember: _same_again(to_rooms.arrange_group),
-    fx.React: _react,
-    fx.RemoveReaction: _remove_reaction,
-    fx.TrustPerson: _trust,
+    places.PostCard: to_thread.post_card,
+    places.ProvideCaseRoom: _same_again(to_case_rooms.provide_case_room),
+    places.SeatCase: _same_again(to_case_rooms.seat_case),
+    places.SeatInCase: _same_again(to_case_rooms.seat_in_case),
+    places.UnseatFromCase: _same_again(to_case_rooms.unseat_from_case),
+    places.EditCard: to_thread.edit_card,
+    places.EditFormerCard: to_thread.edit_former_card,
+    thread.EditInThread: relays.edit_in_thread,
+    thread.PostPack: packs.post_pack,
+    thread.ShowFiles: packs.show_files,
+    thread.ShowFilesLater: packs.show_files_later,
+    thread.ShowHistory: packs.show_history,
+    thread.ShowTranscript: packs.show_transcript,
+    thread.RelayToThread: relays.relay_to_thread,
+    thread.RelayFile: relays.relay_file,
+    thread.PostNotice: to_thread.post_notice,
+    thread.PostRemarks: to_thread.post_remarks,
+    thread.PostContext: to_thread.post_context,
+    thread.ShowFate: to_thread.show_fate,
+    customer.SendToCustomer: to_customer.send_to_customer,
+    customer.SendFile: to_customer.send_file,
+    customer.EditAtCustomer: to_customer.edit_at_customer,
+    customer.DeleteAtCustomer: to_customer.delete_at_customer,
+    customer.MirrorReactions: mirror.mirror_reactions,
+    customer.TellCustomer: to_customer.tell_customer,
+    customer.OfferMenu: menu_polls.offer_menu,
+    customer.EndMenu: menu_polls.end_menu,
+    customer.OpenChat: to_customer.open_chat,
+    customer.JoinChat: to_customer.join_chat,
+    customer.FollowRoom: to_customer.follow_room,
+    customer.LeaveRoom: to_customer.leave_room,
+    staff.AnswerInRoom: to_rooms.answer_in_room,
+    staff.SayAnswer: to_person.say_answer,
+    staff.ShowQueue: to_person.show_queue,
+    staff.ShowMine: to_person.show_mine,
+    staff.TellPerson: to_person.tell_person,
+    staff.ProvideDirectRoom: _same_again(to_trust.provide_direct_room),
+    staff.React: _react,
+    staff.RemoveReaction: _remove_reaction,
+    groups.TellGroup: to_rooms.tell_group,
+    groups.EditBoard: boards.edit_board,
+    groups.ShowFlood: flood_card.show_flood,
+    groups.ProvideGroupRoom: _same_again(to_rooms.arrange_group),
+    groups.OpenNewRoom: to_rooms.open_new_room,
+    groups.SeatMember: _same_again(to_rooms.arrange_group),
+    groups.UnseatMember: _same_again(to_rooms.arrange_group),
+    trust.SayOfTrust: to_trust.say_of_trust,
+    trust.AskVerification: _same_again(to_trust.ask_verification),
+    trust.CarryOutTrust: _same_again(to_trust.carry_out),
+    trust.TrustPerson: _trust,
 }

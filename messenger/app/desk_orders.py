@@ -5,7 +5,7 @@ registered here. It refuses by raising a DomainError."""
 from collections.abc import Awaitable, Callable, Sequence
 
 from messenger.app.availability import status
-from messenger.app.effects import ShowMine, ShowQueue
+from messenger.app.effects.staff import ShowMine, ShowQueue
 from messenger.app.floods import flood
 from messenger.app.order import DeskOrder
 from messenger.app.staff_messages import Refusal, answer_beside, claim

@@ -1,7 +1,7 @@
 """The direct chat of the desk with one of the staff: for commands, lists and words to this person alone. What is
 written there goes nowhere."""
 
-from messenger.app.effects import TellPerson
+from messenger.app.effects.staff import TellPerson
 from messenger.app.items import ChatReady, StaffSaid
 from messenger.app.outside import said_outside
 from messenger.app.turn import NotYet, Turn

@@ -2,7 +2,7 @@
 
 from zoneinfo import ZoneInfo
 
-from messenger.app import effects as fx
+from messenger.app.effects.groups import ShowFlood
 from messenger.app.flood_ports import Flood
 from messenger.app.hands import Hands
 from messenger.app.notices import person_named, worded
@@ -15,7 +15,7 @@ from messenger.domain.limits import Scope
 from messenger.i18n import Texts, texts
 
 
-async def show_flood(hands: Hands, effect: fx.ShowFlood, txn: str) -> Outcome:
+async def show_flood(hands: Hands, effect: ShowFlood, txn: str) -> Outcome:
     """Posted once, then edited. It says what is so when it is sent."""
     async with hands.units.look() as unit:
         found = await unit.floods.get(effect.flood)
@@ -42,7 +42,7 @@ async def renew_floods(hands: Hands) -> int:
     async with hands.units() as unit:
         stale = await unit.floods.stale()
         for id, group in stale:
-            await unit.outbox.put(f"flood|{id}|{unit.now.isoformat()}", [fx.ShowFlood(group=group, flood=id)])
+            await unit.outbox.put(f"flood|{id}|{unit.now.isoformat()}", [ShowFlood(group=group, flood=id)])
     return len(stale)
 
 

@@ -5,8 +5,12 @@ answers customers may let it in, only a lead throws it away; an operator may do 
 
 from collections.abc import Mapping, Sequence
 
-from messenger.app import effects as fx
 from messenger.app.audit import audit
+from messenger.app.effects.base import Effect
+from messenger.app.effects.customer import WarnCustomer
+from messenger.app.effects.groups import ShowFlood
+from messenger.app.effects.staff import ProvideDirectRoom, TellPerson
+from messenger.app.effects.thread import PostNotice
 from messenger.app.flood_ports import Flood, Verdict
 from messenger.app.items import FloodBegan
 from messenger.app.order import DeskOrder
@@ -30,17 +34,17 @@ async def flood_began(turn: Turn, item: FloodBegan) -> None:
     if flood is None:
         return
     audit(turn.unit, actor="system", action="flood.held", object=f"flood:{flood.id}", purpose=PURPOSE)
-    turn.effects.append(fx.ShowFlood(group=flood.group, flood=flood.id))
+    turn.effects.append(ShowFlood(group=flood.group, flood=flood.id))
     fields = {"number": str(flood.id), "group": (await turn.group(flood.group)).name}
     for lead in await turn.unit.trust.leads([flood.group]):
-        turn.effects.append(fx.ProvideDirectRoom(agent=lead.id))
-        turn.effects.append(fx.TellPerson(agent=lead.id, text="S37.lead", fields=fields))
+        turn.effects.append(ProvideDirectRoom(agent=lead.id))
+        turn.effects.append(TellPerson(agent=lead.id, text="S37.lead", fields=fields))
     if flood.conversation is not None:
         owner = (await turn.unit.conversations.lock(flood.conversation)).owner
-        notice = fx.PostNotice(conversation=flood.conversation, text="S37.thread", fields=fields, mention=owner)
+        notice = PostNotice(conversation=flood.conversation, text="S37.thread", fields=fields, mention=owner)
         turn.effects.append(notice)
     if flood.chat is not None:
-        turn.effects.append(fx.WarnCustomer(chat=flood.chat, text="C16"))
+        turn.effects.append(WarnCustomer(chat=flood.chat, text="C16"))
 
 
 async def flood(order: DeskOrder) -> None:
@@ -70,7 +74,7 @@ async def flood(order: DeskOrder) -> None:
 
 async def decide_flood(
     unit: UnitOfWork, found: Flood, verdict: Verdict, *, by: str, reason: str
-) -> Sequence[fx.Effect] | None:
+) -> Sequence[Effect] | None:
     """`by`: as the audit log has whoever decides. Returns what is to be said of it; None: somebody was first."""
     if not await unit.floods.decide(found.id, verdict, by=by.removeprefix("agent:")):
         return None
@@ -83,11 +87,11 @@ async def decide_flood(
         words=reason,
         messages=str(found.messages),
     )
-    card = fx.ShowFlood(group=found.group, flood=found.id)
+    card = ShowFlood(group=found.group, flood=found.id)
     if found.conversation is None:
         return [card]
     told = {"by": by.removeprefix("agent:"), "count": str(found.messages)}
-    return [card, fx.PostNotice(conversation=found.conversation, text=f"S37.thread.{verdict}", fields=told)]
+    return [card, PostNotice(conversation=found.conversation, text=f"S37.thread.{verdict}", fields=told)]
 
 
 async def _list(order: DeskOrder, groups: list[GroupId]) -> None:

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from messenger.app import access
-from messenger.app.effects import Effect, PostNotice, SayAnswer, TellGroup, TellPerson
+from messenger.app.effects.base import Effect
+from messenger.app.effects.groups import TellGroup
+from messenger.app.effects.staff import SayAnswer, TellPerson
+from messenger.app.effects.thread import PostNotice
 from messenger.app.items import StaffSaid
 from messenger.app.order import Order, where_asked
 from messenger.app.records import Seat

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from messenger.app.effects import TimerKind
+from messenger.app.effects.inside import TimerKind
 from messenger.channels import messages as ch
 
 WaitingEffect = Literal["RelayToThread", "SendToCustomer", "ShowFiles"]

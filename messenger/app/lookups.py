@@ -1,6 +1,7 @@
 """Orders that tell about a conversation: who has it, what was said, what became of a message; and its tags."""
 
-from messenger.app.effects import EditCard, ShowFiles, ShowHistory
+from messenger.app.effects.places import EditCard
+from messenger.app.effects.thread import ShowFiles, ShowHistory
 from messenger.app.order import Order
 from messenger.app.records import StoredMessage
 from messenger.app.sight import answered_message

@@ -1,7 +1,7 @@
 """The menu at the customer's: quick answers where the channel has them, numbered lines everywhere."""
 
-from messenger.app import effects as fx
 from messenger.app import render
+from messenger.app.effects.customer import EndMenu, OfferMenu
 from messenger.app.hands import Hands
 from messenger.app.outcome import NOTHING, Outcome
 from messenger.app.records import Chat, Trace
@@ -13,7 +13,7 @@ from messenger.i18n import texts
 from messenger.observability.failpoints import fp
 
 
-async def offer_menu(hands: Hands, effect: fx.OfferMenu, txn: str) -> Outcome:
+async def offer_menu(hands: Hands, effect: OfferMenu, txn: str) -> Outcome:
     async with hands.units.look() as unit:
         chat, groups = await unit.chats.get(ChatId(effect.chat)), await unit.people.groups()
     labels = [choice.label for choice in choices([GroupId(id) for id in effect.groups], groups)]
@@ -28,7 +28,7 @@ async def offer_menu(hands: Hands, effect: fx.OfferMenu, txn: str) -> Outcome:
     return menu_offered(effect, chat, await hands.send(_outbound(chat, content, txn)))
 
 
-def menu_offered(effect: fx.OfferMenu, chat: Chat, sent: Sent) -> Outcome:
+def menu_offered(effect: OfferMenu, chat: Chat, sent: Sent) -> Outcome:
     traces = [
         Trace(
             account=chat.account,
@@ -43,7 +43,7 @@ def menu_offered(effect: fx.OfferMenu, chat: Chat, sent: Sent) -> Outcome:
     return Outcome(traces=traces)
 
 
-async def end_menu(hands: Hands, effect: fx.EndMenu, txn: str) -> Outcome:
+async def end_menu(hands: Hands, effect: EndMenu, txn: str) -> Outcome:
     async with hands.units.look() as unit:
         chat, group = await unit.chats.get(ChatId(effect.chat)), await unit.people.group(GroupId(effect.group))
         traces = await unit.messages.traces_of(MessageId(effect.message))

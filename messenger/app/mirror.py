@@ -1,7 +1,7 @@
 """The reactions to a message as they are now, shown by the desk on the other side. What is there is asked of the other
 side each time, so a crash, a repeat or a change in between leaves nothing behind."""
 
-from messenger.app import effects as fx
+from messenger.app.effects.customer import MirrorReactions
 from messenger.app.hands import Hands
 from messenger.app.outcome import NOTHING, Outcome, ended
 from messenger.app.records import Chat, Trace
@@ -12,7 +12,7 @@ from messenger.domain.ids import MessageId
 from messenger.domain.replies import MARKERS
 
 
-async def mirror_reactions(hands: Hands, effect: fx.MirrorReactions, txn: str) -> Outcome:
+async def mirror_reactions(hands: Hands, effect: MirrorReactions, txn: str) -> Outcome:
     async with hands.units.look() as unit:
         case, message = await unit.conversations.case_of(MessageId(effect.message))
         traces = await unit.messages.traces_of(message.id)
@@ -31,7 +31,7 @@ async def mirror_reactions(hands: Hands, effect: fx.MirrorReactions, txn: str) -
 
 
 async def _at_customer(
-    hands: Hands, effect: fx.MirrorReactions, chat: Chat, origin: Trace, now: frozenset[str], txn: str
+    hands: Hands, effect: MirrorReactions, chat: Chat, origin: Trace, now: frozenset[str], txn: str
 ) -> Outcome:
     """Some channels carry no reactions, some only a few; what does not get there is told."""
     if not isinstance(hands.channel, SendsReactions):

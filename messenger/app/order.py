@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from messenger.app.effects import SayAnswer
+from messenger.app.effects.staff import SayAnswer
 from messenger.app.items import StaffSaid
 from messenger.app.records import Seat, StoredMessage, Trace
 from messenger.app.staff_messages import actor_of, stored, tell

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from messenger.app import effects as fx
+from messenger.app.effects.customer import AtCustomer, DeleteAtCustomer, EditAtCustomer, MirrorReactions, SendToCustomer
+from messenger.app.effects.thread import RelayToThread, ShowFiles
 from messenger.app.items import FileWaits, SendEnded, SentEffect, WaitingEffect
 from messenger.app.records import NewItem, PlaceRow, Trace
 from messenger.domain.ids import AgentId, ChatId, ConversationId, GroupId
@@ -31,7 +32,7 @@ class Outcome:
 NOTHING = Outcome()
 
 
-Sending = fx.AtCustomer | fx.RelayToThread | fx.MirrorReactions
+Sending = AtCustomer | RelayToThread | MirrorReactions
 
 
 def ended(effect: Sending, txn: str, code: str) -> NewItem:
@@ -40,25 +41,25 @@ def ended(effect: Sending, txn: str, code: str) -> NewItem:
     return NewItem(source="outbox", source_id=txn, lane=f"ended:{effect.message}", item=item)
 
 
-def waits_for_scanner(effect: fx.RelayToThread | fx.SendToCustomer | fx.ShowFiles, txn: str) -> NewItem:
+def waits_for_scanner(effect: RelayToThread | SendToCustomer | ShowFiles, txn: str) -> NewItem:
     """Its file goes on in a lane of its own; the row itself has done what it could."""
-    message = None if isinstance(effect, fx.ShowFiles) else effect.message
+    message = None if isinstance(effect, ShowFiles) else effect.message
     kind: WaitingEffect = "ShowFiles"
-    if isinstance(effect, fx.RelayToThread | fx.SendToCustomer):
-        kind = "RelayToThread" if isinstance(effect, fx.RelayToThread) else "SendToCustomer"
+    if isinstance(effect, RelayToThread | SendToCustomer):
+        kind = "RelayToThread" if isinstance(effect, RelayToThread) else "SendToCustomer"
     item = FileWaits(conversation=effect.conversation, effect=kind, sent_as=txn, message=message)
     return NewItem(source="scanner", source_id=txn, lane=f"scanner:{message or effect.conversation}", item=item)
 
 
 def _name(effect: Sending) -> SentEffect:
     match effect:
-        case fx.RelayToThread():
+        case RelayToThread():
             return "RelayToThread"
-        case fx.EditAtCustomer():
+        case EditAtCustomer():
             return "EditAtCustomer"
-        case fx.DeleteAtCustomer():
+        case DeleteAtCustomer():
             return "DeleteAtCustomer"
-        case fx.MirrorReactions():
+        case MirrorReactions():
             return "MirrorReactions"
         case _:
             return "SendToCustomer"

@@ -1,15 +1,10 @@
 """How sends ended: the outbox's results come back through the inbox and become events."""
 
 from messenger.app.audit import audit
-from messenger.app.effects import (
-    PostNotice,
-    RelayFile,
-    SendFile,
-    ShowFilesLater,
-    TellCustomer,
-    TellGroup,
-    TellPerson,
-)
+from messenger.app.effects.customer import SendFile, TellCustomer
+from messenger.app.effects.groups import TellGroup
+from messenger.app.effects.staff import TellPerson
+from messenger.app.effects.thread import PostNotice, RelayFile, ShowFilesLater
 from messenger.app.items import FileWaits, SendEnded
 from messenger.app.records import StoredMessage
 from messenger.app.turn import Turn

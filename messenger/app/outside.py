@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from messenger.app import access
 from messenger.app.desk_orders import DESK_ORDERS
-from messenger.app.effects import AnswerInRoom, SayAnswer
+from messenger.app.effects.staff import AnswerInRoom, SayAnswer
 from messenger.app.glass import break_glass
 from messenger.app.items import StaffSaid
 from messenger.app.order import DeskOrder, called, where_asked

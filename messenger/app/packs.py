@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from messenger.app import effects as fx
 from messenger.app import render, render_packs
+from messenger.app.effects.thread import PostPack, ShowFiles, ShowFilesLater, ShowHistory, ShowTranscript
 from messenger.app.erased import customer_name
 from messenger.app.files import INLINE_S, checked_file
 from messenger.app.hands import Hands, clock_of
@@ -44,7 +44,7 @@ class _Past:
     note: StoredMessage | None
 
 
-async def post_pack(hands: Hands, effect: fx.PostPack, txn: str) -> Outcome:
+async def post_pack(hands: Hands, effect: PostPack, txn: str) -> Outcome:
     async with hands.units.look() as unit:
         past = await _past(unit, ConversationId(effect.conversation), LAST)
     words = texts(past.case.group.language)
@@ -56,7 +56,7 @@ async def post_pack(hands: Hands, effect: fx.PostPack, txn: str) -> Outcome:
     return NOTHING
 
 
-async def show_files(hands: Hands, effect: fx.ShowFiles, txn: str) -> Outcome:
+async def show_files(hands: Hands, effect: ShowFiles, txn: str) -> Outcome:
     """Each once more. One that cannot be fetched any more is named in the pack; it is not announced again. What is said
     meanwhile does not wait for the virus scanner."""
     try:
@@ -65,12 +65,12 @@ async def show_files(hands: Hands, effect: fx.ShowFiles, txn: str) -> Outcome:
         return Outcome(items=[waits_for_scanner(effect, txn)])
 
 
-async def show_files_later(hands: Hands, effect: fx.ShowFilesLater, txn: str) -> Outcome:
+async def show_files_later(hands: Hands, effect: ShowFilesLater, txn: str) -> Outcome:
     """Under the first row's transactions, so that none is shown twice. Raises ScannerAway: they wait on."""
     return await _show_each(hands, effect, effect.sent_as, patience_s=None)
 
 
-async def _show_each(hands: Hands, effect: fx.ShowFiles, txn: str, *, patience_s: float | None) -> Outcome:
+async def _show_each(hands: Hands, effect: ShowFiles, txn: str, *, patience_s: float | None) -> Outcome:
     async with hands.units.look() as unit:
         past = await _past(unit, ConversationId(effect.conversation), LAST)
     words = texts(past.case.group.language)
@@ -95,7 +95,7 @@ async def _show_each(hands: Hands, effect: fx.ShowFiles, txn: str, *, patience_s
     return NOTHING
 
 
-async def show_history(hands: Hands, effect: fx.ShowHistory, txn: str) -> Outcome:
+async def show_history(hands: Hands, effect: ShowHistory, txn: str) -> Outcome:
     async with hands.units.look() as unit:
         past = await _past(unit, ConversationId(effect.conversation), effect.most)
         reader = await unit.people.agent(AgentId(effect.reader))
@@ -109,7 +109,7 @@ async def show_history(hands: Hands, effect: fx.ShowHistory, txn: str) -> Outcom
     return NOTHING
 
 
-async def show_transcript(hands: Hands, effect: fx.ShowTranscript, txn: str) -> Outcome:
+async def show_transcript(hands: Hands, effect: ShowTranscript, txn: str) -> Outcome:
     """Only where the pack does not hold it all."""
     async with hands.units.look() as unit:
         past = await _past(unit, ConversationId(effect.conversation), ALL)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Protocol
 
-from messenger.app.effects import Effect, SetTimer
+from messenger.app.effects.base import Effect
+from messenger.app.effects.inside import SetTimer
 from messenger.app.items import Unreadable
 from messenger.app.records import (
     InboxRow,

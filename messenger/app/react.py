@@ -4,8 +4,36 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from messenger.app import effects as fx
-from messenger.app.effects import Effect
+from messenger.app.effects.base import Effect
+from messenger.app.effects.customer import (
+    DeleteAtCustomer,
+    EditAtCustomer,
+    EndMenu,
+    OfferMenu,
+    SendToCustomer,
+    TellCustomer,
+)
+from messenger.app.effects.inside import RouteGroup, SetTimer
+from messenger.app.effects.places import (
+    EditCard,
+    EditFormerCard,
+    PostCard,
+    ProvideCaseRoom,
+    SeatCase,
+    SeatInCase,
+    UnseatFromCase,
+)
+from messenger.app.effects.thread import (
+    EditInThread,
+    PostContext,
+    PostNotice,
+    PostPack,
+    RelayToThread,
+    ShowFate,
+    ShowFateNow,
+    ShowFiles,
+    ShowTranscript,
+)
 from messenger.domain import events as e
 from messenger.domain.conversation import Conversation, Living, Owning, Placing, Saying, State
 from messenger.domain.ids import AgentId
@@ -68,14 +96,14 @@ def away_word(conversation: Conversation, group: SkillGroup | None, at: datetime
     if opening is None:
         return []
     fields = {"until": opening.isoformat()}
-    return [fx.TellCustomer(chat=conversation.chat, conversation=conversation.id, text="C2", fields=fields)]
+    return [TellCustomer(chat=conversation.chat, conversation=conversation.id, text="C2", fields=fields)]
 
 
-def silence_timer(conversation: Conversation, group: SkillGroup) -> Sequence[fx.SetTimer]:
+def silence_timer(conversation: Conversation, group: SkillGroup) -> Sequence[SetTimer]:
     """When the customer's silence shall be looked at next."""
     after, warn_before = timedelta(days=group.auto_resolve_days), timedelta(days=group.auto_resolve_warn_days)
     at = next((moment for moment in silence_ends(conversation, after, warn_before) if moment is not None), None)
-    return [fx.SetTimer(conversation=conversation.id, kind="silence", at=at)] if at else []
+    return [SetTimer(conversation=conversation.id, kind="silence", at=at)] if at else []
 
 
 def _placed(
@@ -86,17 +114,17 @@ def _placed(
 ) -> Sequence[Effect]:
     here = after.id
     moved = [
-        fx.PostCard(conversation=here, place=after.place),
-        fx.EditFormerCard(conversation=here, place=before.place),
+        PostCard(conversation=here, place=after.place),
+        EditFormerCard(conversation=here, place=before.place),
     ]
     match event:
         case e.MenuOffered():
             at = after.opened_at + MENU_PATIENCE
-            menu = fx.OfferMenu(chat=after.chat, conversation=here, message=after.unrouted[0], groups=event.groups)
-            return [menu, fx.SetTimer(conversation=here, kind="menu", at=at)]
+            menu = OfferMenu(chat=after.chat, conversation=here, message=after.unrouted[0], groups=event.groups)
+            return [menu, SetTimer(conversation=here, kind="menu", at=at)]
         case e.ConversationQueued():
-            relayed = [fx.RelayToThread(conversation=here, message=message) for message in before.unrouted]
-            card = fx.PostCard(conversation=here, place=after.place)
+            relayed = [RelayToThread(conversation=here, message=message) for message in before.unrouted]
+            card = PostCard(conversation=here, place=after.place)
             # Without a message it was us who began.
             said = [*_menu_ended(before, event), *away_word(after, group, after.queued_at)] if relayed else []
             room = _own_room(after, after.place) if _has_rooms(group) else []
@@ -108,16 +136,16 @@ def _placed(
                 *(_own_room(after, after.place) if _has_rooms(group) else []),
                 *_past(after, "transfer", event.by),
                 moved[1],
-                fx.PostNotice(conversation=here, text=_moved_text(event), fields=told, place=before.place),
+                PostNotice(conversation=here, text=_moved_text(event), fields=told, place=before.place),
                 *_tell(after, group, "transfer", "C4b"),
                 *_queue_changed(before, after),
             ]
         case e.CardRenewed():
             # What rests, or is over, comes back with a pack of its own.
             is_in_work = before.state in (State.OPEN, State.QUEUED) and not before.is_in_room
-            return [moved[0], *([fx.PostPack(conversation=here, cause="renewed")] if is_in_work else []), moved[1]]
+            return [moved[0], *([PostPack(conversation=here, cause="renewed")] if is_in_work else []), moved[1]]
         case e.MovedToRoom(again=True):
-            closed = fx.PostNotice(conversation=here, text="S36.case")
+            closed = PostNotice(conversation=here, text="S36.case")
             return [*_own_room(before, before.place), closed, *_past(after, "renewed", None)]
         case e.MovedToRoom():
             # Where the group has rooms, the event that brought it into the group has made this one.
@@ -130,7 +158,7 @@ def _menu_ended(before: Conversation, event: e.ConversationQueued) -> Sequence[E
     if event.reason.split()[0] not in ("choice", "no_choice"):
         return []
     first = before.unrouted[0]
-    return [fx.EndMenu(chat=before.chat, conversation=before.id, message=first, group=event.group)]
+    return [EndMenu(chat=before.chat, conversation=before.id, message=first, group=event.group)]
 
 
 def _own_room(conversation: Conversation, former: int) -> Sequence[Effect]:
@@ -138,17 +166,17 @@ def _own_room(conversation: Conversation, former: int) -> Sequence[Effect]:
     it."""
     here, place = conversation.id, former + 1
     return [
-        fx.ProvideCaseRoom(conversation=here, place=place),
-        fx.SeatCase(conversation=here),
-        fx.PostCard(conversation=here, place=place, is_room=True),
-        fx.PostNotice(conversation=here, text="S29", fields={"members": str(here)}),
-        fx.EditFormerCard(conversation=here, place=former),
+        ProvideCaseRoom(conversation=here, place=place),
+        SeatCase(conversation=here),
+        PostCard(conversation=here, place=place, is_room=True),
+        PostNotice(conversation=here, text="S29", fields={"members": str(here)}),
+        EditFormerCard(conversation=here, place=former),
     ]
 
 
 def _past(after: Conversation, cause: str, by: AgentId | None) -> Sequence[Effect]:
     """For people who cannot scroll back."""
-    return [_pack(after, cause, by), fx.ShowFiles(conversation=after.id), fx.ShowTranscript(conversation=after.id)]
+    return [_pack(after, cause, by), ShowFiles(conversation=after.id), ShowTranscript(conversation=after.id)]
 
 
 def _has_rooms(group: SkillGroup | None) -> bool:
@@ -158,10 +186,10 @@ def _has_rooms(group: SkillGroup | None) -> bool:
 def _membership(event: e.MemberInvited | e.MemberRemoved, after: Conversation) -> Sequence[Effect]:
     here, told = after.id, {"person": str(event.agent), "by": str(event.by)}
     if isinstance(event, e.MemberInvited):
-        seat = fx.SeatInCase(conversation=here, agent=event.agent)
-        return [seat, fx.PostNotice(conversation=here, text="S29.invited", fields=told)]
-    unseat = fx.UnseatFromCase(conversation=here, agent=event.agent)
-    return [unseat, fx.PostNotice(conversation=here, text="S29.removed", fields=told)]
+        seat = SeatInCase(conversation=here, agent=event.agent)
+        return [seat, PostNotice(conversation=here, text="S29.invited", fields=told)]
+    unseat = UnseatFromCase(conversation=here, agent=event.agent)
+    return [unseat, PostNotice(conversation=here, text="S29.removed", fields=told)]
 
 
 def _owned(
@@ -171,10 +199,10 @@ def _owned(
     group: SkillGroup | None,
 ) -> Sequence[Effect]:
     here = after.id
-    card, changed = fx.EditCard(conversation=here), _queue_changed(before, after)
+    card, changed = EditCard(conversation=here), _queue_changed(before, after)
     match event:
         case e.ConversationClaimed() | e.ConversationAssigned():
-            seat = [fx.SeatInCase(conversation=here, agent=event.agent)] if after.is_in_room else []
+            seat = [SeatInCase(conversation=here, agent=event.agent)] if after.is_in_room else []
             is_handed = isinstance(event, e.ConversationAssigned) and event.by is not None
             told = _tell_owner(after, group, "transfer" if is_handed else "claim")
             return [card, *seat, _briefing(before, after, event.agent), *told, *changed]
@@ -191,17 +219,17 @@ def _living(
     group: SkillGroup | None,
 ) -> Sequence[Effect]:
     here = after.id
-    card, changed = fx.EditCard(conversation=here), _queue_changed(before, after)
+    card, changed = EditCard(conversation=here), _queue_changed(before, after)
     match event:
         case e.ConversationPaused():
-            timer = [fx.SetTimer(conversation=here, kind="wake", at=event.until)] if event.until else []
+            timer = [SetTimer(conversation=here, kind="wake", at=event.until)] if event.until else []
             told = {
                 "by": str(event.by),
                 "until": event.until.isoformat() if event.until else "",
                 "wakes": " ".join(event.wake_on),
                 "note": str(event.note or ""),
             }
-            notice = fx.PostNotice(conversation=here, text="S18", fields=told)
+            notice = PostNotice(conversation=here, text="S18", fields=told)
             return [card, notice, *_tell(after, group, "pause", "C5"), *timer, *changed]
         case e.ConversationResumed():
             pack = [] if _goes_on_alone(event, before) else [_pack(after, event.cause, event.by)]
@@ -209,7 +237,7 @@ def _living(
         case e.WakeSuppressed():
             assert after.pause is not None
             until = after.pause.until.isoformat() if after.pause.until else ""
-            return [fx.PostNotice(conversation=here, text="S18b", fields={"until": until})]
+            return [PostNotice(conversation=here, text="S18b", fields={"until": until})]
         case e.ConversationResolved():
             return [card, _resolved_notice(event, before), *changed]
         case e.ConversationReopened():
@@ -218,8 +246,8 @@ def _living(
         case e.SilenceWarned():
             fields = _silence_fields(after, group)
             return [
-                fx.TellCustomer(chat=after.chat, conversation=here, text="C15", fields=fields),
-                fx.PostNotice(conversation=here, text="S22.warned", fields=fields),
+                TellCustomer(chat=after.chat, conversation=here, text="C15", fields=fields),
+                PostNotice(conversation=here, text="S22.warned", fields=fields),
                 *(silence_timer(after, group) if group else []),
             ]
         case _:
@@ -232,24 +260,24 @@ def _said(event: Saying, before: Conversation, after: Conversation, group: Skill
         case e.MessageReceived():
             if after.group is None:
                 return []  # shown when it has a place
-            return [fx.RelayToThread(conversation=here, message=event.message), *_turn_changed(before, after)]
+            return [RelayToThread(conversation=here, message=event.message), *_turn_changed(before, after)]
         case e.MessageEdited() | e.MessageDeleted():
             if after.group is None:
                 return []  # what is shown later is the newest
-            return [fx.EditInThread(conversation=here, message=event.message)]
+            return [EditInThread(conversation=here, message=event.message)]
         case e.ReplyAccepted():
             return _accepted(event, before, after, group)
         case e.ReplyScheduled() | e.ScheduleCancelled():
             return _scheduled(event, after)
         case e.ReplyEdited():
-            follows = fx.EditAtCustomer(conversation=here, chat=after.chat, message=event.message)
+            follows = EditAtCustomer(conversation=here, chat=after.chat, message=event.message)
             return [follows] if event.is_sent else []  # else it leaves in its new words
         case e.ReplyRecalled():
-            gone = fx.DeleteAtCustomer(conversation=here, chat=after.chat, message=event.message)
-            return [gone, fx.ShowFateNow(conversation=here, message=event.message)]
+            gone = DeleteAtCustomer(conversation=here, chat=after.chat, message=event.message)
+            return [gone, ShowFateNow(conversation=here, message=event.message)]
         case e.ChangeKeptBack():
             kept = f"S14.{event.reason}"
-            return [fx.PostNotice(conversation=here, text=kept, mention=event.author, place=event.place)]
+            return [PostNotice(conversation=here, text=kept, mention=event.author, place=event.place)]
         case _:
             return _fate_changed(event, before, after)
 
@@ -263,24 +291,24 @@ def _fate_changed(
     match event:
         case e.ReplyHeld():
             return [
-                fx.ShowFateNow(conversation=here, message=event.message),
-                fx.PostNotice(conversation=here, text=f"S8.{event.reason}", mention=event.author),
+                ShowFateNow(conversation=here, message=event.message),
+                PostNotice(conversation=here, text=f"S8.{event.reason}", mention=event.author),
             ]
         case e.ReplyCancelled():
-            fate = fx.ShowFateNow(conversation=here, message=event.message)
-            return [fate, fx.PostNotice(conversation=here, text="S15"), *_turn_changed(before, after)]
+            fate = ShowFateNow(conversation=here, message=event.message)
+            return [fate, PostNotice(conversation=here, text="S15"), *_turn_changed(before, after)]
         case e.NoteKept() | e.MessageDelivered() | e.MessageFailed():
-            return [fx.ShowFateNow(conversation=here, message=event.message), *_turn_changed(before, after)]
+            return [ShowFateNow(conversation=here, message=event.message), *_turn_changed(before, after)]
         case _:
             assert_never(event)
 
 
 def _scheduled(event: e.ReplyScheduled | e.ScheduleCancelled, after: Conversation) -> Sequence[Effect]:
-    here, fate = after.id, fx.ShowFateNow(conversation=after.id, message=event.message)
+    here, fate = after.id, ShowFateNow(conversation=after.id, message=event.message)
     if isinstance(event, e.ReplyScheduled):
-        said = fx.PostNotice(conversation=here, text="later.set", fields={"at": event.at.isoformat()})
-        return [fate, said, fx.SetTimer(conversation=here, kind="later", at=event.at, subject=event.message)]
-    return [fate, fx.PostNotice(conversation=here, text=f"later.cancelled.{event.reason}", mention=_if_news(event))]
+        said = PostNotice(conversation=here, text="later.set", fields={"at": event.at.isoformat()})
+        return [fate, said, SetTimer(conversation=here, kind="later", at=event.at, subject=event.message)]
+    return [fate, PostNotice(conversation=here, text=f"later.cancelled.{event.reason}", mention=_if_news(event))]
 
 
 def _accepted(
@@ -289,14 +317,14 @@ def _accepted(
     is_due = event.message in before.scheduled  # it has had all the time in the world to be taken back
     hold = float(group.hold_seconds) if group and not is_due else 0.0
     # With a hold window the marker says at once that the answer waits; else it waits for a better one.
-    shown = fx.ShowFateNow if hold else fx.ShowFate
+    shown = ShowFateNow if hold else ShowFate
     approved = (
-        [fx.PostNotice(conversation=after.id, text="S9.sent", fields=_approval(event))]
+        [PostNotice(conversation=after.id, text="S9.sent", fields=_approval(event))]
         if event.approved_by not in (None, event.author)
         else []
     )
     return [
-        fx.SendToCustomer(conversation=after.id, chat=after.chat, message=event.message, hold_s=hold),
+        SendToCustomer(conversation=after.id, chat=after.chat, message=event.message, hold_s=hold),
         shown(conversation=after.id, message=event.message),
         *approved,
         *_turn_changed(before, after),
@@ -321,25 +349,25 @@ def _goes_on_alone(event: e.ConversationResumed, before: Conversation) -> bool:
 def _briefing(before: Conversation, after: Conversation, agent: AgentId) -> Effect:
     """The first owner reads what there is; a later one what has happened."""
     if before.claimed_at is None:
-        return fx.PostContext(conversation=after.id, agent=agent)
-    return fx.PostPack(conversation=after.id, cause="claim", by=agent)
+        return PostContext(conversation=after.id, agent=agent)
+    return PostPack(conversation=after.id, cause="claim", by=agent)
 
 
 def _pack(after: Conversation, cause: str, by: AgentId | None) -> Effect:
-    return fx.PostPack(conversation=after.id, cause=cause, by=by)
+    return PostPack(conversation=after.id, cause=cause, by=by)
 
 
 def _tell(after: Conversation, group: SkillGroup | None, what: str, text: str) -> Sequence[Effect]:
     if group is None or what not in group.tell_customer:
         return []
-    return [fx.TellCustomer(chat=after.chat, conversation=after.id, text=text)]
+    return [TellCustomer(chat=after.chat, conversation=after.id, text=text)]
 
 
 def _tell_owner(after: Conversation, group: SkillGroup | None, what: str) -> Sequence[Effect]:
     has_begun_with_us = after.waiting_since is None and after.answered_at is None
     if group is None or what not in group.tell_customer or has_begun_with_us:
         return []
-    return [fx.TellCustomer(chat=after.chat, conversation=after.id, text="C4", agent=after.owner)]
+    return [TellCustomer(chat=after.chat, conversation=after.id, text="C4", agent=after.owner)]
 
 
 def _moved_text(event: e.ConversationTransferred) -> str:
@@ -349,9 +377,9 @@ def _moved_text(event: e.ConversationTransferred) -> str:
 def _resolved_notice(event: e.ConversationResolved, before: Conversation) -> Effect:
     if event.by is None:
         since = before.answered_at.isoformat() if before.answered_at else ""
-        return fx.PostNotice(conversation=before.id, text="S22.silence", fields={"since": since})
+        return PostNotice(conversation=before.id, text="S22.silence", fields={"since": since})
     told = {"by": str(event.by), "resolution": event.reason, "note": str(event.note or "")}
-    return fx.PostNotice(conversation=before.id, text="S22", fields=told)
+    return PostNotice(conversation=before.id, text="S22", fields=told)
 
 
 def _silence_fields(after: Conversation, group: SkillGroup | None) -> dict[str, str]:
@@ -369,10 +397,10 @@ def _turn_changed(before: Conversation, after: Conversation) -> Sequence[Effect]
     changes with it."""
     if (before.waiting_since is None) == (after.waiting_since is None):
         return []
-    return [fx.EditCard(conversation=after.id), *_queue_changed(before, after)]
+    return [EditCard(conversation=after.id), *_queue_changed(before, after)]
 
 
 def _queue_changed(before: Conversation, after: Conversation) -> Sequence[Effect]:
     """Somebody may have room for another conversation now, or one more waits. (Boards look for themselves.)"""
     groups = dict.fromkeys(group for group in (before.group, after.group) if group is not None)
-    return [fx.RouteGroup(group=group) for group in groups]
+    return [RouteGroup(group=group) for group in groups]

@@ -3,7 +3,7 @@ once, as long as there is anybody whose it is.
 
 Nothing is ever said about a reaction that does not cross: people react to colleagues' lines all day."""
 
-from messenger.app.effects import MirrorReactions
+from messenger.app.effects.customer import MirrorReactions
 from messenger.app.items import CustomerReacted, StaffReacted
 from messenger.app.records import Reaction, Seat, StoredMessage, Trace
 from messenger.app.staff_messages import group_of

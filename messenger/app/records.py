@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from messenger.app.effects import Effect
+from messenger.app.effects.base import Effect
 from messenger.app.items import Item
 from messenger.channels.messages import Content, Handle
 from messenger.domain.conversation import Conversation

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from itertools import count, groupby
 from typing import assert_never
 
-from messenger.app import effects as fx
 from messenger.app import render
+from messenger.app.effects.thread import EditInThread, RelayFile, RelayToThread
 from messenger.app.erased import customer_name, must_be_readable
 from messenger.app.files import Checked, checked_file
 from messenger.app.hands import Hands, clock_of
@@ -48,7 +48,7 @@ class _Relay:
         return [self.case.owner.address] if self.case.owner and self.rings else []
 
 
-async def relay_to_thread(hands: Hands, effect: fx.RelayToThread, txn: str) -> Outcome:
+async def relay_to_thread(hands: Hands, effect: RelayToThread, txn: str) -> Outcome:
     async with hands.units.look() as unit:
         case, message = await unit.conversations.case_of(MessageId(effect.message))
         must_be_readable(message)
@@ -62,14 +62,14 @@ async def relay_to_thread(hands: Hands, effect: fx.RelayToThread, txn: str) -> O
     return Outcome(traces=_copies(hands, relay, events), items=[ended(effect, txn, refused.code)] if refused else [])
 
 
-async def _words_first(hands: Hands, effect: fx.RelayToThread, relay: _Relay, txn: str) -> Outcome:
+async def _words_first(hands: Hands, effect: RelayToThread, relay: _Relay, txn: str) -> Outcome:
     said = _words_said(relay) if relay.message.content.text else []
     events = [await hands.post(relay.case, each, part_txn(f"{txn}w", n)) for n, each in enumerate(said)]
     traces = [replace(trace, part=APART + trace.part) for trace in _copies(hands, relay, events)]
     return Outcome(traces=traces, items=[waits_for_scanner(effect, txn)])
 
 
-async def relay_file(hands: Hands, effect: fx.RelayFile, txn: str) -> Outcome:
+async def relay_file(hands: Hands, effect: RelayFile, txn: str) -> Outcome:
     """The file for which the scanner had to be waited. Raises ScannerAway: it waits on."""
     async with hands.units.look() as unit:
         case, message = await unit.conversations.case_of(MessageId(effect.message))
@@ -100,7 +100,7 @@ def _without_words(relay: _Relay) -> _Relay:
     return replace(relay, message=replace(relay.message, content=content, edited_at=None))
 
 
-async def edit_in_thread(hands: Hands, effect: fx.EditInThread, txn: str) -> Outcome:
+async def edit_in_thread(hands: Hands, effect: EditInThread, txn: str) -> Outcome:
     """The copies become what the message is now, in each room that has any. Where the conversation is now, more parts
     than before are said anew; of fewer, the rest goes. Who has taken it over reads the change as a line of its own.
     What was deleted goes, with every edit of it, for an edit leaves the words before it readable; a line says so."""

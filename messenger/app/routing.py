@@ -8,7 +8,7 @@ that share people never give anybody more than fits."""
 from collections.abc import Sequence
 from dataclasses import replace
 
-from messenger.app.effects import RouteGroup, SetTimer
+from messenger.app.effects.inside import RouteGroup, SetTimer
 from messenger.app.items import RoutingWanted, routing_lane
 from messenger.app.records import Serving
 from messenger.app.turn import Turn

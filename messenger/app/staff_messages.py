@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from messenger.app.effects import AnswerInRoom, PostNotice, React
+from messenger.app.effects.staff import AnswerInRoom, React
+from messenger.app.effects.thread import PostNotice
 from messenger.app.items import StaffSaid
 from messenger.app.records import Seat, StoredMessage, Trace
 from messenger.app.sight import answered_message, owner_is_away

@@ -5,7 +5,9 @@ from datetime import timedelta
 
 from messenger.app import asking, trust
 from messenger.app.access import asked, conversation_and_seat, may_speak_here
-from messenger.app.effects import AnswerInRoom, PostNotice, RemoveReaction, TellGroup, TellPerson
+from messenger.app.effects.groups import TellGroup
+from messenger.app.effects.staff import AnswerInRoom, RemoveReaction, TellPerson
+from messenger.app.effects.thread import PostNotice
 from messenger.app.items import DeviceLeftOut, StaffReacted, StaffSaid, Unreadable
 from messenger.app.order import called
 from messenger.app.orders import carry_out

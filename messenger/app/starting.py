@@ -6,7 +6,8 @@ is begun by the person, or by us with their consent."""
 import re
 from dataclasses import replace
 
-from messenger.app.effects import OpenChat, PostNotice, TellCustomer
+from messenger.app.effects.customer import OpenChat, TellCustomer
+from messenger.app.effects.thread import PostNotice
 from messenger.app.languages import detect
 from messenger.app.order import DeskOrder
 from messenger.app.persons import matrix_address

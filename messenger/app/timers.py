@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from messenger.app import asking
-from messenger.app.effects import RouteGroup, SetTimer
+from messenger.app.effects.inside import RouteGroup, SetTimer
 from messenger.app.items import TimerDue
 from messenger.app.menus import nothing_chosen
 from messenger.app.react import silence_timer

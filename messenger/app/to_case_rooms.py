@@ -1,6 +1,6 @@
 """A conversation's own room: making it, and who is in it."""
 
-from messenger.app import effects as fx
+from messenger.app.effects.places import ProvideCaseRoom, SeatCase, SeatInCase, UnseatFromCase
 from messenger.app.hands import Hands
 from messenger.app.outcome import NOTHING, Outcome
 from messenger.app.ports import UnitOfWork
@@ -9,7 +9,7 @@ from messenger.channels.errors import Temporary
 from messenger.domain.ids import AgentId, ConversationId
 
 
-async def provide_case_room(hands: Hands, effect: fx.ProvideCaseRoom) -> Outcome:
+async def provide_case_room(hands: Hands, effect: ProvideCaseRoom) -> Outcome:
     """The room is known before anybody is in it: from then on, what is written there is the conversation's."""
     case = await hands.case(effect.conversation)
     room = await hands.desk.provide_case_room(case.conversation.id, case.conversation.number, effect.place)
@@ -17,7 +17,7 @@ async def provide_case_room(hands: Hands, effect: fx.ProvideCaseRoom) -> Outcome
     return Outcome(card=(case.conversation.id, row))
 
 
-async def seat_case(hands: Hands, effect: fx.SeatCase) -> Outcome:
+async def seat_case(hands: Hands, effect: SeatCase) -> Outcome:
     id = ConversationId(effect.conversation)
     async with hands.units.look() as unit:
         rooms = await _rooms(unit, id)
@@ -27,7 +27,7 @@ async def seat_case(hands: Hands, effect: fx.SeatCase) -> Outcome:
     return NOTHING
 
 
-async def seat_in_case(hands: Hands, effect: fx.SeatInCase) -> Outcome:
+async def seat_in_case(hands: Hands, effect: SeatInCase) -> Outcome:
     """Unless they were taken out again, or it has left its room, in the meantime."""
     id = ConversationId(effect.conversation)
     async with hands.units.look() as unit:
@@ -40,7 +40,7 @@ async def seat_in_case(hands: Hands, effect: fx.SeatInCase) -> Outcome:
     return NOTHING
 
 
-async def unseat_from_case(hands: Hands, effect: fx.UnseatFromCase) -> Outcome:
+async def unseat_from_case(hands: Hands, effect: UnseatFromCase) -> Outcome:
     """Unless they were invited again in the meantime."""
     id, agent = ConversationId(effect.conversation), AgentId(effect.agent)
     async with hands.units.look() as unit:

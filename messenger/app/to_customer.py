@@ -3,8 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from messenger.app import effects as fx
 from messenger.app import render
+from messenger.app.effects.customer import (
+    AtCustomer,
+    DeleteAtCustomer,
+    EditAtCustomer,
+    FollowRoom,
+    JoinChat,
+    LeaveRoom,
+    OpenChat,
+    SendFile,
+    SendToCustomer,
+    TellCustomer,
+)
 from messenger.app.erased import must_be_readable
 from messenger.app.files import INLINE_S, checked_file
 from messenger.app.hands import Hands, clock_of
@@ -43,7 +54,7 @@ class _Answer:
         return self.case.chat
 
 
-async def send_to_customer(hands: Hands, effect: fx.SendToCustomer, txn: str) -> Outcome:
+async def send_to_customer(hands: Hands, effect: SendToCustomer, txn: str) -> Outcome:
     answer = await _answer(hands, effect, txn)
     if answer.message.content.media:
         try:
@@ -55,7 +66,7 @@ async def send_to_customer(hands: Hands, effect: fx.SendToCustomer, txn: str) ->
     return Outcome(traces=_copies(answer, remote), items=[ended(effect, txn, "")], spoke=_spoke(answer.case))
 
 
-async def _words_first(hands: Hands, effect: fx.SendToCustomer, answer: _Answer) -> Outcome:
+async def _words_first(hands: Hands, effect: SendToCustomer, answer: _Answer) -> Outcome:
     outs = _parts(hands, replace(answer, txn=f"{answer.txn}w")) if answer.message.content.text else []
     remote = [id for out in outs for id in (await hands.send(out)).remote_ids]
     traces = [replace(trace, part=APART + trace.part) for trace in _copies(answer, remote)]
@@ -63,7 +74,7 @@ async def _words_first(hands: Hands, effect: fx.SendToCustomer, answer: _Answer)
     return Outcome(traces=traces, items=[waits_for_scanner(effect, answer.txn)], spoke=spoke)
 
 
-async def send_file(hands: Hands, effect: fx.SendFile, txn: str) -> Outcome:
+async def send_file(hands: Hands, effect: SendFile, txn: str) -> Outcome:
     """The file for which the scanner had to be waited, unless its author has taken it back meanwhile. Raises
     ScannerAway: it waits on."""
     answer, copies = await _answer(hands, effect, effect.sent_as), await _sent_copies(hands, effect)
@@ -76,7 +87,7 @@ async def send_file(hands: Hands, effect: fx.SendFile, txn: str) -> Outcome:
     return Outcome(traces=_copies(answer, remote), items=[ended(effect, txn, "")], spoke=_spoke(answer.case))
 
 
-async def edit_at_customer(hands: Hands, effect: fx.EditAtCustomer, txn: str) -> Outcome:
+async def edit_at_customer(hands: Hands, effect: EditAtCustomer, txn: str) -> Outcome:
     """Part by part; what has become longer is sent as new parts, of what has become shorter the rest is taken back. A
     file gets its new caption."""
     if not isinstance(hands.channel, EditsMessages):
@@ -112,7 +123,7 @@ async def _edit_caption(hands: Hands, answer: _Answer, copy: Trace) -> Outcome:
     return NOTHING
 
 
-async def delete_at_customer(hands: Hands, effect: fx.DeleteAtCustomer, txn: str) -> Outcome:
+async def delete_at_customer(hands: Hands, effect: DeleteAtCustomer, txn: str) -> Outcome:
     async with hands.units.look() as unit:
         chat = await unit.chats.get(ChatId(effect.chat))
     copies = await _sent_copies(hands, effect)
@@ -120,7 +131,7 @@ async def delete_at_customer(hands: Hands, effect: fx.DeleteAtCustomer, txn: str
     return Outcome(gone=copies, items=[ended(effect, txn, "")])
 
 
-async def _answer(hands: Hands, effect: fx.AtCustomer, txn: str) -> _Answer:
+async def _answer(hands: Hands, effect: AtCustomer, txn: str) -> _Answer:
     async with hands.units.look() as unit:
         case, message = await unit.conversations.case_of(MessageId(effect.message))
         must_be_readable(message)
@@ -170,7 +181,7 @@ def _parts(hands: Hands, answer: _Answer) -> list[OutboundMessage]:
     return outs
 
 
-async def _sent_copies(hands: Hands, effect: fx.AtCustomer) -> Sequence[Trace]:
+async def _sent_copies(hands: Hands, effect: AtCustomer) -> Sequence[Trace]:
     async with hands.units.look() as unit:
         return await unit.messages.copies_of(MessageId(effect.message))
 
@@ -230,24 +241,24 @@ async def _file(
     return replace(out, reply_to=RemoteId(answer.reply_to) if answer.reply_to else None), checked.file
 
 
-async def join_chat(hands: Hands, effect: fx.JoinChat, txn: str) -> Outcome:
+async def join_chat(hands: Hands, effect: JoinChat, txn: str) -> Outcome:
     farewell = "\n".join(texts(language).plain("C.newroom") for language in hands.organisation.languages)
     result = await hands.door.join(effect.chat, effect.person, farewell=farewell)
     lane = result.room if isinstance(result, RoomFollowed) else effect.lane
     return Outcome(items=[NewItem(source="outbox", source_id=txn, lane=lane, item=result)])
 
 
-async def follow_room(hands: Hands, effect: fx.FollowRoom, txn: str) -> Outcome:
+async def follow_room(hands: Hands, effect: FollowRoom, txn: str) -> Outcome:
     """Behind all that has come from the old room."""
     result = await hands.door.follow(effect.room, effect.successor, effect.by)
     return Outcome(items=[NewItem(source="outbox", source_id=txn, lane=effect.room, item=result)])
 
 
-async def leave_room(hands: Hands, effect: fx.LeaveRoom, txn: str) -> None:
+async def leave_room(hands: Hands, effect: LeaveRoom, txn: str) -> None:
     await hands.door.leave(effect.room)
 
 
-async def open_chat(hands: Hands, effect: fx.OpenChat, txn: str) -> Outcome:
+async def open_chat(hands: Hands, effect: OpenChat, txn: str) -> Outcome:
     async with hands.units.look() as unit:
         chat = await unit.chats.get(ChatId(effect.chat))
     if not chat.is_expected:
@@ -258,7 +269,7 @@ async def open_chat(hands: Hands, effect: fx.OpenChat, txn: str) -> Outcome:
     return Outcome(opened=(chat.id, ready.chat), items=[item])
 
 
-async def tell_customer(hands: Hands, effect: fx.TellCustomer, txn: str) -> Outcome:
+async def tell_customer(hands: Hands, effect: TellCustomer, txn: str) -> Outcome:
     async with hands.units.look() as unit:
         chat, case = await unit.chats.get(ChatId(effect.chat)), None
         if effect.conversation:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from messenger.app import effects as fx
 from messenger.app import render, render_lists
+from messenger.app.effects.staff import Answer, SayAnswer, ShowMine, ShowQueue, TellPerson
 from messenger.app.hands import Hands
 from messenger.app.message_parts import fitted, part_txn
 from messenger.app.notices import worded
@@ -47,19 +47,19 @@ async def reader_of(unit: UnitOfWork, id: AgentId) -> Reader:
     return Reader(agent=agent, seats=await unit.people.seats_of(agent.address))
 
 
-async def say_answer(hands: Hands, effect: fx.SayAnswer, txn: str) -> None:
+async def say_answer(hands: Hands, effect: SayAnswer, txn: str) -> None:
     async with hands.units.look() as unit:
         reader = await reader_of(unit, AgentId(effect.reader))
     await post_answer(hands, effect, reader, worded(reader.words, effect.text, reader.clock, effect.fields), txn)
 
 
-async def post_answer(hands: Hands, effect: fx.Answer, reader: Reader, text: render.Rendered, txn: str) -> None:
+async def post_answer(hands: Hands, effect: Answer, reader: Reader, text: render.Rendered, txn: str) -> None:
     said = fitted(Said(plain=text.plain, html=text.html, is_notice=True, reply_to=effect.event))
     place = Place(room=effect.room, thread=effect.thread)
     await hands.say(place, said, txn=txn, policy=reader.policy)
 
 
-async def show_queue(hands: Hands, effect: fx.ShowQueue, txn: str) -> None:
+async def show_queue(hands: Hands, effect: ShowQueue, txn: str) -> None:
     async with hands.units.look() as unit:
         reader = await reader_of(unit, AgentId(effect.reader))
         groups = [group.id for group, seat in reader.seats if seat.role.can_answer]
@@ -68,7 +68,7 @@ async def show_queue(hands: Hands, effect: fx.ShowQueue, txn: str) -> None:
     await post_answer(hands, effect, reader, text, txn)
 
 
-async def show_mine(hands: Hands, effect: fx.ShowMine, txn: str) -> None:
+async def show_mine(hands: Hands, effect: ShowMine, txn: str) -> None:
     """All of it, in as many messages as it takes."""
     async with hands.units.look() as unit:
         reader = await reader_of(unit, AgentId(effect.reader))
@@ -81,7 +81,7 @@ def link_of(hands: Hands, row: Listed) -> str:
     return hands.desk.link(row.place) if row.place else ""
 
 
-async def tell_person(hands: Hands, effect: fx.TellPerson, txn: str) -> None:
+async def tell_person(hands: Hands, effect: TellPerson, txn: str) -> None:
     async with hands.units.look() as unit:
         reader = await reader_of(unit, AgentId(effect.agent))
         room = await unit.people.direct_room_of(reader.agent.id)

@@ -2,8 +2,9 @@
 
 from typing import assert_never
 
-from messenger.app import effects as fx
 from messenger.app import render
+from messenger.app.effects.groups import OpenNewRoom, ProvideGroupRoom, SeatMember, TellGroup, UnseatMember
+from messenger.app.effects.staff import AnswerInRoom
 from messenger.app.hands import Hands, clock_of
 from messenger.app.items import GroupMoved
 from messenger.app.notices import filled, worded
@@ -14,7 +15,7 @@ from messenger.domain.ids import AgentId, ConversationId, GroupId
 from messenger.i18n import texts
 
 
-async def answer_in_room(hands: Hands, effect: fx.AnswerInRoom, txn: str) -> Outcome:
+async def answer_in_room(hands: Hands, effect: AnswerInRoom, txn: str) -> Outcome:
     """It may name the customer, and lies outside of the conversation's places: so it is noted where it is."""
     async with hands.units.look() as unit:
         case = await unit.conversations.case(ConversationId(effect.conversation))
@@ -32,7 +33,7 @@ async def answer_in_room(hands: Hands, effect: fx.AnswerInRoom, txn: str) -> Out
     return Outcome(traces=[said_there])
 
 
-async def tell_group(hands: Hands, effect: fx.TellGroup, txn: str) -> None:
+async def tell_group(hands: Hands, effect: TellGroup, txn: str) -> None:
     async with hands.units.look() as unit:
         group = await unit.people.group(GroupId(effect.group))
         room = await unit.people.room_of_group(group.id)
@@ -46,27 +47,27 @@ async def tell_group(hands: Hands, effect: fx.TellGroup, txn: str) -> None:
     await hands.say(Place(room=room), said, txn=txn, policy=group.device_policy)
 
 
-async def open_new_room(hands: Hands, effect: fx.OpenNewRoom, txn: str) -> Outcome:
+async def open_new_room(hands: Hands, effect: OpenNewRoom, txn: str) -> Outcome:
     """Its turn has come: everybody is asked in."""
     item = GroupMoved(group=effect.group, former=effect.former)
     return Outcome(items=[NewItem(source="outbox", source_id=txn, lane=effect.lane, item=item)])
 
 
-async def arrange_group(hands: Hands, effect: fx.ProvideGroupRoom | fx.SeatMember | fx.UnseatMember) -> Outcome:
+async def arrange_group(hands: Hands, effect: ProvideGroupRoom | SeatMember | UnseatMember) -> Outcome:
     async with hands.units.look() as unit:
         group = await unit.people.group(GroupId(effect.group))
         room = await unit.people.room_of_group(group.id)
         address = (
-            "" if isinstance(effect, fx.ProvideGroupRoom) else (await unit.people.agent(AgentId(effect.agent))).address
+            "" if isinstance(effect, ProvideGroupRoom) else (await unit.people.agent(AgentId(effect.agent))).address
         )
     match effect:
-        case fx.ProvideGroupRoom():
+        case ProvideGroupRoom():
             return Outcome(group_room=(group.id, room or await hands.desk.provide_room(group)))
-        case fx.SeatMember() if room:
+        case SeatMember() if room:
             await hands.desk.seat(room, address)
-        case fx.UnseatMember() if room:
+        case UnseatMember() if room:
             await hands.desk.unseat(room, address)
-        case fx.SeatMember() | fx.UnseatMember():
+        case SeatMember() | UnseatMember():
             raise Temporary("unreachable", raw_code="the group has no room yet")
         case _:
             assert_never(effect)

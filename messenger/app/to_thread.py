@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from messenger.app import effects as fx
 from messenger.app import render, render_cards
+from messenger.app.effects.places import EditCard, EditFormerCard, PostCard
+from messenger.app.effects.thread import PostContext, PostNotice, PostRemarks, ShowFate
 from messenger.app.hands import Hands, clock_of
 from messenger.app.notices import filled, worded
 from messenger.app.outcome import NOTHING, Outcome
@@ -19,7 +20,7 @@ from messenger.i18n import texts
 MOST_LINES = 10  # of one message with remarks
 
 
-async def post_card(hands: Hands, effect: fx.PostCard, txn: str) -> Outcome:
+async def post_card(hands: Hands, effect: PostCard, txn: str) -> Outcome:
     async with hands.units.look() as unit:
         case = await unit.conversations.case(ConversationId(effect.conversation))
         places = await unit.conversations.places(case.conversation.id) if effect.is_room else ()
@@ -35,14 +36,14 @@ async def post_card(hands: Hands, effect: fx.PostCard, txn: str) -> Outcome:
     return card_posted(hands, case, effect, room, event)
 
 
-def room_for(case: Case, effect: fx.PostCard, places: Sequence[PlaceRow]) -> str | None:
+def room_for(case: Case, effect: PostCard, places: Sequence[PlaceRow]) -> str | None:
     """The room in which this card stands; None while it is being made."""
     if not effect.is_room:
         return case.group_room
     return next((row.room for row in places if row.number == effect.place), None)
 
 
-def card_posted(hands: Hands, case: Case, effect: fx.PostCard, room: str, event: str) -> Outcome:
+def card_posted(hands: Hands, case: Case, effect: PostCard, room: str, event: str) -> Outcome:
     trace = Trace(
         account=hands.desk.account,
         room=room,
@@ -55,7 +56,7 @@ def card_posted(hands: Hands, case: Case, effect: fx.PostCard, room: str, event:
     return Outcome(traces=[trace], card=(case.conversation.id, row))
 
 
-async def edit_card(hands: Hands, effect: fx.EditCard, txn: str) -> Outcome:
+async def edit_card(hands: Hands, effect: EditCard, txn: str) -> Outcome:
     async with hands.units.look() as unit:
         case = await unit.conversations.case(ConversationId(effect.conversation))
         places = await unit.conversations.places(case.conversation.id)
@@ -75,7 +76,7 @@ async def _edit_pointer(hands: Hands, case: Case, former: PlaceRow, room: PlaceR
     await hands.desk.edit(former.place, former.card, said, txn=txn, policy=case.group.device_policy)
 
 
-async def edit_former_card(hands: Hands, effect: fx.EditFormerCard, txn: str) -> Outcome:
+async def edit_former_card(hands: Hands, effect: EditFormerCard, txn: str) -> Outcome:
     """It says where the conversation goes on, and stays as it is from then on."""
     async with hands.units.look() as unit:
         case = await unit.conversations.case(ConversationId(effect.conversation))
@@ -106,7 +107,7 @@ def _pointer(hands: Hands, case: Case, link: str) -> Said:
     return Said(plain=text.plain, html=text.html)
 
 
-async def post_notice(hands: Hands, effect: fx.PostNotice, txn: str) -> Outcome:
+async def post_notice(hands: Hands, effect: PostNotice, txn: str) -> Outcome:
     async with hands.units.look() as unit:
         case = await unit.conversations.case(ConversationId(effect.conversation))
         mentioned = await unit.people.agent(AgentId(effect.mention)) if effect.mention else None
@@ -127,7 +128,7 @@ async def post_notice(hands: Hands, effect: fx.PostNotice, txn: str) -> Outcome:
     return NOTHING
 
 
-async def post_remarks(hands: Hands, effect: fx.PostRemarks, txn: str) -> Outcome:
+async def post_remarks(hands: Hands, effect: PostRemarks, txn: str) -> Outcome:
     """Equal ones are one line; of very many the rest is counted."""
     async with hands.units.look() as unit:
         case = await unit.conversations.case(ConversationId(effect.conversation))
@@ -166,7 +167,7 @@ async def _post_at(
     await hands.say(former.place, said, txn=txn, policy=case.group.device_policy)
 
 
-async def post_context(hands: Hands, effect: fx.PostContext, txn: str) -> Outcome:
+async def post_context(hands: Hands, effect: PostContext, txn: str) -> Outcome:
     case = await hands.case(effect.conversation)
     if case.owner is None or case.owner.id != effect.agent:
         return NOTHING  # given back in the meantime
@@ -177,7 +178,7 @@ async def post_context(hands: Hands, effect: fx.PostContext, txn: str) -> Outcom
     return NOTHING
 
 
-async def show_fate(hands: Hands, effect: fx.ShowFate, txn: str) -> Outcome:
+async def show_fate(hands: Hands, effect: ShowFate, txn: str) -> Outcome:
     async with hands.units.look() as unit:
         case, message = await unit.conversations.case_of(MessageId(effect.message))
         traces = await unit.messages.traces_of(message.id)

@@ -12,15 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from messenger.app.audit import audit
-from messenger.app.effects import (
-    CarryOutTrust,
-    PostNotice,
-    ProvideDirectRoom,
-    SayOfTrust,
-    TellGroup,
-    TellPerson,
-    TrustPerson,
-)
+from messenger.app.effects.groups import TellGroup
+from messenger.app.effects.staff import ProvideDirectRoom, TellPerson
+from messenger.app.effects.thread import PostNotice
+from messenger.app.effects.trust import CarryOutTrust, SayOfTrust, TrustPerson
 from messenger.app.items import DeviceLeftOut, MessagesMissing, StaffSaid, TrustDoubted, TrustSettled
 from messenger.app.order import DeskOrder
 from messenger.app.persons import find_colleague, matrix_address

@@ -8,7 +8,8 @@ from datetime import datetime
 from messenger.app.access import note_reads
 from messenger.app.case_members import keep_members
 from messenger.app.counting import Step
-from messenger.app.effects import Effect, RouteGroup, SetTimer
+from messenger.app.effects.base import Effect
+from messenger.app.effects.inside import RouteGroup, SetTimer
 from messenger.app.gate import Gate
 from messenger.app.items import RoutingWanted, StaffSaid, routing_lane
 from messenger.app.ports import UnitOfWork

@@ -13,7 +13,9 @@ was false is refused, and the old room stays in use. Both are told to the leads.
 
 from messenger.app import direct
 from messenger.app.audit import audit
-from messenger.app.effects import FollowRoom, FollowRoomLater, LeaveRoom, OpenNewRoom, PostNotice, SeatMember, TellGroup
+from messenger.app.effects.customer import FollowRoom, FollowRoomLater, LeaveRoom
+from messenger.app.effects.groups import OpenNewRoom, SeatMember, TellGroup
+from messenger.app.effects.thread import PostNotice
 from messenger.app.items import CardWanted, ChatReady, GroupMoved, RoomFollowed, RoomReplaced
 from messenger.app.records import Chat, NewItem
 from messenger.app.trust import place_of, tell

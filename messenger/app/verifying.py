@@ -4,7 +4,9 @@ proves, and why it alone changes nothing in what the desk believes, stands in `m
 from dataclasses import dataclass
 
 from messenger.app.audit import audit
-from messenger.app.effects import AskVerification, PostNotice, SayOfTrust, TellCustomer
+from messenger.app.effects.customer import TellCustomer
+from messenger.app.effects.thread import PostNotice
+from messenger.app.effects.trust import AskVerification, SayOfTrust
 from messenger.app.items import DeskIdentityChanged, VerificationNews
 from messenger.app.order import DeskOrder
 from messenger.app.turn import Turn

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from messenger.app import sas_emoji, why
 from messenger.app.audit import audit as note
-from messenger.app.effects import TrustPerson
+from messenger.app.effects.trust import TrustPerson
 from messenger.app.flood_ports import Verdict
 from messenger.app.floods import decide_flood
 from messenger.app.render import Clock

@@ -8,7 +8,8 @@ from importlib.metadata import version
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app.effects import RelayFile, SendFile, ShowFilesLater
+from messenger.app.effects.customer import SendFile
+from messenger.app.effects.thread import RelayFile, ShowFilesLater
 from messenger.config import Settings
 from messenger.observability import metrics
 from messenger.queries.operations import Sample, sample

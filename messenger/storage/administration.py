@@ -10,7 +10,9 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.app.audit import AuditEntry
-from messenger.app.effects import Effect, ProvideGroupRoom, SeatMember, UnseatFromCase, UnseatMember
+from messenger.app.effects.base import Effect
+from messenger.app.effects.groups import ProvideGroupRoom, SeatMember, UnseatMember
+from messenger.app.effects.places import UnseatFromCase
 from messenger.app.items import RoutingWanted, routing_lane
 from messenger.app.records import NewItem
 from messenger.channels.messages import Handle

@@ -4,19 +4,15 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
-from messenger.app import effects
-from messenger.app.effects import Effect
+from messenger.app.access import EFFECTS
+from messenger.app.effects.base import Effect
 from messenger.app.items import Item
 from messenger.app.records import StoredBody
 from messenger.domain.events import NAMES, Event
 from messenger.storage.encryption import CannotOpen
 
 _ITEMS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Item)}
-_EFFECTS: dict[str, type[Any]] = {
-    name: kind for name, kind in vars(effects).items() if isinstance(kind, type) and issubclass(kind, Effect)
-}
-
-
+_EFFECTS: dict[str, type[Any]] = {kind.__name__: kind for kind in EFFECTS}
 EFFECT_NAMES = frozenset(_EFFECTS)
 
 # What a body raises that was changed, or that another version of the program wrote: it never opens, whoever tries.

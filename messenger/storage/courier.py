@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from messenger.app.effects import Effect, ToThread
+from messenger.app.effects.base import Effect
+from messenger.app.effects.thread import ToThread
 from messenger.app.records import OutboxRow
 from messenger.storage.leases import Lease
 

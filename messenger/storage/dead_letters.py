@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.app.audit import AuditEntry
-from messenger.app.effects import SendToCustomer
+from messenger.app.effects.customer import SendToCustomer
 from messenger.app.outcome import ended
 from messenger.storage.administration import NotPossible
 from messenger.storage.audit import append

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.app.audit import AuditEntry
-from messenger.app.effects import PostNotice
+from messenger.app.effects.thread import PostNotice
 from messenger.app.erasure_ports import Counted, Ended, Erasure, NotNow, Scope, Target, TargetKind
 from messenger.observability.time import utc_now
 from messenger.storage import erased_rows

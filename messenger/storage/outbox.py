@@ -15,7 +15,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.app.dead_letters import sealed_effect_put_aside
-from messenger.app.effects import EditCard, Effect, OfConversation, PostRemarks, SendToCustomer, ShowFate
+from messenger.app.effects.base import Effect, OfConversation
+from messenger.app.effects.customer import SendToCustomer
+from messenger.app.effects.places import EditCard
+from messenger.app.effects.thread import PostRemarks, ShowFate
 from messenger.app.records import OutboxRow
 from messenger.channels.errors import LeaseLost
 from messenger.domain.ids import MessageId

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from messenger.app.effects import SetTimer
+from messenger.app.effects.inside import SetTimer
 from messenger.app.items import KeyStillMissing, TimerDue
 from messenger.app.records import NewItem
 from messenger.observability.failpoints import fp

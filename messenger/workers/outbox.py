@@ -11,7 +11,9 @@ from uuid import UUID
 from messenger.app.counting import CHANNEL, count_sent
 from messenger.app.dead_letters import blocks_lane, effect_put_aside
 from messenger.app.deliver import Deliverer
-from messenger.app.effects import AtCustomer, EditInThread, MirrorReactions, PostCard, RelayToThread
+from messenger.app.effects.customer import AtCustomer, MirrorReactions
+from messenger.app.effects.places import PostCard
+from messenger.app.effects.thread import EditInThread, RelayToThread
 from messenger.app.outcome import Outcome, ended
 from messenger.app.ports import BodyErased, StorageAway
 from messenger.app.records import OutboxRow

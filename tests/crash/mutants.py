@@ -12,7 +12,8 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from messenger.app.effects import PostCard, RelayToThread
+from messenger.app.effects.places import PostCard
+from messenger.app.effects.thread import RelayToThread
 from messenger.app.records import OutboxRow
 from messenger.bootstrap import housekeeping
 from messenger.channels.errors import Temporary

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app import effects as fx
+from messenger.app.effects.thread import RelayToThread
 from messenger.demo.synapse import Synapse
 from messenger.storage.clock import QueueClock
 from messenger.storage.models.queues import inbox, outbox, timer
@@ -61,7 +61,7 @@ async def test_a_database_whose_clock_is_set_back_goes_on_with_what_waits(databa
     async with database.begin() as connection:
         late = sa.select(sa.func.count()).select_from(outbox).where(outbox.c.next_at > sa.func.now())
         assert await connection.scalar(late) == 0
-    assert [each for each in await desk.effects() if isinstance(each, fx.RelayToThread)]
+    assert [each for each in await desk.effects() if isinstance(each, RelayToThread)]
 
 
 async def test_a_clock_that_is_set_forward_moves_nothing(database: AsyncEngine) -> None:

@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app.effects import Effect, PostNotice
+from messenger.app.effects.base import Effect
+from messenger.app.effects.thread import PostNotice
 from messenger.app.handle import handle_next
 from messenger.app.items import ChatReady, Item, StaffReacted, StaffSaid
 from messenger.app.pace import Pace

@@ -11,9 +11,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app import effects as fx
 from messenger.app.access import EFFECTS
-from messenger.app.effects import Effect
+from messenger.app.effects.base import Effect
+from messenger.app.effects.customer import SendToCustomer, TellCustomer
+from messenger.app.effects.groups import TellGroup
+from messenger.app.effects.staff import SayAnswer, TellPerson
+from messenger.app.effects.thread import ShowHistory
 from messenger.domain.access import COMMAND_ACTIONS, GRANTABLE, HouseRole
 from messenger.domain.command_table import COMMANDS
 from messenger.domain.ids import ConversationId
@@ -112,7 +115,7 @@ async def test_a_clerk_sends_nothing_by_any_command(desk: StaffDesk) -> None:
 
 
 async def _to_customer(desk: StaffDesk) -> list[Effect]:
-    return [each for each in await desk.effects() if isinstance(each, fx.SendToCustomer | fx.TellCustomer)]
+    return [each for each in await desk.effects() if isinstance(each, SendToCustomer | TellCustomer)]
 
 
 @pytest.mark.parametrize("number_of", [100, pytest.param(1_000, marks=pytest.mark.long)])
@@ -134,7 +137,7 @@ async def test_so_many_random_accesses_are_so_many_rows(desk: StaffDesk, number_
     found = await log(desk, seen)
     assert {row.object for row in found} == {f"conversation:{id}"} and {row.purpose for row in found} == {"serve"}
     assert Counter((row.actor, row.action, row.outcome) for row in found) == wanted
-    shown = [each for each in await desk.effects() if isinstance(each, fx.ShowHistory)]
+    shown = [each for each in await desk.effects() if isinstance(each, ShowHistory)]
     reads = sum(
         n for (_, action, outcome), n in wanted.items() if (action, outcome) == ("conversation.read", "allowed")
     )
@@ -192,13 +195,13 @@ async def test_broken_glass_lets_one_read_alone_for_an_hour_and_do_nothing_else(
     id, number = await _broken(desk)
     seen = await end(desk)
     shown = await said(desk, says(ZOE, f"!history {number}", room=CHATS[ZOE]))
-    [history] = [each for each in shown if isinstance(each, fx.ShowHistory)]
+    [history] = [each for each in shown if isinstance(each, ShowHistory)]
     assert history.room == CHATS[ZOE]
     row = (await log(desk, seen))[0]
     assert (row.action, row.purpose, row.reason) == ("conversation.read", "glass", "glass")
     for text in (f"!claim {number}", f"!tag {number} +x", f"!pause {number}", f"!room {number}"):
         made = await said(desk, says(ZOE, text, room=CHATS[ZOE]))
-        assert [each.text for each in made if isinstance(each, fx.SayAnswer)] == ["glass.reads_only"], text
+        assert [each.text for each in made if isinstance(each, SayAnswer)] == ["glass.reads_only"], text
     assert not _shows(await said(desk, says(YVES, f"!history {number}", room=CHATS[YVES])), id)
 
     async with desk.engine.begin() as connection:
@@ -208,7 +211,7 @@ async def test_broken_glass_lets_one_read_alone_for_an_hour_and_do_nothing_else(
 
 async def test_the_leads_hear_of_a_broken_glass_with_the_reason_which_the_log_keeps_sealed(desk: StaffDesk) -> None:
     id, _number = await _broken(desk)
-    [told] = [each for each in await desk.effects() if isinstance(each, fx.TellPerson) and each.text == "glass.told"]
+    [told] = [each for each in await desk.effects() if isinstance(each, TellPerson) and each.text == "glass.told"]
     assert told.agent == await person(desk, LEA) and told.fields["why"] == "an emergency, the practice is on the phone"
     [row] = [row for row in await log(desk) if row.action == "conversation.glass"]
     assert row.outcome == "allowed" and row.has_words and row.object == f"conversation:{id}"
@@ -230,7 +233,7 @@ async def test_the_glass_is_broken_only_with_a_reason_in_the_direct_chat_and_whe
         (YVES, CHATS[YVES], f"!glass {number} because", "S10c.agent"),
     ):
         made = await said(desk, says(who, text, room=room))
-        assert [each.text for each in made if isinstance(each, fx.SayAnswer)] == [refused], text
+        assert [each.text for each in made if isinstance(each, SayAnswer)] == [refused], text
     async with desk.engine.begin() as connection:
         assert await connection.scalar(sa.select(sa.func.count()).select_from(broken_glass)) == 0
 
@@ -240,7 +243,7 @@ async def test_without_a_direct_chat_a_lead_is_rung_in_the_room_without_the_reas
     await desk.add_member(GROUP, "@new-lead:x", "lead")
     await desk.put(says(ZOE, f"!glass {number} an emergency", room=CHATS[ZOE]))
     await desk.work(1)
-    [told] = [each for each in await desk.effects() if isinstance(each, fx.TellGroup)]
+    [told] = [each for each in await desk.effects() if isinstance(each, TellGroup)]
     assert told.person == "@new-lead:x" and told.in_their_language and "emergency" not in str(told.fields)
 
 

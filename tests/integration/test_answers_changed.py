@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app.effects import DeleteAtCustomer, EditAtCustomer, PostNotice, SendToCustomer
+from messenger.app.effects.customer import DeleteAtCustomer, EditAtCustomer, SendToCustomer
+from messenger.app.effects.thread import PostNotice
 from messenger.app.items import SendEnded, StaffRedacted, StaffSaid
 from messenger.app.records import StoredMessage
 from messenger.channels.messages import Content, MediaRef

@@ -6,8 +6,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app import effects as fx
 from messenger.app.availability import read_status
+from messenger.app.effects.staff import SayAnswer
+from messenger.app.effects.thread import PostNotice
 from messenger.app.render import Clock
 from messenger.app.why import explained, told
 from messenger.app.why import why as lines_of
@@ -26,15 +27,15 @@ async def house(database: AsyncEngine) -> RoutingHouse:
     return RoutingHouse(database)
 
 
-async def answers(house: RoutingHouse) -> list[fx.SayAnswer]:
-    return [each for each in await house.effects() if isinstance(each, fx.SayAnswer)]
+async def answers(house: RoutingHouse) -> list[SayAnswer]:
+    return [each for each in await house.effects() if isinstance(each, SayAnswer)]
 
 
 async def why(house: RoutingHouse, number: int) -> str:
     """What the newest `!why` says, in English."""
     await house.writes(ANNA, number, "!why")
     await house.work(1)
-    said = [each for each in await house.effects() if isinstance(each, fx.PostNotice) and each.text == "why"]
+    said = [each for each in await house.effects() if isinstance(each, PostNotice) and each.text == "why"]
     return explained(texts("en"), said[-1].fields["lines"], Clock(now=house.now)).plain
 
 

@@ -8,9 +8,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app import effects as fx
 from messenger.app.boards import renew_boards
 from messenger.app.deliver import Deliverer
+from messenger.app.effects.groups import EditBoard
 from messenger.app.hands import Hands, Organisation
 from messenger.app.outside_ports import ChatDoor, CustomerChannel, Desk, FileSource
 from messenger.app.records import Place, Said
@@ -74,7 +74,7 @@ class Town:
 
     async def deliver(self) -> int:
         """Sends the boards' rows that are due."""
-        rows = [row for row in await self.queue.claim(100) if isinstance(row.effect, fx.EditBoard)]
+        rows = [row for row in await self.queue.claim(100) if isinstance(row.effect, EditBoard)]
         for row in rows:
             outcome = await Deliverer(self.hands).deliver(row.effect, row.txn)
             async with self.desk.engine.begin() as connection:
@@ -149,7 +149,7 @@ async def test_of_two_processes_that_see_the_same_change_one_edits(town: Town) -
 
 async def test_a_crash_after_the_post_does_not_make_a_second_board(town: Town) -> None:
     await town.look()
-    [row] = [row for row in await town.queue.claim(100) if isinstance(row.effect, fx.EditBoard)]
+    [row] = [row for row in await town.queue.claim(100) if isinstance(row.effect, EditBoard)]
     await Deliverer(town.hands).deliver(row.effect, row.txn)
     outcome = await Deliverer(town.hands).deliver(row.effect, row.txn)
     assert len(town.wall.posted) == 1

@@ -7,8 +7,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app import effects as fx
-from messenger.app.effects import Effect
+from messenger.app.effects.base import Effect
+from messenger.app.effects.customer import SendToCustomer
+from messenger.app.effects.places import EditFormerCard, PostCard, ProvideCaseRoom, SeatCase, SeatInCase, UnseatFromCase
+from messenger.app.effects.staff import AnswerInRoom, React, SayAnswer
+from messenger.app.effects.thread import PostNotice, PostPack, RelayToThread, ShowFiles, ShowTranscript, ToThread
 from messenger.app.items import StaffSaid
 from messenger.app.records import Trace
 from messenger.domain import events as e
@@ -87,24 +90,24 @@ async def of_kind(desk: StaffDesk, kind: type[Kind]) -> list[Kind]:
 
 
 async def notices(desk: StaffDesk) -> list[str]:
-    return [effect.text for effect in await of_kind(desk, fx.PostNotice)]
+    return [effect.text for effect in await of_kind(desk, PostNotice)]
 
 
 async def test_a_room_is_made_and_filled_before_the_first_word_and_the_old_card_points_to_it(desk: StaffDesk) -> None:
     id = await in_own_room(desk)
-    thread = [effect for effect in await desk.effects() if isinstance(effect, fx.ToThread)]
-    start = thread.index(fx.ProvideCaseRoom(conversation=id, place=2))
+    thread = [effect for effect in await desk.effects() if isinstance(effect, ToThread)]
+    start = thread.index(ProvideCaseRoom(conversation=id, place=2))
     assert [type(effect) for effect in thread[start:]] == [
-        fx.ProvideCaseRoom,
-        fx.SeatCase,
-        fx.PostCard,
-        fx.PostNotice,
-        fx.EditFormerCard,
-        fx.PostPack,
-        fx.ShowFiles,
-        fx.ShowTranscript,
+        ProvideCaseRoom,
+        SeatCase,
+        PostCard,
+        PostNotice,
+        EditFormerCard,
+        PostPack,
+        ShowFiles,
+        ShowTranscript,
     ]
-    assert thread[start + 2] == fx.PostCard(conversation=id, place=2, is_room=True)
+    assert thread[start + 2] == PostCard(conversation=id, place=2, is_room=True)
     assert len({effect.lane for effect in thread}) == 1, "one after the other"
 
 
@@ -117,7 +120,7 @@ async def test_only_the_owner_and_the_people_named_may_read_a_case_room(desk: St
 async def test_the_main_timeline_is_the_conversation_and_threads_are_internal(desk: StaffDesk) -> None:
     await in_own_room(desk)
     await say(desk, in_room(BEN, "Good morning"), in_room(BEN, "between us", thread=CASE_CARD), in_room(BEN, "// note"))
-    sent = await of_kind(desk, fx.SendToCustomer)
+    sent = await of_kind(desk, SendToCustomer)
     async with desk.units() as unit:
         assert [(await unit.messages.get(each.message)).content.text for each in sent] == ["Good morning"]  # type: ignore[arg-type]
 
@@ -125,8 +128,8 @@ async def test_the_main_timeline_is_the_conversation_and_threads_are_internal(de
 async def test_text_in_the_former_thread_stays_a_note_and_is_answered_with_the_way(desk: StaffDesk) -> None:
     id = await in_own_room(desk)
     await say(desk, staff_says(BEN, "where am I"))
-    assert not await of_kind(desk, fx.SendToCustomer)
-    last = (await of_kind(desk, fx.PostNotice))[-1]
+    assert not await of_kind(desk, SendToCustomer)
+    last = (await of_kind(desk, PostNotice))[-1]
     assert (last.text, last.place) == ("S26.former", 1)
     assert isinstance((await desk.state_and_log(id))[1][-1].event, e.NoteKept)
 
@@ -142,8 +145,8 @@ async def test_a_member_is_invited_and_removed_by_the_owner_and_each_is_in_the_l
     log = [entry.event for entry in (await desk.state_and_log(id))[1]]
     assert log[-2:] == [e.MemberInvited(agent=wu, by=ben), e.MemberRemoved(agent=wu, by=ben)]
     effects = await desk.effects()
-    assert fx.SeatInCase(conversation=id, agent=wu) in effects
-    assert fx.UnseatFromCase(conversation=id, agent=wu) in effects
+    assert SeatInCase(conversation=id, agent=wu) in effects
+    assert UnseatFromCase(conversation=id, agent=wu) in effects
 
 
 @pytest.mark.parametrize(
@@ -166,7 +169,7 @@ async def test_what_cannot_be_is_refused_with_its_reason_and_changes_nothing(
     before = await desk.state_and_log(id)
     await say(desk, in_room(sender, order))
     assert (await notices(desk))[-1] == text
-    assert (await of_kind(desk, fx.React))[-1].key == MARKERS[Fate.FAILED]
+    assert (await of_kind(desk, React))[-1].key == MARKERS[Fate.FAILED]
     assert (await desk.state_and_log(id), await readers(desk)) == (before, {BEN, WU})
 
 
@@ -191,7 +194,7 @@ async def test_a_member_from_another_group_notes_claims_and_answers_if_they_are_
     assert (await notices(desk))[-1] == "S10c.agent"
     await say(desk, in_room(WU, "!claim"), in_room(WU, "Hello from the pharmacy"), in_room(PAT, "noted"))
     assert (await desk.state_and_log(id))[0].owner == await agent(desk, WU)
-    assert len(await of_kind(desk, fx.SendToCustomer)) == 1
+    assert len(await of_kind(desk, SendToCustomer)) == 1
 
 
 async def test_a_guest_who_owns_it_is_not_taken_for_somebody_who_has_left(desk: StaffDesk) -> None:
@@ -216,7 +219,7 @@ async def test_whoever_claims_at_the_card_that_points_there_is_let_in(desk: Staf
     await desk.work(1)
     cleo = await agent(desk, CLEO)
     assert (await desk.state_and_log(id))[0].owner == cleo
-    assert (await readers(desk), fx.SeatInCase(conversation=id, agent=cleo) in await desk.effects()) == (
+    assert (await readers(desk), SeatInCase(conversation=id, agent=cleo) in await desk.effects()) == (
         {BEN, CLEO},
         True,
     )
@@ -226,7 +229,7 @@ async def test_who_is_late_at_the_card_that_points_there_hears_it_there(desk: St
     await in_own_room(desk)
     await desk.put(staff_reacts(CLEO, "👀"))
     await desk.work(1)
-    told = (await of_kind(desk, fx.AnswerInRoom))[-1]
+    told = (await of_kind(desk, AnswerInRoom))[-1]
     assert (told.text, told.room) == ("S3b", ROOM)
     assert "S3b" not in await notices(desk)
 
@@ -239,7 +242,7 @@ async def test_the_group_learns_by_no_command_what_is_said_in_a_case_room(desk: 
     before = await desk.state_and_log(id)
     word, _, rest = order.partition(" ")
     await say(desk, replace(staff_says(CLEO, f"{word} {before[0].number} {rest}".strip()), thread=None))
-    assert [each.text for each in await of_kind(desk, fx.SayAnswer)] == ["S10c.own_room"]
+    assert [each.text for each in await of_kind(desk, SayAnswer)] == ["S10c.own_room"]
     assert await desk.state_and_log(id) == before
 
 
@@ -256,7 +259,7 @@ async def test_a_transfer_to_another_group_leaves_the_room(desk: StaffDesk) -> N
     state = (await desk.state_and_log(id))[0]
     assert (state.is_in_room, state.place) == (False, 3)
     await say(desk, in_room(BEN, "still here?"))
-    assert not await of_kind(desk, fx.SendToCustomer)
+    assert not await of_kind(desk, SendToCustomer)
     assert (await notices(desk))[-1] == "S26.former"
 
 
@@ -269,7 +272,7 @@ async def test_a_second_room_does_not_take_over_the_readers_of_the_first(desk: S
         trace = Trace(account=DESK, room="!pharmacy", remote_id=card, kind="card", conversation=id, part=3)
         await unit.messages.add_trace(trace)
     await say(desk, replace(staff_says(WU, "!room"), room="!pharmacy", thread=card))
-    assert fx.ProvideCaseRoom(conversation=id, place=4) in await desk.effects()
+    assert ProvideCaseRoom(conversation=id, place=4) in await desk.effects()
     async with desk.units() as unit:
         assert [member.address for member in await unit.case_members.of(id)] == [WU]
 
@@ -280,7 +283,7 @@ async def test_who_leaves_the_group_leaves_the_rooms_of_its_conversations(desk: 
     await administration(desk).remove_member(GROUP, CLEO)
     assert await readers(desk) == {BEN}
     cleo = await agent(desk, CLEO)
-    assert fx.UnseatFromCase(conversation=id, agent=cleo) in await desk.effects()
+    assert UnseatFromCase(conversation=id, agent=cleo) in await desk.effects()
 
 
 async def test_who_has_left_every_group_cannot_be_invited(desk: StaffDesk) -> None:
@@ -295,15 +298,15 @@ async def test_where_the_group_has_rooms_a_new_conversation_is_in_its_own_from_t
     id = await desk.set_up([BEN, CLEO], desk_layout="rooms")
     state = (await desk.state_and_log(id))[0]
     assert (state.is_in_room, state.place) == (True, 2)
-    thread = [effect for effect in await desk.effects() if isinstance(effect, fx.ToThread)]
+    thread = [effect for effect in await desk.effects() if isinstance(effect, ToThread)]
     assert [type(effect) for effect in thread] == [
-        fx.PostCard,
-        fx.ProvideCaseRoom,
-        fx.SeatCase,
-        fx.PostCard,
-        fx.PostNotice,
-        fx.EditFormerCard,
-        fx.RelayToThread,
+        PostCard,
+        ProvideCaseRoom,
+        SeatCase,
+        PostCard,
+        PostNotice,
+        EditFormerCard,
+        RelayToThread,
     ]
     await room_is_made(desk, id, number=2)
     await desk.put(staff_reacts(BEN, "👀"))
@@ -318,9 +321,9 @@ async def test_what_comes_from_another_group_into_one_with_rooms_is_told_in_the_
     await say(desk, staff_says(BEN, "!claim"), staff_says(BEN, "!transfer Pharmacy"))
     state = (await desk.state_and_log(id))[0]
     assert (state.is_in_room, state.place) == (True, 3)
-    thread = [effect for effect in await desk.effects() if isinstance(effect, fx.ToThread)]
-    kinds = [type(effect) for effect in thread[thread.index(fx.PostCard(conversation=id, place=2)) :]]
-    assert kinds.index(fx.ProvideCaseRoom) < kinds.index(fx.PostPack)
+    thread = [effect for effect in await desk.effects() if isinstance(effect, ToThread)]
+    kinds = [type(effect) for effect in thread[thread.index(PostCard(conversation=id, place=2)) :]]
+    assert kinds.index(ProvideCaseRoom) < kinds.index(PostPack)
 
 
 async def test_an_agents_seat_in_a_case_room_is_a_clerks_without_a_group_to_answer_in(desk: StaffDesk) -> None:
@@ -335,7 +338,7 @@ async def test_the_customers_word_is_relayed_at_the_new_place(desk: StaffDesk) -
     id = await in_own_room(desk)
     await desk.put(customer_says("$more", "and another thing"))
     await desk.work(1)
-    relayed = (await of_kind(desk, fx.RelayToThread))[-1]
+    relayed = (await of_kind(desk, RelayToThread))[-1]
     async with desk.units() as unit:
         message = await unit.messages.get(relayed.message)  # type: ignore[arg-type]
     assert (message.conversation, message.content.text) == (id, "and another thing")

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app.deliver import Deliverer
-from messenger.app.effects import AtCustomer, MirrorReactions, PostNotice
+from messenger.app.effects.customer import AtCustomer, MirrorReactions
+from messenger.app.effects.thread import PostNotice
 from messenger.app.hands import Hands, Organisation
 from messenger.app.outside_ports import CustomerChannel
 from messenger.app.records import File

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app.desk_ports import CryptoRow
-from messenger.app.effects import Effect
+from messenger.app.effects.base import Effect
 from messenger.app.outcome import NOTHING, Outcome
 from messenger.app.records import OutboxRow
 from messenger.channels.errors import LeaseLost

@@ -9,8 +9,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app import effects as fx
-from messenger.app.effects import Effect
+from messenger.app.effects.base import Effect
+from messenger.app.effects.customer import SendToCustomer, TellCustomer
+from messenger.app.effects.staff import AnswerInRoom, React, SayAnswer, ShowMine, ShowQueue, TellPerson
+from messenger.app.effects.thread import PostNotice
 from messenger.app.items import ChatReady, StaffSaid
 from messenger.channels.messages import Handle
 from messenger.domain.conversation import State
@@ -65,11 +67,11 @@ async def has_direct_chat(desk: StaffDesk, person: str = BEN, chat: str = BENS_C
 
 
 def markers(effects: Sequence[Effect]) -> list[str]:
-    return [each.key for each in effects if isinstance(each, fx.React)]
+    return [each.key for each in effects if isinstance(each, React)]
 
 
 def answers(effects: Sequence[Effect]) -> list[str]:
-    return [each.text for each in effects if isinstance(each, fx.SayAnswer | fx.AnswerInRoom)]
+    return [each.text for each in effects if isinstance(each, SayAnswer | AnswerInRoom)]
 
 
 async def test_a_reference_claims_from_the_main_timeline(desk: StaffDesk) -> None:
@@ -78,7 +80,7 @@ async def test_a_reference_claims_from_the_main_timeline(desk: StaffDesk) -> Non
     state, _ = await desk.state_and_log(id)
     assert state.state is State.OPEN
     assert markers(effects) == [MARKERS[Fate.DONE]]
-    assert not [each for each in effects if isinstance(each, fx.SendToCustomer)]
+    assert not [each for each in effects if isinstance(each, SendToCustomer)]
 
 
 async def test_a_refused_reference_is_explained_beside_the_command_in_the_persons_language(desk: StaffDesk) -> None:
@@ -86,11 +88,11 @@ async def test_a_refused_reference_is_explained_beside_the_command_in_the_person
     await said(desk, says(BEN, f"!claim {number}"))
     command = says(CLEO, f"!übernehmen {number}")
     effects = await said(desk, command)
-    lost = next(each for each in effects if isinstance(each, fx.AnswerInRoom))
+    lost = next(each for each in effects if isinstance(each, AnswerInRoom))
     assert (lost.text, lost.room, lost.event) == ("S3b", ROOM, command.event)
     assert lost.reader is not None
     assert markers(effects) == [MARKERS[Fate.FAILED]]
-    assert not [each for each in effects if isinstance(each, fx.PostNotice)]
+    assert not [each for each in effects if isinstance(each, PostNotice)]
 
 
 async def test_whoever_has_no_seat_in_its_group_does_not_learn_that_it_exists(desk: StaffDesk) -> None:
@@ -107,7 +109,7 @@ async def test_answers_about_a_conversation_stay_out_of_other_groups_rooms(desk:
     _, number = await opened(desk)
     effects = await said(desk, says(CLEO, f"!who {number}", room=OTHER_ROOM))
     assert answers(effects) == ["S26.there"]
-    assert [each.text for each in effects if isinstance(each, fx.PostNotice)] == ["who.nobody"]
+    assert [each.text for each in effects if isinstance(each, PostNotice)] == ["who.nobody"]
 
 
 async def test_an_unknown_word_gets_the_same_hint_as_in_a_thread(desk: StaffDesk) -> None:
@@ -135,13 +137,13 @@ async def test_a_stranger_and_a_thread_of_team_chat_command_nothing(desk: StaffD
 async def test_staff_that_opens_a_chat_with_the_desk_is_no_customer(desk: StaffDesk) -> None:
     await opened(desk)
     effects = await has_direct_chat(desk)
-    assert [each.text for each in effects if isinstance(each, fx.TellPerson)] == ["S28.direct"]
-    assert not [each for each in effects if isinstance(each, fx.TellCustomer)]
+    assert [each.text for each in effects if isinstance(each, TellPerson)] == ["S28.direct"]
+    assert not [each for each in effects if isinstance(each, TellCustomer)]
     async with desk.engine.begin() as connection:
         assert await connection.scalar(sa.select(staff.c.direct_room).where(staff.c.address == BEN)) == BENS_CHAT
     assert await has_direct_chat(desk) == [], "the same chat again says nothing anew"
     customers = await said(desk, ready("!kim"))
-    assert [type(each) for each in customers] == [fx.TellCustomer]
+    assert [type(each) for each in customers] == [TellCustomer]
 
 
 async def test_a_direct_chat_obeys_its_person_and_forwards_nothing(desk: StaffDesk) -> None:
@@ -161,14 +163,14 @@ async def test_an_older_direct_chat_is_heard_like_the_newest(desk: StaffDesk) ->
     _, number = await opened(desk)
     await has_direct_chat(desk)
     newer = await has_direct_chat(desk, chat="!newer:x")
-    assert [each.text for each in newer if isinstance(each, fx.TellPerson)] == ["S28.direct"]
+    assert [each.text for each in newer if isinstance(each, TellPerson)] == ["S28.direct"]
     effects = await said(
         desk,
         says(BEN, "!help", room=BENS_CHAT),
         says(BEN, "!help", room="!newer:x"),
         says(CLEO, "!help", room=BENS_CHAT),
     )
-    assert [each.room for each in effects if isinstance(each, fx.SayAnswer)] == [BENS_CHAT, "!newer:x"]
+    assert [each.room for each in effects if isinstance(each, SayAnswer)] == [BENS_CHAT, "!newer:x"]
     assert markers(effects) == [MARKERS[Fate.DONE]] * 2
     early = await said(desk, customer_says("$early", f"!who {number}", sender=BEN, chat=BENS_CHAT))
     assert answers(early) == ["who.nobody"], "also what was taken for a customer's"
@@ -198,7 +200,7 @@ async def test_a_desk_command_in_a_thread_is_answered_in_that_thread(desk: Staff
     await opened(desk)
     command = staff_says(BEN, "!hilfe", event=f"${uuid4().hex}")
     effects = await said(desk, command)
-    assert [each.text for each in effects if isinstance(each, fx.PostNotice)] == ["S33"]
+    assert [each.text for each in effects if isinstance(each, PostNotice)] == ["S33"]
 
 
 async def test_next_gives_each_who_asks_another_one_the_longest_waiting_first(desk: StaffDesk) -> None:
@@ -228,8 +230,8 @@ async def test_queue_and_mine_are_read_when_they_are_sent(desk: StaffDesk) -> No
     id, _ = await opened(desk)
     await more_waiting(desk, 12)
     effects = await said(desk, says(BEN, "!queue"), says(BEN, "!mine"), says(ZOE, "!queue", room=OTHER_ROOM))
-    asked = [each for each in effects if isinstance(each, fx.ShowQueue | fx.ShowMine)]
-    assert [type(each) for each in asked] == [fx.ShowQueue, fx.ShowMine, fx.ShowQueue]
+    asked = [each for each in effects if isinstance(each, ShowQueue | ShowMine)]
+    assert [type(each) for each in asked] == [ShowQueue, ShowMine, ShowQueue]
     async with desk.units.look() as unit:
         group = (await desk.state_and_log(id))[0].group
         assert group is not None

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app.deliver import Deliverer
-from messenger.app.effects import PostNotice, RelayToThread
+from messenger.app.effects.thread import PostNotice, RelayToThread
 from messenger.app.handle import handle_next
 from messenger.app.outcome import Outcome
 from messenger.app.ports import StorageAway

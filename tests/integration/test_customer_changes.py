@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app.effects import EditInThread, RelayToThread
+from messenger.app.effects.thread import EditInThread, RelayToThread
 from messenger.app.records import StoredMessage
 from messenger.channels.messages import (
     Assurance,

@@ -9,9 +9,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app import effects as fx
 from messenger.app import render
-from messenger.app.effects import Effect, PostNotice, SendToCustomer, TellGroup
+from messenger.app.effects.base import Effect
+from messenger.app.effects.customer import SendToCustomer
+from messenger.app.effects.groups import TellGroup
+from messenger.app.effects.places import PostCard
+from messenger.app.effects.thread import PostNotice, RelayToThread
 from messenger.app.items import DeskOut
 from messenger.app.outcome import Outcome, ended
 from messenger.channels.errors import Rejected
@@ -206,7 +209,7 @@ async def test_nobody_decides_twice(office: Office, verdict: str) -> None:
 async def test_a_customers_message_steps_aside_and_the_thread_says_what_is_missing(office: Office) -> None:
     await office.run()
     await office.has_card()
-    office.hands.is_poison = lambda effect: isinstance(effect, fx.RelayToThread)
+    office.hands.is_poison = lambda effect: isinstance(effect, RelayToThread)
     await office.put(customer_says("$poison", "secret words"))
     await office.run()
     office.hands.is_poison = lambda effect: False
@@ -217,13 +220,13 @@ async def test_a_customers_message_steps_aside_and_the_thread_says_what_is_missi
     assert office.notes() == ["S34.customers"]
     assert "secret" not in str(letter)
     assert await office.retry(letter.id) >= 1, "says that others have gone ahead"
-    before = len(office.hands.of(fx.RelayToThread))
+    before = len(office.hands.of(RelayToThread))
     await office.run()
-    assert len(office.hands.of(fx.RelayToThread)) == before + 1
+    assert len(office.hands.of(RelayToThread)) == before + 1
 
 
 async def test_a_card_that_cannot_be_posted_is_told_in_the_groups_room(office: Office) -> None:
-    office.hands.is_poison = lambda effect: isinstance(effect, fx.PostCard)
+    office.hands.is_poison = lambda effect: isinstance(effect, PostCard)
     office.hands.error = Rejected("blocked")
     await office.run()
     assert office.notes() == ["S34.card"]
@@ -233,7 +236,7 @@ async def test_a_card_that_cannot_be_posted_is_told_in_the_groups_room(office: O
 async def test_a_note_about_a_dead_letter_makes_none_of_its_own(office: Office) -> None:
     await office.run()
     await office.has_card()
-    office.hands.is_poison = lambda effect: isinstance(effect, fx.RelayToThread | PostNotice)
+    office.hands.is_poison = lambda effect: isinstance(effect, RelayToThread | PostNotice)
     await office.put(customer_says("$poison", "x"))
     await office.run()
     await office.run()
@@ -253,11 +256,11 @@ async def test_what_cannot_be_taken_in_is_told_where_it_belongs_and_can_be_tried
     assert office.notes() == ["S34.customers", "S34.staffs"]
     customers, staffs = await office.letters()
     assert (customers.queue, customers.kind, staffs.kind) == ("inbox", "InboundMessage", "StaffSaid")
-    relayed = len(office.hands.of(fx.RelayToThread))
+    relayed = len(office.hands.of(RelayToThread))
     await office.retry(customers.id)
     await office.drop(staffs.id)
     await office.run()
-    assert len(office.hands.of(fx.RelayToThread)) == relayed + 1
+    assert len(office.hands.of(RelayToThread)) == relayed + 1
     assert await undecided_dead_letters(office.engine) == 0
     async with office.engine.begin() as connection:
         query = sa.select(inbox.c.enc_body).where(inbox.c.kind == "StaffSaid")

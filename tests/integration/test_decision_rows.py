@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app import effects as fx
+from messenger.app.effects.customer import SendToCustomer
+from messenger.app.effects.staff import AnswerInRoom
 from messenger.app.items import Item, Unreadable
 from messenger.app.records import Trace
 from messenger.domain import events as e
@@ -39,9 +40,9 @@ async def test_nothing_of_these_rows_leaves_in_any_mode(database: AsyncEngine, r
         await desk.work(1)
         await desk.hurry_inbox()
     _, log = await desk.only_conversation()
-    assert not [each for each in await desk.effects() if isinstance(each, fx.SendToCustomer)]
+    assert not [each for each in await desk.effects() if isinstance(each, SendToCustomer)]
     assert not [entry for entry in log if isinstance(entry.event, e.ReplyAccepted | e.NoteKept | e.ReplyHeld)]
-    answers = [each for each in await desk.effects() if isinstance(each, fx.AnswerInRoom)]
+    answers = [each for each in await desk.effects() if isinstance(each, AnswerInRoom)]
     assert [each.text for each in answers] == (["S26"] if "reply to the card" in row else [])
 
 
@@ -63,4 +64,4 @@ async def test_what_is_written_at_a_former_place_is_a_note(database: AsyncEngine
     await desk.work(1)
     for text in ("plain words", "!r an order"):
         await desk.says(BEN, text)
-    assert not [each for each in await desk.effects() if isinstance(each, fx.SendToCustomer)]
+    assert not [each for each in await desk.effects() if isinstance(each, SendToCustomer)]

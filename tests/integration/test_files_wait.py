@@ -13,8 +13,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app import effects as fx
 from messenger.app.deliver import Deliverer
+from messenger.app.effects.thread import ShowFiles, ShowFilesLater
 from messenger.app.hands import Hands, Organisation
 from messenger.app.inspection.inspector import Inspector
 from messenger.app.items import StaffRedacted, StaffSaid
@@ -347,7 +347,7 @@ async def test_what_bursts_in_the_scanner_is_a_bomb(world: World) -> None:
 async def show_files(world: World, *, sent_as: str = "") -> None:
     """As for a colleague who comes in, or those of them that had to wait under the row `sent_as`."""
     [id] = await world.desk.conversations()
-    effect = fx.ShowFilesLater(conversation=id, sent_as=sent_as) if sent_as else fx.ShowFiles(conversation=id)
+    effect = ShowFilesLater(conversation=id, sent_as=sent_as) if sent_as else ShowFiles(conversation=id)
     async with world.desk.units() as unit:
         await unit.outbox.put(f"files {sent_as}", [effect])
     await world.go_on()

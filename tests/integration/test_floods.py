@@ -11,7 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app import flood_card, to_thread
-from messenger.app.effects import Effect, PostRemarks, RelayToThread, SayAnswer, ShowFlood, TellPerson, WarnCustomer
+from messenger.app.effects.base import Effect
+from messenger.app.effects.customer import WarnCustomer
+from messenger.app.effects.groups import ShowFlood
+from messenger.app.effects.staff import SayAnswer, TellPerson
+from messenger.app.effects.thread import PostRemarks, RelayToThread
 from messenger.app.flood_ports import Verdict
 from messenger.app.hands import Hands, Organisation
 from messenger.app.items import ChatReady

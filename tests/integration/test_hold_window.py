@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app import effects as fx
+from messenger.app.effects.customer import AtCustomer, EditAtCustomer, SendToCustomer
 from messenger.app.items import Item, StaffRedacted
 from messenger.app.outcome import NOTHING
 from messenger.app.records import OutboxRow
@@ -51,7 +51,7 @@ async def send_all(queues: list[SqlOutboxQueue]) -> list[OutboxRow]:
     """Until nothing is due any more; returns the answers among them."""
     sent: list[OutboxRow] = []
     while rows := [row for queue in queues for row in await queue.claim(100)]:
-        sent += [row for row in rows if isinstance(row.effect, fx.SendToCustomer)]
+        sent += [row for row in rows if isinstance(row.effect, SendToCustomer)]
         await settle(queues[0], rows)
     return sent
 
@@ -66,7 +66,7 @@ async def settle(queue: SqlOutboxQueue, rows: list[OutboxRow]) -> None:
 
 async def claimed(queues: list[SqlOutboxQueue]) -> list[OutboxRow]:
     found = await asyncio.gather(*(queue.claim(100) for queue in queues))
-    return [row for rows in found for row in rows if isinstance(row.effect, fx.SendToCustomer)]
+    return [row for rows in found for row in rows if isinstance(row.effect, SendToCustomer)]
 
 
 def says(text: str, event: str, *, edits: str | None = None) -> Item:
@@ -128,9 +128,9 @@ async def test_new_words_in_the_window_leave_instead_of_the_old(desk: StaffDesk,
     await desk.work(1)
     await becomes_older(desk.engine, HOLD)
     [row] = await send_all(queues)
-    assert isinstance(row.effect, fx.SendToCustomer)
+    assert isinstance(row.effect, SendToCustomer)
     assert (await content_of(desk, MessageId(row.effect.message)))[0] == "ready"
-    assert not [each for each in await desk.effects() if isinstance(each, fx.EditAtCustomer)]
+    assert not [each for each in await desk.effects() if isinstance(each, EditAtCustomer)]
 
 
 async def test_a_redaction_and_two_senders_race_for_the_same_answer(
@@ -220,7 +220,7 @@ async def test_what_was_changed_while_nobody_listened_leaves_changed_or_not_at_a
     else:
         assert (sent, fate) == ([], Fate.KEPT)
     assert not any(
-        isinstance(each, fx.AtCustomer) and not isinstance(each, fx.SendToCustomer) for each in await desk.effects()
+        isinstance(each, AtCustomer) and not isinstance(each, SendToCustomer) for each in await desk.effects()
     ), "nothing follows it"
 
 

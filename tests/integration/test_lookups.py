@@ -8,9 +8,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app import effects as fx
 from messenger.app.deliver import Deliverer
-from messenger.app.effects import Effect
+from messenger.app.effects.base import Effect
+from messenger.app.effects.places import EditCard
+from messenger.app.effects.staff import React
+from messenger.app.effects.thread import PostNotice, RelayToThread, ShowFiles, ShowHistory
 from messenger.app.records import Trace
 from messenger.domain.conversation import State, fold
 from messenger.domain.ids import ConversationId
@@ -30,7 +32,7 @@ async def desk(database: AsyncEngine) -> StaffDesk:
 
 
 def told(effects: Sequence[Effect]) -> list[str]:
-    return [each.text for each in effects if isinstance(each, fx.PostNotice) and each.reader is not None]
+    return [each.text for each in effects if isinstance(each, PostNotice) and each.reader is not None]
 
 
 async def claimed(desk: StaffDesk, **settings: object) -> ConversationId:
@@ -44,7 +46,7 @@ async def test_tags_are_sealed_and_stand_on_the_card(desk: StaffDesk) -> None:
     async with desk.engine.begin() as connection:
         await connection.exec_driver_sql("UPDATE outbox SET state = 'sent'")
     effects = await said(desk, staff_says(CLEO, "!stichwort +Rechnung +eilig"), staff_says(BEN, "!tag -eilig +Kasse"))
-    assert [type(each) for each in effects if isinstance(each, fx.EditCard)], "the card changes"
+    assert [type(each) for each in effects if isinstance(each, EditCard)], "the card changes"
     async with desk.units.look() as unit:
         assert await unit.conversations.tags(id) == ("Rechnung", "Kasse")
         assert (await unit.conversations.case(id)).tags == ("Rechnung", "Kasse")
@@ -62,10 +64,10 @@ async def test_tags_are_sealed_and_stand_on_the_card(desk: StaffDesk) -> None:
 async def test_history_shows_so_many_messages_or_the_files_again(desk: StaffDesk) -> None:
     await claimed(desk)
     effects = await said(desk, staff_says(CLEO, "!history"), staff_says(CLEO, "!verlauf 999"))
-    assert [each.most for each in effects if isinstance(each, fx.ShowHistory)] == [10, 50]
+    assert [each.most for each in effects if isinstance(each, ShowHistory)] == [10, 50]
     effects = await said(desk, staff_says(CLEO, "!history Dateien"), staff_says(CLEO, "!history yesterday"))
     assert told(effects) == ["history.no_files", "S10b"]
-    assert not [each for each in effects if isinstance(each, fx.ShowFiles)]
+    assert not [each for each in effects if isinstance(each, ShowFiles)]
 
 
 async def test_fate_says_in_words_what_became_of_a_message(desk: StaffDesk) -> None:
@@ -107,7 +109,7 @@ async def test_undo_of_a_claim_gives_it_back_but_not_after_two_minutes(desk: Sta
         await connection.execute(sa.update(event_log).values(at=event_log.c.at - sa.text("interval '3 minutes'")))
     effects = await said(desk, staff_says(BEN, "!undo"))
     assert told(effects) == ["undo.late"]
-    assert [each.key for each in effects if isinstance(each, fx.React)] == [MARKERS[Fate.FAILED]]
+    assert [each.key for each in effects if isinstance(each, React)] == [MARKERS[Fate.FAILED]]
     assert told(await said(desk, staff_says(CLEO, "!undo"))) == ["undo.nothing"]
     await said(desk, staff_says(BEN, "!release"), staff_says(CLEO, "!claim"), staff_says(CLEO, "!rückgängig"))
     assert (await desk.state_and_log(id))[0].state is State.QUEUED
@@ -117,7 +119,7 @@ async def test_undo_stops_an_answer_that_has_not_left_before_it_touches_anything
     id = await claimed(desk, hold_seconds=60)
     await said(desk, staff_says(BEN, "Wrong words"))
     effects = await said(desk, staff_says(BEN, "!undo"))
-    assert "S15" in [each.text for each in effects if isinstance(each, fx.PostNotice)]
+    assert "S15" in [each.text for each in effects if isinstance(each, PostNotice)]
     state, _ = await desk.state_and_log(id)
     assert state.state is State.OPEN and state.waiting_since is not None
     async with desk.engine.begin() as connection:
@@ -150,7 +152,5 @@ async def test_the_owner_is_rung_as_the_group_wishes(desk: StaffDesk, mention: s
         traces = [await unit.messages.find_trace(DESK, event) for event in ("$first", "$second")]
     for trace in traces:
         assert trace is not None and trace.message is not None
-        await Deliverer(town.hands).deliver(
-            fx.RelayToThread(conversation=id, message=trace.message), str(trace.message)
-        )
+        await Deliverer(town.hands).deliver(RelayToThread(conversation=id, message=trace.message), str(trace.message))
     assert [len(each.mentions) for each in wall.said] == ringing

@@ -7,7 +7,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app import effects as fx
+from messenger.app.effects.customer import EndMenu, OfferMenu, TellCustomer
+from messenger.app.effects.places import PostCard
+from messenger.app.effects.thread import RelayToThread
 from messenger.app.items import TimerDue
 from messenger.app.records import Trace
 from messenger.channels.messages import ChannelAccountId, Handle, MessageEdited, RemoteId, Unsupported
@@ -39,8 +41,8 @@ async def say(desk: StaffDesk, *texts: str) -> None:
     await desk.work(1)
 
 
-async def offered(desk: StaffDesk) -> list[fx.OfferMenu]:
-    return [effect for effect in await desk.effects() if isinstance(effect, fx.OfferMenu)]
+async def offered(desk: StaffDesk) -> list[OfferMenu]:
+    return [effect for effect in await desk.effects() if isinstance(effect, OfferMenu)]
 
 
 async def deliver(desk: StaffDesk) -> ConversationId:
@@ -55,7 +57,7 @@ async def deliver(desk: StaffDesk) -> ConversationId:
 
 async def relayed(desk: StaffDesk) -> list[str]:
     async with desk.units() as unit:
-        shown = [effect for effect in await desk.effects() if isinstance(effect, fx.RelayToThread)]
+        shown = [effect for effect in await desk.effects() if isinstance(effect, RelayToThread)]
         return [(await unit.messages.get(MessageId(effect.message))).content.text for effect in shown]
 
 
@@ -72,7 +74,7 @@ async def test_a_number_chooses_and_what_was_said_before_comes_in_its_order(desk
     assert await chosen(desk) == ("Pharmacy", "choice")
     assert await relayed(desk) == ["Hello", "is anybody there?"]
     effects = [type(effect) for effect in await desk.effects()]
-    assert effects.index(fx.PostCard) < effects.index(fx.RelayToThread)
+    assert effects.index(PostCard) < effects.index(RelayToThread)
     state, log = await desk.state_and_log((await desk.conversations())[0])
     assert state.state is State.QUEUED and fold(log) == state
 
@@ -129,7 +131,7 @@ async def test_without_an_answer_in_time_the_default_group_gets_it_once(desk: St
 
 async def test_after_the_choice_the_menu_is_ended_and_the_customer_told(desk: StaffDesk) -> None:
     await say(desk, "Hello", "2")
-    ends = [effect for effect in await desk.effects() if isinstance(effect, fx.EndMenu)]
+    ends = [effect for effect in await desk.effects() if isinstance(effect, EndMenu)]
     menus = await offered(desk)
     assert [end.message for end in ends] == [menus[0].message]
     assert ends[0].lane == menus[0].lane
@@ -160,7 +162,7 @@ async def test_a_closed_group_keeps_the_conversation_and_the_customer_hears_when
     await desk.add_group("Closed", keywords=["parcel"], hours=f"{tomorrow} 9-12", time_zone="UTC")
     await say(desk, "my parcel", "again")
     assert await chosen(desk) == ("Closed", "keyword closed")
-    told = [effect for effect in await desk.effects() if isinstance(effect, fx.TellCustomer) and effect.text == "C2"]
+    told = [effect for effect in await desk.effects() if isinstance(effect, TellCustomer) and effect.text == "C2"]
     assert [effect.fields["until"] for effect in told] == [f"{tomorrow}T09:00:00+00:00"]
 
 

@@ -8,7 +8,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app import effects as fx
+from messenger.app.effects.customer import SendToCustomer, TellCustomer
+from messenger.app.effects.thread import PostPack
 from messenger.app.items import SendEnded, StaffRedacted
 from messenger.domain import events as e
 from messenger.domain.conversation import Conversation, State, fold
@@ -48,7 +49,7 @@ async def owned(desk: StaffDesk, now: datetime, **settings: object) -> Clock:
 
 
 async def sent(desk: StaffDesk) -> int:
-    return sum(isinstance(each, fx.SendToCustomer) for each in await desk.effects())
+    return sum(isinstance(each, SendToCustomer) for each in await desk.effects())
 
 
 PAUSES = ["1m", "59m", "2h", "36h", "3d", "2w", "90d", "tomorrow 9", "fri 9:00", "24.12. 14:00", "fri partner"]
@@ -73,7 +74,7 @@ async def test_a_pause_wakes_once_and_soon(desk: StaffDesk, asked: str, downtime
     [resumed] = all_of(log, e.ConversationResumed)
     assert (state.state, resumed.event) == (State.OPEN, e.ConversationResumed(cause="time"))
     assert resumed.at - due == downtime
-    packs = [each for each in await desk.effects() if isinstance(each, fx.PostPack)]
+    packs = [each for each in await desk.effects() if isinstance(each, PostPack)]
     assert [pack.cause for pack in packs] == ["time"]
 
 
@@ -200,7 +201,7 @@ async def answered(desk: StaffDesk, event: str, by: str = BEN) -> None:
 
 
 async def told(desk: StaffDesk) -> int:
-    return sum(isinstance(each, fx.TellCustomer) and each.text == "C15" for each in await desk.effects())
+    return sum(isinstance(each, TellCustomer) and each.text == "C15" for each in await desk.effects())
 
 
 @pytest.mark.parametrize("began", [MONDAY, datetime(2038, 1, 15, 10, tzinfo=UTC)], ids=["today", "over 2038"])

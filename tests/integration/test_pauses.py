@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app import effects as fx
+from messenger.app.effects.thread import PostPack
 from messenger.domain.conversation import State, fold
 from messenger.domain.events import ConversationResumed
 from messenger.domain.ids import ConversationId
@@ -46,7 +46,7 @@ async def test_the_time_ends_a_pause_once(desk: StaffDesk) -> None:
     assert [await fire_due(desk.engine, desk.keys, at=later) for _ in range(2)] == [1, 0]
     await desk.work(2)
     assert await resumed(desk, id) == ["time"]
-    packs = [each for each in await desk.effects() if isinstance(each, fx.PostPack) and each.cause == "time"]
+    packs = [each for each in await desk.effects() if isinstance(each, PostPack) and each.cause == "time"]
     assert len(packs) == 1
 
 

@@ -8,7 +8,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app.effects import EditCard, Effect, PostCard, RelayToThread
+from messenger.app.effects.base import Effect
+from messenger.app.effects.places import EditCard, PostCard
+from messenger.app.effects.thread import RelayToThread
 from messenger.app.outcome import Outcome
 from messenger.app.records import InboxRow
 from messenger.channels.errors import Rejected

@@ -6,7 +6,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app.effects import MirrorReactions, PostNotice
+from messenger.app.effects.customer import MirrorReactions
+from messenger.app.effects.thread import PostNotice
 from messenger.app.items import CustomerReacted, SendEnded, StaffRedacted
 from messenger.app.records import Trace
 from messenger.channels.messages import ChannelAccountId, Handle, MessageDeleted, ReactionsChanged, RemoteId

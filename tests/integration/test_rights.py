@@ -14,7 +14,9 @@ import pytest
 import sqlalchemy as sa
 
 from messenger import bootstrap
-from messenger.app.effects import AnswerInRoom, RelayToThread, SendToCustomer
+from messenger.app.effects.customer import SendToCustomer
+from messenger.app.effects.staff import AnswerInRoom
+from messenger.app.effects.thread import RelayToThread
 from messenger.app.erasure_ports import Found
 from messenger.app.render import Clock, notice
 from messenger.bootstrap.erasures import LedgerIsShort, erasure_hands, reapply_erasures, signing_key

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app import effects as fx
+from messenger.app.effects.thread import PostContext, PostPack
 from messenger.domain.conversation import State, fold
 from messenger.domain.events import ConversationAssigned, ConversationClaimed
 from messenger.domain.ids import ConversationId
@@ -215,7 +215,7 @@ async def _live(house: RoutingHouse, events: int, seed: int) -> None:
         for group in people:
             for address, (carried, most) in (await house.loads(group)).items():
                 assert carried <= most + 1e-6, f"{address} carries {carried}"
-    given = [each for each in await house.effects() if isinstance(each, fx.PostContext | fx.PostPack)]
+    given = [each for each in await house.effects() if isinstance(each, PostContext | PostPack)]
     assert len(given) > events / 40, "too tame: hardly anything was given out"
 
 

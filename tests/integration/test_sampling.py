@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app.effects import RelayFile, ShowFilesLater
+from messenger.app.effects.thread import RelayFile, ShowFilesLater
 from messenger.bootstrap.sampling import Sampler, name_what_may_be_seen
 from messenger.config import Settings
 from messenger.observability import metrics

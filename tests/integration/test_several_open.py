@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app import effects as fx
+from messenger.app.effects.thread import RelayToThread
 from messenger.app.records import Trace
 from messenger.channels.messages import RemoteId
 from messenger.domain.conversation import Conversation, fold
@@ -157,7 +157,7 @@ async def test_a_customers_message_always_lands_in_exactly_one_conversation_of_t
         [receiver] = await receivers(desk, text)
         state, log = await desk.state_and_log(receiver)
         assert state.contact == first.contact and fold(log) == state
-    shown = [each for each in await desk.effects() if isinstance(each, fx.RelayToThread)]
+    shown = [each for each in await desk.effects() if isinstance(each, RelayToThread)]
     assert len({each.message for each in shown}) == len(shown)
     async with desk.units() as unit:
         for each in shown:

@@ -6,7 +6,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app import effects as fx
+from messenger.app.effects.customer import JoinChat, SendToCustomer
+from messenger.app.effects.staff import React
+from messenger.app.effects.thread import PostNotice, RelayToThread
 from messenger.app.items import ChatInvited, StaffRedacted
 from messenger.app.orders import UNWIRED
 from messenger.channels.messages import Handle
@@ -48,7 +50,7 @@ async def test_of_many_racing_claims_exactly_one_wins(desk: StaffDesk, count: in
     winners = [entry.event for entry in log if isinstance(entry.event, ConversationClaimed)]
     assert len(winners) == 1
     assert (state.owner, state.state) == (winners[0].agent, State.OPEN)
-    lost = [each for each in await desk.effects() if isinstance(each, fx.PostNotice) and each.text == "S3b"]
+    lost = [each for each in await desk.effects() if isinstance(each, PostNotice) and each.text == "S3b"]
     assert len(lost) == count - count // len(AGENTS), "everybody but the winner was told"
     assert fold(log) == state
 
@@ -103,13 +105,13 @@ async def test_in_an_explicit_group_a_draft_leaves_by_approval_and_a_note_never(
         staff_says(colleague, "Your report is here.", event="$draft"), staff_says(owner, "!note x", event="$n")
     )
     await desk.work(1)
-    assert not [each for each in await desk.effects() if isinstance(each, fx.SendToCustomer)]
+    assert not [each for each in await desk.effects() if isinstance(each, SendToCustomer)]
     await desk.put(staff_reacts(colleague, "📤", target="$draft"), staff_reacts(owner, "📤", target="$n"))
     await desk.work(1)
-    assert not [each for each in await desk.effects() if isinstance(each, fx.SendToCustomer)]
+    assert not [each for each in await desk.effects() if isinstance(each, SendToCustomer)]
     await desk.put(staff_reacts(owner, "📤", target="$draft"))
     await desk.work(1)
-    [sent] = [each for each in await desk.effects() if isinstance(each, fx.SendToCustomer)]
+    [sent] = [each for each in await desk.effects() if isinstance(each, SendToCustomer)]
     async with desk.units() as unit:
         message = await unit.messages.get(sent.message)  # type: ignore[arg-type]
     assert message.content.text == "Your report is here."
@@ -119,7 +121,7 @@ async def test_words_of_somebody_else_in_the_customers_room_are_marked(desk: Sta
     await desk.set_up(AGENTS[:1])
     await desk.put(customer_says("$friend", "I am her friend", sender="@friend:x"))
     await desk.work(1)
-    relayed = [each for each in await desk.effects() if isinstance(each, fx.RelayToThread)]
+    relayed = [each for each in await desk.effects() if isinstance(each, RelayToThread)]
     async with desk.units() as unit:
         messages = [await unit.messages.get(each.message) for each in relayed]  # type: ignore[arg-type]
     assert [(each.is_unverified, each.speaker) for each in messages] == [(False, ""), (True, "@friend:x")]
@@ -152,7 +154,7 @@ async def test_a_server_that_floods_us_waits_in_its_own_lane(desk: StaffDesk) ->
         await desk.put(invitation("flood.example", number, late=number > 0), lane="invite|flood.example")
     await desk.put(invitation("quiet.example", 0, late=False), lane="invite|quiet.example")
     await desk.work(WORKERS)
-    joined = [each.chat for each in await desk.effects() if isinstance(each, fx.JoinChat)]
+    joined = [each.chat for each in await desk.effects() if isinstance(each, JoinChat)]
     assert sorted(joined) == ["!flood.example0", "!quiet.example0"]
     assert await desk.inbox_states("ChatInvited") == ["done", "new", "new", "done"]
 
@@ -163,9 +165,9 @@ async def test_what_is_declared_but_not_carried_out_is_refused_and_changes_nothi
     await desk.put(*(staff_says(AGENTS[0], f"!{name} anything") for name in UNWIRED))
     await desk.work(1)
     effects = await desk.effects()
-    refusals = [each for each in effects if isinstance(each, fx.PostNotice) and each.text == "S10d"]
+    refusals = [each for each in effects if isinstance(each, PostNotice) and each.text == "S10d"]
     assert {each.fields["action"] for each in refusals} == set(UNWIRED)
-    assert [each.key for each in effects if isinstance(each, fx.React)] == [MARKERS[Fate.FAILED]] * len(UNWIRED)
+    assert [each.key for each in effects if isinstance(each, React)] == [MARKERS[Fate.FAILED]] * len(UNWIRED)
     assert await desk.state_and_log(id) == before
 
 
@@ -175,7 +177,7 @@ async def test_a_command_for_another_conversation_is_not_carried_out_on_this_one
     await desk.put(staff_says(AGENTS[0], "!claim K-2222" if number != "K-2222" else "!claim K-3333"))
     await desk.work(1)
     assert (await desk.state_and_log(id))[0].owner is None
-    assert "S10c.other" in [each.text for each in await desk.effects() if isinstance(each, fx.PostNotice)]
+    assert "S10c.other" in [each.text for each in await desk.effects() if isinstance(each, PostNotice)]
     await desk.put(staff_says(AGENTS[0], f"!claim {number.lower()}"))
     await desk.work(1)
     assert (await desk.state_and_log(id))[0].owner is not None

@@ -5,7 +5,10 @@ from dataclasses import replace
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app import effects as fx
+from messenger.app.effects.customer import OpenChat, SendToCustomer, TellCustomer
+from messenger.app.effects.places import PostCard
+from messenger.app.effects.staff import SayAnswer
+from messenger.app.effects.thread import RelayToThread
 from messenger.channels.messages import Handle
 from messenger.domain.conversation import Conversation, State, fold
 from messenger.domain.replies import Fate
@@ -33,7 +36,7 @@ async def started(desk: StaffDesk, text: str, *, by: str = BEN) -> Conversation 
 
 
 async def said(desk: StaffDesk) -> list[str]:
-    return [each.text for each in await desk.effects() if isinstance(each, fx.SayAnswer)] + [
+    return [each.text for each in await desk.effects() if isinstance(each, SayAnswer)] + [
         each.text for each in await desk.notices()
     ]
 
@@ -41,7 +44,7 @@ async def said(desk: StaffDesk) -> list[str]:
 async def answers(desk: StaffDesk) -> list[str]:
     """What leaves for the customer."""
     async with desk.units() as unit:
-        sent = [each for each in await desk.effects() if isinstance(each, fx.SendToCustomer)]
+        sent = [each for each in await desk.effects() if isinstance(each, SendToCustomer)]
         return [(await unit.messages.get(each.message)).content.text for each in sent]  # type: ignore[arg-type]
 
 
@@ -57,11 +60,11 @@ async def test_with_consent_a_person_without_a_chat_gets_one_and_then_the_text(d
     new = await started(desk, f"!start {KIM} Good morning,\nyour report is here.")
     assert new is not None and new.state is State.OPEN and new.previous is None
     lane = [each for each in await desk.effects() if each.lane == f"chat:{new.chat}"]
-    assert [type(each) for each in lane] == [fx.OpenChat, fx.TellCustomer, fx.SendToCustomer]
+    assert [type(each) for each in lane] == [OpenChat, TellCustomer, SendToCustomer]
     assert await answers(desk) == ["Good morning,\nyour report is here."]
-    texts = [each.text for each in await desk.effects() if isinstance(each, fx.TellCustomer)]
+    texts = [each.text for each in await desk.effects() if isinstance(each, TellCustomer)]
     assert texts[-1] == "C1.started" and "C4" not in texts
-    assert [each.conversation for each in await desk.effects() if isinstance(each, fx.PostCard)][-1] == new.id
+    assert [each.conversation for each in await desk.effects() if isinstance(each, PostCard)][-1] == new.id
     assert fold((await desk.state_and_log(new.id))[1]) == new
 
 
@@ -143,7 +146,7 @@ async def test_what_the_person_answers_comes_into_the_new_conversation(desk: Sta
     await desk.chat_is_open(new.chat, "!kims")
     await desk.put(customer_says("$kim", "Thank you", sender=KIM, chat="!kims"))
     await desk.work(1)
-    shown = [each for each in await desk.effects() if isinstance(each, fx.RelayToThread)]
+    shown = [each for each in await desk.effects() if isinstance(each, RelayToThread)]
     assert shown[-1].conversation == new.id
     async with desk.units() as unit:
         found = await unit.contacts.of_handle(Handle(kind="mxid", value=KIM))

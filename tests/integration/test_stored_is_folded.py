@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app import effects as fx
+from messenger.app.effects.customer import EditAtCustomer, SendToCustomer
 from messenger.app.items import Item, SendEnded, StaffRedacted
 from messenger.app.records import Trace
 from messenger.domain import events as e
@@ -137,7 +137,7 @@ async def test_a_long_life_folds_to_what_is_stored_at_every_step(desk: StaffDesk
     await life.says(CLEO, "!claim", State.OPEN, CLEO)
     await life.says(CLEO, "!resolve", State.RESOLVED, CLEO)
     await life.says(PIA, "!reopen", State.OPEN, PIA)
-    sent = [each for each in await desk.effects() if isinstance(each, fx.SendToCustomer)]
+    sent = [each for each in await desk.effects() if isinstance(each, SendToCustomer)]
     assert len(sent) == 5, "two of Ben's, the scheduled one, Cleo's held one, Pia's draft"
 
 
@@ -153,7 +153,7 @@ async def approvals(desk: StaffDesk, change: Callable[[Life], Awaitable[object]]
 async def leaving(desk: StaffDesk) -> list[str]:
     texts = []
     for each in await desk.effects():
-        if isinstance(each, fx.SendToCustomer | fx.EditAtCustomer):
+        if isinstance(each, SendToCustomer | EditAtCustomer):
             async with desk.units() as unit:
                 _, message = await unit.conversations.case_of(each.message)  # type: ignore[arg-type]
             texts.append(message.content.text)
@@ -193,7 +193,7 @@ async def test_with_four_eyes_nobody_changes_approved_words_alone(desk: StaffDes
         assert [type(entry.event) for entry in log[-2:]] == [e.ReplyCancelled, e.NoteKept]
         await desk.put(staff_reacts(CLEO, "📤", target="$draft", at=utc_now() + A_MINUTE))
         await desk.work(1)
-        assert len([each for each in await desk.effects() if isinstance(each, fx.SendToCustomer)]) == 2
+        assert len([each for each in await desk.effects() if isinstance(each, SendToCustomer)]) == 2
     else:
         assert texts == ["Take two of them."]
         assert isinstance(log[-1].event, e.ChangeKeptBack) and log[-1].event.reason == "draft"

@@ -12,7 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app import packs, relays, to_customer
-from messenger.app.effects import PostNotice, React, RelayToThread, SendToCustomer, ShowHistory
+from messenger.app.effects.customer import SendToCustomer
+from messenger.app.effects.staff import React
+from messenger.app.effects.thread import PostNotice, RelayToThread, ShowHistory
 from messenger.app.hands import Hands, Organisation
 from messenger.app.ports import BodyErased
 from messenger.app.records import Case, Said, Trace

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app.effects import React
+from messenger.app.effects.staff import React
 from messenger.storage.models.queues import inbox
 from messenger.storage.together import Write, write
 from tests.integration.staff_desk import StaffDesk, customer_says

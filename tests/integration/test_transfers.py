@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app import effects as fx
+from messenger.app.effects.customer import SendToCustomer
 from messenger.domain.conversation import State
 from messenger.domain.events import ConversationAssigned, ConversationTransferred
 from messenger.storage.models.people import staff
@@ -33,7 +33,7 @@ async def test_a_comment_goes_along_as_a_note(desk: StaffDesk) -> None:
     assert isinstance(moved, ConversationTransferred) and moved.note is not None
     async with desk.units() as unit:
         assert (await unit.messages.get(moved.note)).content.text == "needs a pharmacist"
-    assert not [each for each in await desk.effects() if isinstance(each, fx.SendToCustomer)]
+    assert not [each for each in await desk.effects() if isinstance(each, SendToCustomer)]
 
 
 async def test_a_colleague_in_the_same_group_gets_it_in_the_same_thread(desk: StaffDesk) -> None:

@@ -7,17 +7,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app.effects import (
-    CarryOutTrust,
-    PostNotice,
-    ProvideDirectRoom,
-    SayAnswer,
-    SayOfTrust,
-    TellCustomer,
-    TellGroup,
-    TellPerson,
-    TrustPerson,
-)
+from messenger.app.effects.customer import TellCustomer
+from messenger.app.effects.groups import TellGroup
+from messenger.app.effects.staff import ProvideDirectRoom, SayAnswer, TellPerson
+from messenger.app.effects.thread import PostNotice
+from messenger.app.effects.trust import CarryOutTrust, SayOfTrust, TrustPerson
 from messenger.app.items import (
     ChatReady,
     DeskIdentityChanged,

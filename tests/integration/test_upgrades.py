@@ -8,7 +8,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.app import effects as fx
+from messenger.app.effects.base import Effect
+from messenger.app.effects.customer import FollowRoom, FollowRoomLater, LeaveRoom, SendToCustomer, TellCustomer
+from messenger.app.effects.groups import OpenNewRoom, SeatMember, TellGroup
+from messenger.app.effects.places import EditFormerCard, PostCard, ProvideCaseRoom, SeatCase
+from messenger.app.effects.staff import TellPerson
+from messenger.app.effects.thread import PostNotice, PostPack, ShowFiles, ShowTranscript
 from messenger.app.items import ChatReady, GroupMoved, RoomFollowed, RoomReplaced
 from messenger.app.records import OutboxRow
 from messenger.channels.messages import Handle
@@ -58,7 +63,7 @@ def found(
     )
 
 
-async def look(desk: StaffDesk, item: RoomFollowed | RoomReplaced | GroupMoved) -> list[fx.Effect]:
+async def look(desk: StaffDesk, item: RoomFollowed | RoomReplaced | GroupMoved) -> list[Effect]:
     """What it makes happen."""
     before = len(await desk.effects())
     await desk.put(item)
@@ -74,15 +79,15 @@ async def room_of_chat(desk: StaffDesk) -> str:
 async def test_a_tombstone_makes_the_desk_look_and_nothing_else(desk: StaffDesk) -> None:
     said = RoomReplaced(account=DESK, room=CHAT, successor=NEW, by=CUSTOMER)
     [effect] = await look(desk, said)
-    assert effect == fx.FollowRoom(account=DESK, room=CHAT, successor=NEW, by=CUSTOMER)
+    assert effect == FollowRoom(account=DESK, room=CHAT, successor=NEW, by=CUSTOMER)
     assert await room_of_chat(desk) == CHAT
 
 
 async def test_a_chat_goes_on_in_the_room_that_took_its_place(desk: StaffDesk) -> None:
     effects = await look(desk, found(asked_in=True))
     assert await room_of_chat(desk) == NEW
-    assert [each.text for each in effects if isinstance(each, fx.PostNotice)] == ["S36.chat"]
-    assert not [each for each in effects if isinstance(each, fx.TellCustomer)], "nobody is greeted twice"
+    assert [each.text for each in effects if isinstance(each, PostNotice)] == ["S36.chat"]
+    assert not [each for each in effects if isinstance(each, TellCustomer)], "nobody is greeted twice"
     await desk.put(customer_says("$late", "said in the old room"), customer_says("$new", "in the new", chat=NEW))
     await desk.work(1)
     assert len(await desk.conversations()) == 1
@@ -105,18 +110,18 @@ async def test_a_second_upgrade_is_followed_and_both_old_rooms_still_belong_to_t
 async def test_a_false_word_is_refused_told_to_the_leads_and_changes_nothing(desk: StaffDesk, code: str) -> None:
     effects = await look(desk, found(code))
     assert await room_of_chat(desk) == CHAT
-    told = [each.text for each in effects if isinstance(each, fx.PostNotice | fx.TellPerson)]
+    told = [each.text for each in effects if isinstance(each, PostNotice | TellPerson)]
     assert told == [f"S36.{code}"] * 2
-    assert fx.LeaveRoom(room=NEW) in effects
-    assert not [each for each in effects if isinstance(each, fx.FollowRoom)], "once is enough"
-    assert not [each for each in await look(desk, found(code)) if isinstance(each, fx.PostNotice)], "said once"
+    assert LeaveRoom(room=NEW) in effects
+    assert not [each for each in effects if isinstance(each, FollowRoom)], "once is enough"
+    assert not [each for each in await look(desk, found(code)) if isinstance(each, PostNotice)], "said once"
 
 
 async def test_a_room_without_the_customer_is_waited_with_and_looked_at_again(desk: StaffDesk) -> None:
     effects = await look(desk, found(people=["@eve:x", DESK]))
     assert await room_of_chat(desk) == CHAT
-    assert [each.text for each in effects if isinstance(each, fx.PostNotice)] == ["S36.person_absent"]
-    assert [type(each) for each in effects if isinstance(each, fx.FollowRoom)] == [fx.FollowRoomLater]
+    assert [each.text for each in effects if isinstance(each, PostNotice)] == ["S36.person_absent"]
+    assert [type(each) for each in effects if isinstance(each, FollowRoom)] == [FollowRoomLater]
     await look(desk, found())
     assert await room_of_chat(desk) == NEW
 
@@ -124,7 +129,7 @@ async def test_a_room_without_the_customer_is_waited_with_and_looked_at_again(de
 async def test_whoever_is_asked_into_a_room_that_lies_about_its_past_meets_a_new_chat(desk: StaffDesk) -> None:
     effects = await look(desk, found("no_right", asked_in=True))
     assert await room_of_chat(desk) == CHAT
-    assert [each.text for each in effects if isinstance(each, fx.TellCustomer)] == ["C1"]
+    assert [each.text for each in effects if isinstance(each, TellCustomer)] == ["C1"]
 
 
 async def group_room(desk: StaffDesk, room: str = ROOM) -> None:
@@ -140,12 +145,12 @@ async def group_room(desk: StaffDesk, room: str = ROOM) -> None:
 async def test_a_group_moves_with_its_people_and_each_open_conversation_gets_a_card(desk: StaffDesk) -> None:
     await group_room(desk)
     effects = await look(desk, found(room=ROOM, people=[LEA, DESK], is_led=True))
-    assert [type(each) for each in effects] == [fx.SeatMember, fx.SeatMember, fx.OpenNewRoom]
+    assert [type(each) for each in effects] == [SeatMember, SeatMember, OpenNewRoom]
     last = effects[-1]
-    assert isinstance(last, fx.OpenNewRoom)
+    assert isinstance(last, OpenNewRoom)
     effects = await look(desk, GroupMoved(group=last.group, former=last.former))
-    assert [each.text for each in effects if isinstance(each, fx.TellGroup)] == ["S36.group"]
-    assert [each.place for each in effects if isinstance(each, fx.PostCard)] == [2]
+    assert [each.text for each in effects if isinstance(each, TellGroup)] == ["S36.group"]
+    assert [each.place for each in effects if isinstance(each, PostCard)] == [2]
     state, log = await desk.only_conversation()
     assert (state.place, type(log[-1].event)) == (2, CardRenewed)
     async with desk.units() as unit:
@@ -155,7 +160,7 @@ async def test_a_group_moves_with_its_people_and_each_open_conversation_gets_a_c
 async def test_a_group_does_not_move_to_where_the_desk_has_no_power(desk: StaffDesk) -> None:
     await group_room(desk)
     effects = await look(desk, found(room=ROOM, people=[LEA, DESK], is_led=False))
-    assert [each.text for each in effects if isinstance(each, fx.TellPerson)] == ["S36.no_power"]
+    assert [each.text for each in effects if isinstance(each, TellPerson)] == ["S36.no_power"]
     async with desk.units() as unit:
         assert (await unit.people.group_of_room(ROOM)) is not None
 
@@ -185,7 +190,7 @@ async def test_what_was_tried_in_the_old_room_is_looked_for_there_before_it_is_s
     queue = SqlOutboxQueue(desk.engine, desk.keys, desk=DESK, device="D", lease=lease)
 
     async def answer() -> OutboxRow:
-        found = [row for _ in range(5) for row in await queue.claim(10) if isinstance(row.effect, fx.SendToCustomer)]
+        found = [row for _ in range(5) for row in await queue.claim(10) if isinstance(row.effect, SendToCustomer)]
         return found[0]
 
     async with desk.engine.begin() as connection:  # the greeting before it in the chat is over
@@ -228,11 +233,11 @@ def closed(room: str = CASE, to: str = "!trap") -> RoomReplaced:
 async def test_a_closed_room_of_its_own_gets_another_of_the_desks_for_the_same_people(desk: StaffDesk) -> None:
     await in_own_room(desk, named=LEA)
     effects = await look(desk, closed())
-    kinds = [type(each) for each in effects if not isinstance(each, fx.PostPack | fx.ShowFiles | fx.ShowTranscript)]
-    room = [fx.ProvideCaseRoom, fx.SeatCase, fx.PostCard, fx.PostNotice, fx.EditFormerCard, fx.PostNotice]
-    assert kinds == [fx.PostCard, fx.EditFormerCard, *room], "first the card in the group's room that leads there"
-    assert [each.place for each in effects if isinstance(each, fx.PostCard)] == [3, 4]
-    assert not [each for each in effects if isinstance(each, fx.FollowRoom)], "nobody is led anywhere"
+    kinds = [type(each) for each in effects if not isinstance(each, PostPack | ShowFiles | ShowTranscript)]
+    room = [ProvideCaseRoom, SeatCase, PostCard, PostNotice, EditFormerCard, PostNotice]
+    assert kinds == [PostCard, EditFormerCard, *room], "first the card in the group's room that leads there"
+    assert [each.place for each in effects if isinstance(each, PostCard)] == [3, 4]
+    assert not [each for each in effects if isinstance(each, FollowRoom)], "nobody is led anywhere"
     state, _ = await desk.only_conversation()
     assert (state.place, state.is_in_room) == (4, True)
     async with desk.units() as unit:
@@ -246,7 +251,7 @@ async def test_what_was_said_in_a_room_of_its_own_before_it_was_closed_is_an_ans
     await desk.put(closed(), lane=CASE)
     await desk.put(replace(staff_says(BEN, "before it was closed"), room=CASE, thread=None), lane=lane)
     await desk.work(1)
-    assert [each for each in await desk.effects() if isinstance(each, fx.SendToCustomer)]
+    assert [each for each in await desk.effects() if isinstance(each, SendToCustomer)]
 
 
 async def test_a_word_in_a_closed_room_of_its_own_stays_inside_and_is_answered_with_the_way(desk: StaffDesk) -> None:
@@ -255,11 +260,11 @@ async def test_a_word_in_a_closed_room_of_its_own_stays_inside_and_is_answered_w
     await _case_room(desk, number=4, room="!another")
     await desk.put(replace(staff_says(BEN, "who reads this?"), room=CASE, thread=None))
     await desk.work(1)
-    assert not [each for each in await desk.effects() if isinstance(each, fx.SendToCustomer)]
+    assert not [each for each in await desk.effects() if isinstance(each, SendToCustomer)]
     assert (await desk.notices())[-1].text == "S26.former"
     await desk.put(replace(staff_says(BEN, "from the new one"), room="!another", thread=None))
     await desk.work(1)
-    assert [each for each in await desk.effects() if isinstance(each, fx.SendToCustomer)]
+    assert [each for each in await desk.effects() if isinstance(each, SendToCustomer)]
 
 
 async def test_a_room_of_its_own_that_was_left_before_is_closed_without_a_word(desk: StaffDesk) -> None:
@@ -267,4 +272,4 @@ async def test_a_room_of_its_own_that_was_left_before_is_closed_without_a_word(d
     await look(desk, closed())
     await _case_room(desk, number=4, room="!another")
     assert await look(desk, closed(to="!once more")) == []
-    assert [type(each) for each in await look(desk, closed("!another"))][:1] == [fx.PostCard]
+    assert [type(each) for each in await look(desk, closed("!another"))][:1] == [PostCard]

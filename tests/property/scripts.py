@@ -11,8 +11,12 @@ from typing import Any
 from uuid import UUID
 
 from messenger.app import asking
-from messenger.app import effects as fx
 from messenger.app.case_members import keep_members
+from messenger.app.effects.base import Effect
+from messenger.app.effects.customer import DeleteAtCustomer, EditAtCustomer, SendToCustomer
+from messenger.app.effects.inside import SetTimer
+from messenger.app.effects.places import PostCard, ProvideCaseRoom, SeatCase, SeatInCase, UnseatFromCase
+from messenger.app.effects.thread import EditInThread, PostPack, RelayToThread
 from messenger.app.react import fate_after, react
 from messenger.app.records import StoredMessage
 from messenger.app.timers import look_again
@@ -138,7 +142,7 @@ class World:
     received: list[MessageId] = field(default_factory=list)
     relayed: Counter[UUID] = field(default_factory=Counter)
     cards: int = 0
-    timers: list[fx.SetTimer] = field(default_factory=list)
+    timers: list[SetTimer] = field(default_factory=list)
     kept_back: set[MessageId] = field(default_factory=set)
     leaks: list[str] = field(default_factory=list)
     members: "Members" = field(default_factory=lambda: Members())
@@ -183,37 +187,37 @@ class World:
         if isinstance(event, e.MessageReceived):
             self.received.append(event.message)
 
-    def _take(self, effect: fx.Effect) -> None:
+    def _take(self, effect: Effect) -> None:
         match effect:
-            case fx.SendToCustomer() | fx.EditAtCustomer() | fx.DeleteAtCustomer():
+            case SendToCustomer() | EditAtCustomer() | DeleteAtCustomer():
                 self.lane.append(Row(_ROWS[type(effect)], MessageId(effect.message)))
-            case fx.RelayToThread():
+            case RelayToThread():
                 self.relayed[effect.message] += 1
                 if not self.cards:
                     self.leaks.append("a customer's message is shown before there is a card")
                 self._is_said_in_room()
-            case fx.PostPack() | fx.EditInThread():
+            case PostPack() | EditInThread():
                 self._is_said_in_room()
-            case fx.ProvideCaseRoom() | fx.SeatCase() | fx.SeatInCase() | fx.UnseatFromCase():
+            case ProvideCaseRoom() | SeatCase() | SeatInCase() | UnseatFromCase():
                 self._seat(effect)
-            case fx.PostCard():
+            case PostCard():
                 self.cards += 1
-            case fx.SetTimer():
+            case SetTimer():
                 self.timers.append(effect)
             case _:
                 pass
 
-    def _seat(self, effect: fx.Effect) -> None:
+    def _seat(self, effect: Effect) -> None:
         """As `to_case_rooms`."""
         assert self.conversation is not None
         match effect:
-            case fx.ProvideCaseRoom():
+            case ProvideCaseRoom():
                 self.seated = set()
-            case fx.SeatCase():
+            case SeatCase():
                 self.seated |= self.members.there
-            case fx.SeatInCase() if effect.agent in self.members.there and self.conversation.is_in_room:
+            case SeatInCase() if effect.agent in self.members.there and self.conversation.is_in_room:
                 self.seated.add(AgentId(effect.agent))
-            case fx.UnseatFromCase() if effect.agent not in self.members.there:
+            case UnseatFromCase() if effect.agent not in self.members.there:
                 self.seated.discard(AgentId(effect.agent))
             case _:
                 pass
@@ -400,7 +404,7 @@ class World:
         while self.ended:
             self.ask(c.RecordDelivery(message=self.ended.pop(0)))
 
-    def _fire(self, timer: fx.SetTimer) -> None:
+    def _fire(self, timer: SetTimer) -> None:
         assert self.conversation is not None
         match timer.kind:
             case "wake":
@@ -518,7 +522,7 @@ class World:
             self.ask(c.WithdrawMessage(message=id, author=self.written[id].author, is_held=is_held))
 
 
-_ROWS = {fx.SendToCustomer: "send", fx.EditAtCustomer: "edit", fx.DeleteAtCustomer: "delete"}
+_ROWS = {SendToCustomer: "send", EditAtCustomer: "edit", DeleteAtCustomer: "delete"}
 _HERE = frozenset(
     ["deliver", "ended", "settings", "role", "unsafe", "time", "say", "later", "edit", "delete", "approve", "withdraw"]
 )

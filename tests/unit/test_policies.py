@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 import typer
 
-from messenger.app import effects
 from messenger.app.access import EFFECTS
 from messenger.app.desk_orders import DESK_ORDERS
-from messenger.app.effects import Effect
+from messenger.app.effects.base import Effect
 from messenger.app.orders import _ORDERS
 from messenger.cli import app
 from messenger.cli.gate import _gated
@@ -19,7 +18,7 @@ from messenger.cli.state import Failed
 from messenger.domain.access import CONTENT, IN_HOUSE, Action, Actor, HouseRole, authorize
 from messenger.domain.command_table import COMMANDS
 from messenger.reference.access import page
-from messenger.storage.codec import _EFFECTS
+from tests.support.effects import kinds
 
 
 def commands(command: Any, *before: str) -> Iterator[tuple[str, Any]]:
@@ -35,10 +34,8 @@ def verbs(command: Any) -> Iterator[str]:
 
 
 def leaves() -> set[type[Effect]]:
-    """The effects that become rows: those that know their lane, and those that stay inside."""
-    inside = {effects.SetTimer, effects.RouteGroup}
-    made = {kind for kind in _EFFECTS.values() if kind.__name__ not in _FAMILIES}
-    return made | inside
+    """The effects that become rows."""
+    return {kind for kind in kinds() if kind.__name__ not in _FAMILIES}
 
 
 _FAMILIES = {

@@ -6,13 +6,18 @@ from datetime import UTC, datetime
 
 import pytest
 
-from messenger.app import effects as fx
 from messenger.app.deliver import step_of
+from messenger.app.effects.base import Effect
+from messenger.app.effects.customer import SendToCustomer, TellCustomer
+from messenger.app.effects.inside import RouteGroup, SetTimer
+from messenger.app.effects.places import EditCard, PostCard
+from messenger.app.effects.thread import PostContext, PostNotice, RelayToThread, ShowFate
 from messenger.app.react import fate_after, react
 from messenger.domain import events as e
 from messenger.domain.conversation import Conversation, evolve
 from messenger.domain.people import SkillGroup
 from messenger.domain.replies import Fate
+from tests.support.effects import kinds
 from tests.unit.test_conversation import ANNA, ANNAS, CLAIMS, ID, NEW, OPENED, QUEUED, given, message, received
 
 NOBODY_TOLD: frozenset[str] = frozenset()
@@ -20,38 +25,38 @@ NOBODY_TOLD: frozenset[str] = frozenset()
 
 def effects_of(
     event: e.Event, before: Conversation | None, *, tell: frozenset[str] = NOBODY_TOLD, hold: int = 0
-) -> list[fx.Effect]:
+) -> list[Effect]:
     """Without the looks at the queue, which go nowhere outside."""
     version = before.version + 1 if before else 1
     at = datetime(2026, 11, 24, 12, tzinfo=UTC)
     recorded = e.Recorded(conversation=ID, version=version, event=event, at=at, actor="test")
     group = SkillGroup(id=CLAIMS, name="Claims", hold_seconds=hold, tell_customer=tell)
     effects = react(event, before, evolve(before, recorded), group)
-    return [effect for effect in effects if not isinstance(effect, fx.RouteGroup)]
+    return [effect for effect in effects if not isinstance(effect, RouteGroup)]
 
 
 def test_the_card_comes_before_the_message_below_it() -> None:
     assert effects_of(OPENED, None) == []
-    assert effects_of(QUEUED, given(OPENED)) == [fx.PostCard(conversation=ID)]
+    assert effects_of(QUEUED, given(OPENED)) == [PostCard(conversation=ID)]
     shown = effects_of(received(1), given(OPENED, QUEUED))
-    assert shown[0] == fx.RelayToThread(conversation=ID, message=message(1))
-    assert shown[0].lane == fx.PostCard(conversation=ID).lane
+    assert shown[0] == RelayToThread(conversation=ID, message=message(1))
+    assert shown[0].lane == PostCard(conversation=ID).lane
 
 
 def test_a_second_message_does_not_edit_the_card_again() -> None:
-    assert effects_of(received(2), given(*NEW)) == [fx.RelayToThread(conversation=ID, message=message(2))]
+    assert effects_of(received(2), given(*NEW)) == [RelayToThread(conversation=ID, message=message(2))]
 
 
 def test_a_message_after_our_answer_edits_the_card() -> None:
     before = given(*ANNAS, e.ReplyAccepted(message=message(9), author=ANNA))
-    assert fx.EditCard(conversation=ID) in effects_of(received(2), before)
+    assert EditCard(conversation=ID) in effects_of(received(2), before)
 
 
 def test_the_customer_hears_of_a_claim_only_where_the_group_says_so() -> None:
     claimed = e.ConversationClaimed(agent=ANNA)
     quiet, told = effects_of(claimed, given(*NEW)), effects_of(claimed, given(*NEW), tell=frozenset({"claim"}))
-    assert quiet == [fx.EditCard(conversation=ID), fx.PostContext(conversation=ID, agent=ANNA)]
-    assert told[-1] == fx.TellCustomer(chat=OPENED.chat, conversation=ID, text="C4", agent=ANNA)
+    assert quiet == [EditCard(conversation=ID), PostContext(conversation=ID, agent=ANNA)]
+    assert told[-1] == TellCustomer(chat=OPENED.chat, conversation=ID, text="C4", agent=ANNA)
 
 
 def test_only_an_accepted_reply_is_sent_to_the_customer() -> None:
@@ -67,14 +72,14 @@ def test_only_an_accepted_reply_is_sent_to_the_customer() -> None:
         type(event)
         for event in of_messages
         for effect in effects_of(event, given(*ANNAS))
-        if isinstance(effect, fx.SendToCustomer | fx.TellCustomer)
+        if isinstance(effect, SendToCustomer | TellCustomer)
     ]
     assert leaving == [e.ReplyAccepted]
 
 
 def test_a_held_message_rings_its_author() -> None:
     effects = effects_of(e.ReplyHeld(message=message(9), author=ANNA, reason="note_inside"), given(*ANNAS))
-    assert effects[-1] == fx.PostNotice(conversation=ID, text="S8.note_inside", mention=ANNA)
+    assert effects[-1] == PostNotice(conversation=ID, text="S8.note_inside", mention=ANNA)
 
 
 @pytest.mark.parametrize(
@@ -89,23 +94,21 @@ def test_a_held_message_rings_its_author() -> None:
 )
 def test_every_event_of_a_staff_message_gives_it_a_fate_and_shows_it(event: e.Event, fate: Fate) -> None:
     assert fate_after(event) is fate
-    shown = [effect for effect in effects_of(event, given(*ANNAS)) if isinstance(effect, fx.ShowFate)]
+    shown = [effect for effect in effects_of(event, given(*ANNAS)) if isinstance(effect, ShowFate)]
     assert [effect.message for effect in shown] == [message(9)]
 
 
 def test_every_event_is_known_to_the_log_and_every_effect_has_a_lane() -> None:
     assert set(e.NAMES.values()) == set(typing.get_args(e.Event))
-    kinds = [kind for kind in vars(fx).values() if isinstance(kind, type) and issubclass(kind, fx.Effect)]
     inward_or_abstract = ("Effect", "OfConversation", "OfGroup", "SetTimer", "RouteGroup")
-    concrete = [kind for kind in kinds if kind.__name__ not in inward_or_abstract]
+    concrete = [kind for kind in kinds() if kind.__name__ not in inward_or_abstract]
     for kind in concrete:
         values = {field.name: ID if "UUID" in str(field.type) else "x" for field in dataclasses.fields(kind)}
         assert kind(**values).lane, kind.__name__
 
 
 def test_every_effect_is_carried_out_by_somebody() -> None:
-    kinds = [kind for kind in vars(fx).values() if isinstance(kind, type) and issubclass(kind, fx.Effect)]
-    unsent = {kind for kind in kinds if issubclass(kind, fx.SetTimer | fx.RouteGroup)}
-    for kind in kinds:
+    unsent = {kind for kind in kinds() if issubclass(kind, SetTimer | RouteGroup)}
+    for kind in kinds():
         if not kind.__subclasses__() and kind not in unsent:
             step_of(kind)
