@@ -11,7 +11,7 @@ from typing import Any
 
 from messenger.bootstrap.database import Storage, open_storage
 from messenger.config import Desk, Settings
-from messenger.config.sections import read_secret
+from messenger.config.secret_files import read_secret
 from messenger.matrix.crypto.engine import NioEngine
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError
 from messenger.matrix.identity.cross_signing import query_own_keys

@@ -2,20 +2,7 @@
 the database. `Settings.load` reads everything and raises `ConfigError` in words a person can act on."""
 
 from messenger.config.errors import ConfigError
-from messenger.config.sections import Database, Desk, I18n, Limits, Log, Matrix, Security, Server
-from messenger.config.settings import DEFAULT_FILE, ENV_PREFIX, Settings
+from messenger.config.sections.matrix import Desk
+from messenger.config.settings import DEFAULT_FILE, Settings
 
-__all__ = [
-    "DEFAULT_FILE",
-    "ENV_PREFIX",
-    "ConfigError",
-    "Database",
-    "Desk",
-    "I18n",
-    "Limits",
-    "Log",
-    "Matrix",
-    "Security",
-    "Server",
-    "Settings",
-]
+__all__ = ["DEFAULT_FILE", "ConfigError", "Desk", "Settings"]

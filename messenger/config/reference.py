@@ -8,7 +8,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from messenger.config.sections import Desk
+from messenger.config.sections.matrix import Desk
 from messenger.config.settings import ENV_PREFIX, Settings
 
 _HEAD = """<!-- Made by `python -m messenger.config docs`; a test compares. Do not edit. -->

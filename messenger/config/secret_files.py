@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, SecretStr
 
+from messenger.config.errors import ConfigError
+
 # Keys, whose setting is the file alone. Every other secret may stand in the settings too, named without `_file`.
 KEY_FILES = frozenset({"root_key_file", "recovery_key_file", "signing_key_file"})
 
@@ -22,6 +24,22 @@ def wrong_with(file: Path) -> str | None:
     if details.st_size == 0:
         return f"{file} is empty"
     return None
+
+
+def read_secret(key: str, file: Path) -> str:
+    """The content of a secret's own file, without the line end. Raises ConfigError also for one that others can read,
+    or that is empty."""
+    if wrong := wrong_with(file):
+        raise ConfigError(f"{key}: {wrong}")
+    try:
+        return file.read_text().strip()
+    except OSError as error:
+        raise ConfigError(
+            f"{key}: cannot read {file} ({error.strerror}). Write the secret into that file, "
+            f"readable only by the user that runs Stellwerk"
+        ) from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{key}: {file} is not UTF-8 text. Write the secret into it as text") from None
 
 
 def _is_credential(file: Path) -> bool:

@@ -21,22 +21,10 @@ from pydantic_settings import (
 from messenger.config.errors import ConfigError
 from messenger.config.explain import Sources, explain, unknown_variables
 from messenger.config.secret_files import named_secrets, wrong_with
-from messenger.config.sections import (
-    Audit,
-    Database,
-    Desk,
-    I18n,
-    KeyDatabase,
-    Limits,
-    Log,
-    Matrix,
-    Outbound,
-    Privacy,
-    Scanner,
-    Security,
-    Server,
-    Web,
-)
+from messenger.config.sections.installation import Database, I18n, KeyDatabase, Log, Server, Web
+from messenger.config.sections.limits import Limits, Outbound, Scanner
+from messenger.config.sections.matrix import Desk, Matrix
+from messenger.config.sections.protection import Audit, Privacy, Security
 
 DEFAULT_FILE = Path("stellwerk.toml")
 ENV_PREFIX = "STELLWERK__"

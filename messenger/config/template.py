@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from tomlkit.items import AoT, Table
 
-from messenger.config.sections import Desk
+from messenger.config.sections.matrix import Desk
 from messenger.config.settings import Settings
 
 WIDTH = 100

@@ -500,7 +500,11 @@ PARSERS = (
     ),
     Parser(
         name="settings file",
-        covers=["config/settings.py:_read_toml", "config/sections.py:_homeserver", "config/sections.py:_origin"],
+        covers=[
+            "config/settings.py:_read_toml",
+            "config/sections/kinds.py:_homeserver",
+            "config/sections/kinds.py:_origin",
+        ],
         makes=blobs(*models.SETTINGS),
         reads=_settings_file,
         raises=(ConfigError,),
@@ -508,7 +512,7 @@ PARSERS = (
     ),
     Parser(
         name="settings from outside the file",
-        covers=["config/sections.py:read_secret"],
+        covers=["config/secret_files.py:read_secret"],
         makes=pairs(lambda chance: chance.choice(models.VARIABLES), texts(*models.VARIABLE_WORDS)),
         reads=_environment,
         raises=(ConfigError,),

@@ -39,7 +39,7 @@ OURS = frozenset(
     channels/outbound/client.py:_read app/notices.py:_value_of app/render.py:_shown_field app/render.py:notice
     app/why.py:explained
     bootstrap/recovery.py:_read_waiting channels/contract.py:parse cli/backup.py:parse_args
-    config/sections.py:read_password matrix/crypto/records.py:_load matrix/crypto/store.py:__init__
+    config/sections/matrix.py:read_password matrix/crypto/records.py:_load matrix/crypto/store.py:__init__
     matrix/crypto/store.py:without_olm_account matrix/http.py:_read_at_most matrix/identity/key_backup.py:seal_entry
     matrix/sent_index.py:read queries/audit.py:_row queries/person_export.py:_tame storage/continuous.py:_path
     storage/continuous.py:check_base storage/conversations.py:_on_its_way storage/conversations.py:_opened_tags

@@ -168,6 +168,22 @@ def test_the_value_of_a_secret_is_in_no_message_and_no_repr(write: Write) -> Non
     assert "hunter2" not in repr(Settings.load(file))
 
 
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ("[database]\n", "url"),
+        ("[key_database]\n", "url"),
+        (DESK, "password"),
+        ("[privacy]\n", "homeserver_admin_token"),
+    ],
+)
+def test_a_secret_stands_in_one_place(write: Write, section: str, key: str) -> None:
+    file = write(f'{MINIMAL}{section}{key} = "x"\n{key}_file = "y"\n')
+    assert _fault(file).endswith(f"set either `{key}` or `{key}_file`, not both")
+    for one in (key, f"{key}_file"):
+        Settings.load(write(f'{MINIMAL}{section}{one} = "x"\n'))
+
+
 def test_a_secret_file_is_read_when_needed(write: Write, tmp_path: Path) -> None:
     settings = Settings.load(write(MINIMAL + DESK + 'password_file = "pw"\n[database]\nurl_file = "db"\n'))
     with pytest.raises(ConfigError, match=r"cannot read .*pw"):
