@@ -10,7 +10,7 @@ import typer
 
 from messenger.cli import output
 from messenger.cli.admin import ask
-from messenger.cli.options import AsJson
+from messenger.cli.options import AsJson, AtMost
 from messenger.cli.state import Failed, run, settings_of
 from messenger.queries.audit import AuditRow
 
@@ -70,7 +70,7 @@ def list_rows(
     object: What = "",
     action: Action = "",
     since: Since = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many.")] = 50,
+    limit: AtMost = 50,
     as_json: AsJson = False,
 ) -> None:
     """The newest rows first."""

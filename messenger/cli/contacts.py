@@ -7,7 +7,7 @@ import typer
 
 from messenger.cli import contact_rights, output
 from messenger.cli.admin import ask
-from messenger.cli.options import AsJson, StaffId
+from messenger.cli.options import AsJson, AtMost, StaffId
 from messenger.cli.state import Failed
 
 _CODE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
@@ -44,7 +44,7 @@ def consent(
 def list_contacts(
     ctx: typer.Context,
     restricted: Annotated[bool, typer.Option("--restricted", help="Those whose processing is restricted.")] = False,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many.")] = 50,
+    limit: AtMost = 50,
     as_json: AsJson = False,
 ) -> None:
     """Who has written or was written to, the newest first: addresses and counts, no names."""

@@ -6,7 +6,7 @@ import typer
 
 from messenger.cli import output
 from messenger.cli.admin import ask
-from messenger.cli.options import AsJson
+from messenger.cli.options import AsJson, AtMost
 from messenger.cli.state import Failed
 
 STATES = ("new", "queued", "open", "paused", "resolved", "closed")
@@ -19,7 +19,7 @@ def list_conversations(
     ctx: typer.Context,
     state: Annotated[str | None, typer.Option("--state", "-s", help=f"One of {', '.join(STATES)}.")] = None,
     group: Annotated[str | None, typer.Option("--group", "-g", help="Name of a group.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many.")] = 50,
+    limit: AtMost = 50,
     as_json: AsJson = False,
 ) -> None:
     """Conversations, the longest waiting first."""

@@ -7,7 +7,7 @@ import typer
 
 from messenger.cli import output
 from messenger.cli.admin import ask
-from messenger.cli.options import AsJson
+from messenger.cli.options import AlsoDecided, AsJson, AtMost, Why
 from messenger.cli.state import Failed
 
 app = typer.Typer(no_args_is_help=True, help="What was given up: look, try again, or drop.")
@@ -18,10 +18,8 @@ Number = Annotated[int, typer.Argument(metavar="ID", min=1, help="As `deadletter
 @app.command("list")
 def list_letters(
     ctx: typer.Context,
-    everything: Annotated[
-        bool, typer.Option("--all", "-a", help="Also those about which somebody has decided.")
-    ] = False,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many.")] = 50,
+    everything: AlsoDecided = False,
+    limit: AtMost = 50,
     as_json: AsJson = False,
 ) -> None:
     """What waits for a decision, the oldest first."""
@@ -78,13 +76,11 @@ def retry(ctx: typer.Context, id: Number, as_json: AsJson = False) -> None:
 def drop(
     ctx: typer.Context,
     id: Number,
-    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; it is kept in the audit log.")],
+    reason: Why,
     as_json: AsJson = False,
 ) -> None:
     """Nothing will come of it. What waited behind it goes on; the author of an answer learns that it was not sent."""
-    if not reason.strip():
-        raise typer.BadParameter("say why: it is kept in the audit log", param_hint="--reason")
-    ask(ctx, lambda admin: admin.drop_dead_letter(id, reason.strip()))
+    ask(ctx, lambda admin: admin.drop_dead_letter(id, reason))
     if as_json:
         return output.say(output.dump({"id": id, "dropped": True}))
     output.say(f"Dead letter {id} is dropped.")

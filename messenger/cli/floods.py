@@ -7,7 +7,7 @@ import typer
 
 from messenger.cli import output
 from messenger.cli.admin import ask
-from messenger.cli.options import AsJson
+from messenger.cli.options import AlsoDecided, AsJson, AtMost, Why
 
 app = typer.Typer(no_args_is_help=True, help="What came far too fast: look, let it in, or throw it away.")
 
@@ -17,10 +17,8 @@ Number = Annotated[int, typer.Argument(metavar="ID", min=1, help="As `flood list
 @app.command("list")
 def list_floods(
     ctx: typer.Context,
-    everything: Annotated[
-        bool, typer.Option("--all", "-a", help="Also those about which somebody has decided.")
-    ] = False,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many.")] = 50,
+    everything: AlsoDecided = False,
+    limit: AtMost = 50,
     as_json: AsJson = False,
 ) -> None:
     """What is held back, the oldest first: counts and codes, never a text."""
@@ -52,13 +50,11 @@ def admit(ctx: typer.Context, id: Number, as_json: AsJson = False) -> None:
 def drop(
     ctx: typer.Context,
     id: Number,
-    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; it is kept in the audit log.")],
+    reason: Why,
     as_json: AsJson = False,
 ) -> None:
     """Throws it away: nothing will come of it. What people took back themselves is taken back all the same."""
-    if not reason.strip():
-        raise typer.BadParameter("say why: it is kept in the audit log", param_hint="--reason")
-    count = ask(ctx, lambda admin: admin.decide_flood(id, "dropped", reason.strip()))
+    count = ask(ctx, lambda admin: admin.decide_flood(id, "dropped", reason))
     if as_json:
         return output.say(output.dump({"id": id, "verdict": "dropped", "messages": count}))
     output.say(f"Flood {id} is thrown away: {count} message{'' if count == 1 else 's'}.")
