@@ -8,12 +8,16 @@ from messenger.domain.people import Agent
 
 
 async def room(order: Order) -> None:
-    """`!room [@people]`: with the owner, whoever asks, and the people named, of whatever group."""
+    """`!room [@people]`: with the owner, whoever asks, and the people named, of whatever group. Where somebody has
+    closed its room: another one, also for those who were in it."""
     named = await find_colleagues(order.turn, order.item, order.asked.text)
     for person in named:
         await _must_have_a_seat(order, person)
-    members = tuple(person.id for person in named)
-    await order.do(c.MoveToRoom(agent=order.seat.agent.id, role=order.seat.role, members=members))
+    members, by, role = tuple(person.id for person in named), order.seat.agent.id, order.seat.role
+    if await _is_closed(order):
+        there = tuple(member.id for member in await order.turn.unit.case_members.of(order.conversation.id))
+        return await order.do(c.RenewRoom(members=tuple(dict.fromkeys((*there, *members))), by=by, role=role))
+    await order.do(c.MoveToRoom(agent=by, role=role, members=members))
 
 
 async def invite(order: Order) -> None:
@@ -27,6 +31,15 @@ async def remove(order: Order) -> None:
     person = await find_colleague(order.turn, order.item, order.asked.text)
     is_member = await _is_member(order, person)
     await order.do(c.RemoveMember(agent=person.id, by=order.seat.agent.id, role=order.seat.role, is_member=is_member))
+
+
+async def _is_closed(order: Order) -> bool:
+    """Is it in a room of its own that says that another takes its place?"""
+    unit, conversation = order.turn.unit, order.conversation
+    here = [row for row in await unit.conversations.places(conversation.id) if row.number == conversation.place]
+    if not conversation.is_in_room or not here:
+        return False
+    return await unit.successions.get(order.item.account, here[0].room) is not None
 
 
 async def _must_have_a_seat(order: Order, person: Agent) -> None:

@@ -124,7 +124,8 @@ class DeskBack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomReplaced:
-    """Somebody says that another room takes the place of this one (m.room.tombstone). Nothing is proved yet."""
+    """Somebody says that another room takes the place of this one (m.room.tombstone). Nothing is proved yet.
+    `successor` is empty for a conversation's own room that was closed without one."""
 
     account: str
     room: str

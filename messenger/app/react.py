@@ -146,7 +146,7 @@ def _placed(
             return [moved[0], *([PostPack(conversation=here, cause="renewed")] if is_in_work else []), moved[1]]
         case e.MovedToRoom(again=True):
             closed = PostNotice(conversation=here, text="S36.case")
-            return [*_own_room(before, before.place), closed, *_past(after, "renewed", None)]
+            return [*_own_room(before, before.place), closed, *_past(after, "renewed", event.by)]
         case e.MovedToRoom():
             # Where the group has rooms, the event that brought it into the group has made this one.
             return [*_own_room(before, before.place), *_past(after, "room", event.by)] if event.by else []

@@ -8,7 +8,8 @@ was false is refused, and the old room stays in use. Both are told to the leads.
     the customer's chat   the same conversations go on in the new room; what comes late from the old one is theirs, too
     a group's room        its members are invited, each open conversation gets a card there that follows the old one
     a direct chat         the new one is the chat with this person, as if they had made it
-    a conversation's own  nobody is led anywhere: the desk makes it another room, for the same people
+    a conversation's own  nobody is led anywhere: the desk makes it another room, for the same people; where somebody
+                          closes one after the other, it stays in the last one until a person asks for another
 """
 
 from messenger.app import direct
@@ -16,12 +17,14 @@ from messenger.app.audit import audit
 from messenger.app.effects.customer import FollowRoom, FollowRoomLater, LeaveRoom
 from messenger.app.effects.groups import OpenNewRoom, SeatMember, TellGroup
 from messenger.app.effects.thread import PostNotice
-from messenger.app.items import CardWanted, ChatReady, GroupMoved, RoomFollowed, RoomReplaced
+from messenger.app.items import CardWanted, ChatReady, GroupMoved, RoomFollowed, RoomReplaced, TrustDoubted
 from messenger.app.records import Chat, NewItem
-from messenger.app.trust import place_of, tell
+from messenger.app.trust import doubted, place_of, tell
 from messenger.app.turn import NotYet, Turn
 from messenger.channels.messages import Handle
+from messenger.domain.case_room import renewals
 from messenger.domain.commands import RenewCard, RenewRoom
+from messenger.domain.conversation import Conversation
 from messenger.domain.ids import AgentId, ConversationId, GroupId
 from messenger.domain.people import SkillGroup
 
@@ -103,9 +106,19 @@ async def _case_closed(turn: Turn, item: RoomReplaced, id: ConversationId) -> No
         if not await turn.unit.successions.is_heard_out(item.room):
             raise NotYet("what was said in the old room", tries=HEARD_OUT_TRIES)
         members = tuple(AgentId(member.id) for member in await turn.unit.case_members.of(id))
-        await turn.act(id, conversation, RenewRoom(members=members), actor=DESK)
-        audit(turn.unit, actor="system", action="room.renew", object="cause:tombstone", purpose=PURPOSE)
+        renewed = renewals(await turn.unit.conversations.history(id), turn.unit.now)
+        if await turn.act(id, conversation, RenewRoom(members=members, renewed=renewed), actor=DESK):
+            audit(turn.unit, actor="system", action="room.renew", object="cause:tombstone", purpose=PURPOSE)
+        else:
+            await _closed_too_often(turn, item, conversation)
     await turn.unit.successions.leave_behind(item.account, item.room)
+
+
+async def _closed_too_often(turn: Turn, item: RoomReplaced, conversation: Conversation) -> None:
+    """It is said where people can write, and nothing of the conversation with it: more read there."""
+    beside = PostNotice(conversation=conversation.id, text="S36.case_stays", place=conversation.place - 1)
+    turn.effects.append(beside)
+    await doubted(turn, TrustDoubted(account=item.account, room=item.room, user=item.by, cause="room_closed"))
 
 
 async def moved(turn: Turn, item: GroupMoved) -> None:

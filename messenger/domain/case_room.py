@@ -1,7 +1,8 @@
 """A conversation in a room of its own: how it gets there, and who may read it. Need to know: the owner, whoever they
 name, and every later owner."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
 
 from messenger.domain import commands as c
 from messenger.domain import events as e
@@ -9,6 +10,9 @@ from messenger.domain.conversation import Conversation
 from messenger.domain.errors import AlreadyInRoom, AlreadyMember, NotAMember, NotInRoom, OwnerStays
 from messenger.domain.handover import must_be_in_work, must_speak_for
 from messenger.domain.ids import GroupId
+
+# Whoever closes every room would have the desk open others without end.
+MOST_RENEWALS, RENEWALS_IN = 3, timedelta(days=1)
 
 
 def move_to_room(conversation: Conversation, command: c.MoveToRoom) -> Sequence[e.Event]:
@@ -22,11 +26,27 @@ def move_to_room(conversation: Conversation, command: c.MoveToRoom) -> Sequence[
 
 
 def renew_room(conversation: Conversation, command: c.RenewRoom) -> Sequence[e.Event]:
-    """By way of a new card in the group's room, which leads to it: each room of its own has such a card before it."""
+    """By way of a new card in the group's room, which leads to it: each room of its own has such a card before it.
+    After too many it stays where it is until a person asks for another."""
     if not conversation.is_in_room:
         return []
+    if command.by is not None:
+        must_speak_for(conversation, command.by, command.role, "room")
+    elif command.renewed >= MOST_RENEWALS:
+        return []
     members = tuple(member for member in command.members if member != conversation.owner)
-    return [e.CardRenewed(), e.MovedToRoom(members=members, again=True)]
+    return [e.CardRenewed(), e.MovedToRoom(by=command.by, members=members, again=True)]
+
+
+def renewals(log: Iterable[e.Recorded], now: datetime) -> int:
+    """How often the desk has made another room by itself lately."""
+    return sum(
+        isinstance(each.event, e.MovedToRoom)
+        and each.event.again
+        and each.event.by is None
+        and each.at > now - RENEWALS_IN
+        for each in log
+    )
 
 
 def invite_member(conversation: Conversation, command: c.InviteMember) -> Sequence[e.Event]:

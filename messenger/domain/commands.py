@@ -186,9 +186,13 @@ class MoveToRoom:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenewRoom:
-    """Its own room was closed by somebody (a tombstone): `members` are those who may read it."""
+    """Its own room was closed by somebody (a tombstone): `members` are those who may read it. `by` None: the desk does
+    it by itself, as the last `renewed` times within a day."""
 
     members: tuple[AgentId, ...]
+    renewed: int = 0
+    by: AgentId | None = None
+    role: Role | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

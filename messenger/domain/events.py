@@ -123,7 +123,7 @@ class CardRenewed:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MovedToRoom:
     """From now on the conversation's place is a room of its own, for its owner and these. `by` None: the group has a
-    room for each conversation, or (`again`) somebody has closed the one before."""
+    room for each conversation, or the desk does it by itself. `again`: somebody has closed the one before."""
 
     by: AgentId | None = None
     members: tuple[AgentId, ...] = ()

@@ -24,6 +24,12 @@ def replacement(state: State) -> tuple[str, str] | None:
     return (successor, str(event["sender"])) if event and is_room_id(successor) else None
 
 
+def closed(state: State) -> tuple[str, str] | None:
+    """As `replacement`, also where nothing is to take the room's place: people's apps let nobody write there."""
+    event = _event(state, TOMBSTONE)
+    return replacement(state) or (("", str(event["sender"])) if event else None)
+
+
 def predecessor(state: State) -> str:
     event = _event(state, CREATE)
     room = as_text(as_dict(as_dict(event["content"]).get("predecessor")).get("room_id")) if event else ""

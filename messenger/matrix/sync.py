@@ -244,9 +244,10 @@ class SyncLoop:
         return [Arrival(source_id=f"back|{after.room_id}|{since or ''}", lane=after.room_id, item=item)]
 
     def _replaced(self, room: RoomState, batch: RoomBatch) -> list[Arrival]:
-        """Of somebody's rooms. Behind all that was said before it."""
-        said = successors.replacement(batch.state) if room.use != "none" else None
-        if said is None or room.succession == "followed":
+        """Of somebody's rooms. Behind all that was said before it. A room that is only closed has no successor,
+        which is news where the desk makes one."""
+        said = (successors.closed if room.use == "case" else successors.replacement)(batch.state)
+        if said is None or room.use == "none" or room.succession == "followed":
             return []
         successor, by = said
         log.warning("a room was replaced", extra={"room_id": room.room_id, "kind": room.use})

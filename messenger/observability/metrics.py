@@ -38,7 +38,7 @@ DOUBTS = (
     "customer_device", "foreign_words", "clear_words", "replayed", "missing", "malformed", "malformed_keys",
     "forged_key", "forged_history", "changed_keys", "encryption_kept", "room_opened", "returned_member",
     "one_time_keys", "backup_key", "desk_master_key", "desk_self_signing_key", "desk_device_signed",
-    "desk_foreign_devices", "desk_key_backup",
+    "desk_foreign_devices", "desk_key_backup", "room_closed",
 )  # fmt: skip
 SCOPES = ("contact", "server", "account", "group")
 TABLES = ("conversation", "message", "inbox", "outbox", "event_log", "timer", "remote_message", "megolm_seen")

@@ -7,7 +7,11 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.matrix import http
-from messenger.storage.models.rooms import mx_room
+from messenger.storage.models.conversations import chat, place
+from messenger.storage.models.people import skill_group
+from messenger.storage.models.queues import inbox
+from messenger.storage.models.rooms import mx_room, room_succession
+from tests.integration.staff_desk import StaffDesk
 from tests.integration.test_bad_input_fuzz import Lookout, a_lookout
 
 
@@ -56,3 +60,22 @@ async def test_the_end_of_a_room_that_was_forgotten_does_not_make_it_known_again
     async with lookout.database.begin() as connection:
         rooms = (await connection.execute(sa.select(mx_room.c.room_id, mx_room.c.membership))).all()
     assert [tuple(room) for room in rooms] == [(known, "leave")]
+
+
+async def test_only_a_conversations_own_room_is_closed_by_a_word_that_names_no_other(lookout: Lookout) -> None:
+    await lookout.step()
+    own, chats = lookout.rooms[lookout.hostile], lookout.rooms[lookout.honest]
+    id = await StaffDesk(lookout.database, keys=lookout.keys).set_up([])
+    async with lookout.database.begin() as connection:
+        await connection.execute(chat.update().where(chat.c.remote == own).values(remote="!elsewhere"))
+        group = await connection.scalar(sa.select(skill_group.c.id))
+        row = {"conversation_id": id, "number": 2, "group_id": group, "room_id": own, "card": "", "is_room": True}
+        await connection.execute(place.insert().values(row))
+    world = lookout.server.world
+    for room in (own, chats):
+        world.emit(world.rooms[room], lookout.hostile.user_id, "m.room.tombstone", {"body": "x"}, state_key="")
+    assert await lookout.step() == ""
+    async with lookout.database.begin() as connection:
+        said = await connection.scalars(sa.select(inbox.c.lane).where(inbox.c.kind == "RoomReplaced"))
+        noted = await connection.scalars(sa.select(room_succession.c.room_id))
+        assert (list(said), list(noted)) == ([own], [own])

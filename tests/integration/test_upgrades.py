@@ -17,12 +17,14 @@ from messenger.app.effects.thread import PostNotice, PostPack, ShowFiles, ShowTr
 from messenger.app.items import ChatReady, GroupMoved, RoomFollowed, RoomReplaced
 from messenger.app.records import OutboxRow
 from messenger.channels.messages import Handle
-from messenger.domain.events import CardRenewed
+from messenger.domain.case_room import MOST_RENEWALS
+from messenger.domain.events import CardRenewed, MovedToRoom
 from messenger.storage import leases
-from messenger.storage.models.conversations import conversation, place
+from messenger.storage.models.conversations import conversation, event_log, place
 from messenger.storage.models.people import skill_group
 from messenger.storage.models.queues import outbox
 from messenger.storage.outbox_queue import SqlOutboxQueue
+from messenger.storage.successions import note_replaced
 from tests.integration.staff_desk import (
     AT,
     CARD,
@@ -273,3 +275,61 @@ async def test_a_room_of_its_own_that_was_left_before_is_closed_without_a_word(d
     await _case_room(desk, number=4, room="!another")
     assert await look(desk, closed(to="!once more")) == []
     assert [type(each) for each in await look(desk, closed("!another"))][:1] == [PostCard]
+
+
+async def _next_room_is_closed(desk: StaffDesk, round: int, to: str = "!trap") -> list[Effect]:
+    """The desk has made the room that it wanted to make, and somebody closes it again."""
+    state, _ = await desk.only_conversation()
+    room = f"!case{round}"
+    await _case_room(desk, number=state.place - 1, room=f"!pointer{round}")
+    await _case_room(desk, number=state.place, room=room)
+    async with desk.engine.begin() as connection:
+        await connection.execute(place.update().where(place.c.room_id == f"!pointer{round}").values(is_room=False))
+        await note_replaced(connection, DESK, {room: to})
+    return await look(desk, closed(room, to))
+
+
+async def closed_too_often(desk: StaffDesk) -> list[Effect]:
+    """The effects of the last time."""
+    await in_own_room(desk)
+    await look(desk, closed())
+    return [await _next_room_is_closed(desk, round) for round in range(MOST_RENEWALS)][-1]
+
+
+async def test_whoever_closes_every_room_of_a_conversation_gets_no_more_of_them(desk: StaffDesk) -> None:
+    effects = await closed_too_often(desk)
+    state, log = await desk.only_conversation()
+    assert sum(isinstance(each.event, MovedToRoom) for each in log) == 1 + MOST_RENEWALS
+    assert not [each for each in effects if isinstance(each, ProvideCaseRoom | PostCard)]
+    [beside] = [each for each in effects if isinstance(each, PostNotice)]
+    assert (beside.text, beside.place) == ("S36.case_stays", state.place - 1), (
+        "in the group's room, where one can write"
+    )
+    assert [each.text for each in effects if isinstance(each, TellPerson)] == ["S31.room_closed"]
+    assert state.is_in_room, "nobody reads it who could not before"
+
+
+async def test_the_owner_asks_for_another_room_once_it_is_known_who_closes_them(desk: StaffDesk) -> None:
+    await closed_too_often(desk)
+    state, _ = await desk.only_conversation()
+    before = len(await desk.effects())
+    await desk.put(replace(staff_says(BEN, f"!room {state.number} {LEA}"), thread=None))
+    await desk.work(1)
+    assert [each.place for each in (await desk.effects())[before:] if isinstance(each, ProvideCaseRoom)] == [
+        state.place + 2
+    ]
+    async with desk.units() as unit:
+        assert [member.address for member in await unit.case_members.of(state.id)] == [BEN, LEA]
+
+
+async def test_on_another_day_the_desk_makes_rooms_by_itself_again(desk: StaffDesk) -> None:
+    await closed_too_often(desk)
+    async with desk.engine.begin() as connection:
+        await connection.execute(event_log.update().values(at=event_log.c.at - timedelta(days=1)))
+    effects = await look(desk, closed(f"!case{MOST_RENEWALS - 1}", to="!elsewhere"))
+    assert [each for each in effects if isinstance(each, ProvideCaseRoom)]
+
+
+async def test_a_room_of_its_own_that_is_closed_without_a_successor_is_closed(desk: StaffDesk) -> None:
+    await in_own_room(desk)
+    assert [each for each in await look(desk, closed(to="")) if isinstance(each, ProvideCaseRoom)]

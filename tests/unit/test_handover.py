@@ -1,12 +1,15 @@
 """Playbooks of who has the conversation: claimed, released, assigned, handed on, moved into a room of its own."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from messenger.domain import commands as c
 from messenger.domain import events as e
+from messenger.domain.case_room import MOST_RENEWALS, RENEWALS_IN, renewals
 from messenger.domain.conversation import State
 from messenger.domain.decide import decide
 from messenger.domain.errors import (
@@ -23,7 +26,7 @@ from messenger.domain.errors import (
 from messenger.domain.ids import AgentId, GroupId
 from messenger.domain.pauses import Cause
 from messenger.domain.people import Role
-from tests.unit.test_conversation import ANNA, ANNAS, BEN, CLAIMS, LEA, NEW, OPENED, at_minute, given, message
+from tests.unit.test_conversation import ANNA, ANNAS, BEN, CLAIMS, LEA, NEW, OPENED, at_minute, given, log_of, message
 
 OTHERS = GroupId(UUID(int=21))
 PAUSED = (*ANNAS, e.ConversationPaused(by=ANNA, wake_on=(Cause.CUSTOMER,)))
@@ -186,6 +189,28 @@ def test_a_hand_over_keeps_since_when_the_customer_waits_and_drops_later_answers
     events = decide(given(*ANNAS, LATER), transfers(ANNA))
     assert events[0] == DROPPED
     assert given(*ANNAS, LATER, *events).waiting_since == given(*ANNAS).waiting_since
+
+
+@pytest.mark.parametrize(("who", "role"), [(ANNA, Role.AGENT), (LEA, Role.LEAD)])
+def test_the_desk_renews_a_closed_room_so_often_and_a_person_as_often_as_they_like(who: AgentId, role: Role) -> None:
+    conversation = given(*ANNAS, e.MovedToRoom(by=ANNA, members=(BEN,)))
+
+    def renewed(**by: Any) -> Sequence[e.Event]:
+        return decide(conversation, c.RenewRoom(members=(ANNA, BEN), **by))
+
+    again = e.MovedToRoom(members=(BEN,), again=True)
+    assert renewed(renewed=MOST_RENEWALS - 1) == [e.CardRenewed(), again]
+    assert renewed(renewed=MOST_RENEWALS) == []
+    assert renewed(renewed=99, by=who, role=role) == [e.CardRenewed(), replace(again, by=who)]
+    with pytest.raises(NotYourConversation):
+        renewed(by=BEN, role=Role.AGENT)
+
+
+def test_only_what_the_desk_did_by_itself_within_a_day_counts_as_renewed() -> None:
+    again = e.MovedToRoom(again=True)
+    log = log_of(again, again, e.MovedToRoom(), replace(again, by=ANNA))
+    assert renewals(log, at_minute(4)) == 2
+    assert renewals(log, log[0].at + RENEWALS_IN) == 1
 
 
 @pytest.mark.parametrize(("who", "role"), [(ANNA, Role.AGENT), (LEA, Role.LEAD)])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from messenger.matrix.successors import judged, needed, power_of, replacement
+from messenger.matrix.successors import closed, judged, needed, power_of, replacement
 
 DESK, ANNA, EVE = "@desk:x", "@anna:x", "@eve:x"
 OLD, NEW = "!old", "!new"
@@ -84,7 +84,13 @@ def test_levels_that_are_none_give_no_power(nonsense: Any) -> None:
 
 @pytest.mark.parametrize("room", [None, 7, "", "new", ["!new"]])
 def test_a_tombstone_without_a_room_names_none(room: Any) -> None:
-    assert replacement([event("m.room.tombstone", ANNA, replacement_room=room)]) is None
+    state = [event("m.room.tombstone", ANNA, replacement_room=room)]
+    assert (replacement(state), closed(state)) == (None, ("", ANNA))
+
+
+def test_what_is_replaced_is_closed_and_what_is_open_is_not() -> None:
+    assert closed(old()) == replacement(old()) == (NEW, ANNA)
+    assert closed(new()) is None
 
 
 def test_the_desk_leads_where_it_is_one_of_the_creators_or_has_the_power() -> None:
