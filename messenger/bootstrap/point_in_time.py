@@ -27,10 +27,11 @@ from messenger.storage.backup_set import (
 )
 from messenger.storage.database import connect
 from messenger.storage.dump import DatabaseInUse, counts
-from messenger.storage.embedded import VERSION, EmbeddedPostgres
+from messenger.storage.embedded import EmbeddedPostgres
 from messenger.storage.models.disaster import living_desk
 from messenger.storage.postgres_tools import Tools, tools_for
 from messenger.storage.root_keys import RootKeys
+from messenger.storage.server_programs import VERSION
 
 SEEN_EVERY_S = 60.0
 LEDGER_EVERY_S = 1.0

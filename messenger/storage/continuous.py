@@ -16,8 +16,9 @@ from pathlib import Path
 import asyncpg
 
 from messenger.storage.backup_set import BadSet, new_folder, sha256_of
-from messenger.storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from messenger.storage.embedded import EmbeddedPostgres
 from messenger.storage.postgres_tools import Tools
+from messenger.storage.server_programs import EmbeddedPostgresError
 
 SLOT, MOST_KEPT = "stellwerk_backup", "8GB"
 BASE, LOG, CHECKSUMS = "base", "wal", "backup_manifest"

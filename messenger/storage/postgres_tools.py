@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from messenger.storage.embedded import VERSION, EmbeddedPostgresError, programs
+from messenger.storage.server_programs import VERSION, EmbeddedPostgresError, programs
 
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
 

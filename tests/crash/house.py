@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from messenger.bootstrap.database import open_storage
 from messenger.demo.synapse import Synapse
 from messenger.domain.conversation import fold
-from messenger.storage.conversations import SqlConversations, as_conversation
+from messenger.storage.conversation_rows import as_conversation
+from messenger.storage.conversations import SqlConversations
 from messenger.storage.database import connect
 from messenger.storage.embedded import EmbeddedPostgres
 from messenger.storage.models.conversations import conversation

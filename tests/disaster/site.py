@@ -9,9 +9,10 @@ from sqlalchemy import make_url
 from messenger import bootstrap
 from messenger.bootstrap import Recovered
 from messenger.config import Settings
-from messenger.storage.embedded import EmbeddedPostgres, programs
+from messenger.storage.embedded import EmbeddedPostgres
 from messenger.storage.models.crypto import mx_megolm
 from messenger.storage.models.queues import lease
+from messenger.storage.server_programs import programs
 from tests.crash.house import House
 from tests.support.warm import run_warm
 

@@ -14,7 +14,8 @@ import asyncpg
 import pytest
 
 from messenger.demo.synapse import Synapse
-from messenger.storage.embedded import SUPERUSER, EmbeddedPostgres, programs
+from messenger.storage.embedded import SUPERUSER, EmbeddedPostgres
+from messenger.storage.server_programs import programs
 from tests.crash.house import House
 from tests.disaster.site import Site
 from tests.support.waiting import eventually

@@ -42,7 +42,7 @@ OURS = frozenset(
     config/sections/matrix.py:read_password matrix/crypto/records.py:_load matrix/crypto/store.py:__init__
     matrix/crypto/store.py:without_olm_account matrix/http.py:_read_at_most matrix/identity/key_backup.py:seal_entry
     matrix/sent_index.py:read queries/audit.py:_row queries/person_export.py:_tame storage/continuous.py:_path
-    storage/continuous.py:check_base storage/conversations.py:_on_its_way storage/conversations.py:_opened_tags
+    storage/continuous.py:check_base storage/conversation_rows.py:_on_its_way storage/cases.py:opened_tags
     storage/crypto_rows.py:read storage/desk_store.py:parked storage/desk_store.py:read storage/desks.py:load_login
     storage/erased_rows.py:_sender storage/root_keys.py:read storage/routing.py:_serving storage/routing.py:latest
     storage/sweep.py:_destroy_queue_keys

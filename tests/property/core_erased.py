@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from messenger.domain.conversation import fold
 from messenger.domain.ids import ConversationId
 from messenger.storage.codec import UNREADABLE, load_item
-from messenger.storage.conversations import as_conversation
+from messenger.storage.conversation_rows import as_conversation
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.inbox import inbox_place
 from messenger.storage.messages import body_place
