@@ -136,7 +136,7 @@ async def post_remarks(hands: Hands, effect: PostRemarks, txn: str) -> Outcome:
     words, clock = texts(case.group.language), clock_of(case)
     counted = Counter(worded(words, text, clock, fields) for text, fields in shown)
     lines = [_times(line, count) for line, count in list(counted.items())[:MOST_LINES]]
-    rest = counted.total() - sum(list(counted.values())[:MOST_LINES])
+    rest = counted.total() - sum(list(counted.values())[:MOST_LINES]) + effect.more
     if rest:
         lines.append(render.notice(words, "S25.more", count=str(rest)))
     said = Said(

@@ -95,6 +95,9 @@ SYNC_DURATION = histogram(
     "stellwerk_sync_duration_seconds", "From an answer to a sync until it was committed", _TO_COMMIT, desk=DESKS
 )
 REQUESTS = counter("stellwerk_matrix_requests_total", "Requests to the homeserver", endpoint=ENDPOINTS, code=CODES)
+REMARKS_DROPPED = counter(
+    "stellwerk_remarks_dropped_total", "Remarks on what cannot be shown that were only counted: too many waited"
+)
 LOG_VALUES_DROPPED = counter("stellwerk_log_values_dropped_total", "Values that were kept out of log lines")
 
 # What the process knows of itself.

@@ -22,6 +22,7 @@ from messenger.app.effects.thread import PostRemarks, ShowFate
 from messenger.app.records import OutboxRow
 from messenger.channels.errors import LeaseLost
 from messenger.domain.ids import MessageId
+from messenger.observability import metrics
 from messenger.observability.failpoints import fp
 from messenger.storage.codec import dump, load_effect
 from messenger.storage.courier import NOBODY, Courier
@@ -35,7 +36,7 @@ from messenger.storage.together import Write, write
 
 log = logging.getLogger(__name__)
 
-REMARKS_PAUSE = timedelta(seconds=10)
+REMARKS_PAUSE, REMARKS_IN_ROOM = timedelta(seconds=10), timedelta(seconds=1)  # in one thread, in one room
 MOST_REMARKS = 1_000  # that wait at once
 CLAIM_FOR = timedelta(seconds=120)
 _OPEN = ("new", "claimed", "unknown")
@@ -84,6 +85,13 @@ _IS_SENDING = sa.text(
     "SELECT true FROM outbox WHERE lane = :lane AND state IN ('new', 'claimed', 'unknown') AND attempts > 0 LIMIT 1"
 )
 _CANCEL = sa.text(f"UPDATE outbox SET state = 'cancelled' WHERE {_HAS_NOT_LEFT}")  # noqa: S608 - fixed texts of ours
+_REMARKS_WAIT = sa.text(f"""
+SELECT greatest(interval '0', here.remarks_at - now(), interval '{REMARKS_IN_ROOM.total_seconds()} s' * (
+  SELECT count(*) FROM outbox JOIN conversation AS there ON there.id = outbox.conversation_id
+  WHERE outbox.state = 'new' AND merge_key IS NOT NULL AND kind = '{PostRemarks.__name__}'
+    AND there.card_room = here.card_room
+))
+FROM conversation AS here WHERE here.id = :here""")  # noqa: S608 - fixed texts of ours
 
 
 def _delay_s(effect: Effect) -> float:
@@ -209,8 +217,8 @@ class SqlOutbox:
             )
 
     async def _remark(self, effect: PostRemarks, row: dict[str, Any]) -> None:
-        """Joins those that wait; else it keeps its distance from the last ones. What one chat brings is handled one by
-        one, so no two turns meet here."""
+        """Joins those that wait; else it keeps its distance from the last ones, and waits for those of other threads in
+        its room. What one chat brings is handled one by one, so no two turns of one thread meet here."""
         is_waiting = sa.and_(outbox.c.merge_key == effect.merge_key, outbox.c.state == "new")
         waiting = (
             sa.select(outbox.c.id, outbox.c.txn, outbox.c.attempts, outbox.c.enc_body)
@@ -219,8 +227,7 @@ class SqlOutbox:
         )
         found = (await self._connection.execute(waiting)).first()
         if found is None:
-            after = sa.select(conversation.c.remarks_at - sa.func.now()).where(conversation.c.id == effect.conversation)
-            row["wait"] = max(timedelta(0), await self._connection.scalar(after) or timedelta(0))
+            row["wait"] = await self._connection.scalar(_REMARKS_WAIT, {"here": effect.conversation})
             return await self._merge([row])
         if found.attempts:  # it may have got through as it is, and nothing joins it any more
             self._has_left_some = True
@@ -229,7 +236,10 @@ class SqlOutbox:
         where = outbox_place(found.txn)
         before = load_effect(PostRemarks.__name__, await self._keys.open(found.enc_body, where=where))
         assert isinstance(before, PostRemarks)
-        joined = replace(before, lines=[*before.lines, *effect.lines][:MOST_REMARKS])
+        lines = [*before.lines, *effect.lines]
+        dropped = max(0, len(lines) - MOST_REMARKS)
+        metrics.REMARKS_DROPPED.of().inc(dropped)
+        joined = replace(before, lines=lines[:MOST_REMARKS], more=before.more + dropped)
         body = (await self._keys.of_queue()).seal(dump(joined), where=where)
         await self._connection.execute(outbox.update().where(outbox.c.id == found.id).values(enc_body=body))
 
@@ -301,7 +311,7 @@ async def space_remarks(connection: AsyncConnection, id: UUID) -> None:
     later = sa.func.now() + REMARKS_PAUSE
     await connection.execute(conversation.update().where(conversation.c.id == id).values(remarks_at=later))
     waiting = outbox.update().where(outbox.c.merge_key == f"remarks:{id}", outbox.c.state == "new")
-    await connection.execute(waiting.values(next_at=later))
+    await connection.execute(waiting.values(next_at=sa.func.greatest(outbox.c.next_at, later)))
 
 
 async def claim(

@@ -28,6 +28,7 @@ from messenger.config import Settings
 from messenger.domain.ids import ConversationId
 from messenger.domain.limits import Limit, Scope
 from messenger.i18n import texts
+from messenger.observability import metrics
 from messenger.queries.floods import Held
 from messenger.storage.administration import NotPossible
 from messenger.storage.floods import SqlBuckets
@@ -312,10 +313,10 @@ async def test_what_comes_in_the_moment_of_the_decision_is_not_held_by_a_flood_t
         assert not await unit.floods.hold(row, number)
 
 
-def unknown(first: int, count: int, what: str) -> list[Unsupported]:
-    sender, account = Handle(kind="mxid", value=CUSTOMER), ChannelAccountId(DESK)
+def unknown(first: int, count: int, what: str, *, sender: str = CUSTOMER, chat: str = CHAT) -> list[Unsupported]:
+    who, account = Handle(kind="mxid", value=sender), ChannelAccountId(DESK)
     return [
-        Unsupported(account=account, source_id=f"$u{n}", at=AT, sender=sender, what=what, hints=(CHAT,))
+        Unsupported(account=account, source_id=f"$u{n}", at=AT, sender=who, what=what, hints=(chat,))
         for n in range(first, first + count)
     ]
 
@@ -391,6 +392,44 @@ async def test_of_very_many_remarks_the_rest_is_counted(desk: StaffDesk, room: N
     await desk.work(2)
     lines = (await say_remarks(desk, Wall())).splitlines()
     assert len(lines) == 11 and lines[-1] == "And 4 more."
+
+
+def dropped_remarks() -> float:
+    return metrics.REGISTRY.get_sample_value("stellwerk_remarks_dropped_total") or 0.0
+
+
+async def test_remarks_that_are_too_many_to_be_kept_are_counted(
+    desk: StaffDesk, room: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("messenger.storage.outbox.MOST_REMARKS", 3)
+    before, desk.pace = dropped_remarks(), None
+    async with desk.engine.begin() as connection:
+        await connection.execute(sa.text("UPDATE conversation SET card_room = :room, card_event = :card"), ON_CARD)
+    for n in range(6):
+        await desk.put(*unknown(n, 1, f"x.{n}"), lane=CHAT)
+    await desk.work(1)
+    lines = (await say_remarks(desk, Wall())).splitlines()
+    assert len(lines) == 4 and lines[-1] == "And 3 more."
+    assert dropped_remarks() - before == 3
+
+
+async def test_remarks_in_many_threads_come_into_a_room_one_after_the_other(desk: StaffDesk, room: None) -> None:
+    """Nobody fills a team's room with them by way of many chats; another team's waits for none of it."""
+    desk.pace, chats = None, [f"!chat{n}" for n in range(4)]
+    for chat in chats:
+        await desk.greet(f"@{chat[1:]}:x", "Kim", chat=chat)
+        await desk.put(customer_says(f"$in{chat}", "Hello", sender=f"@{chat[1:]}:x", chat=chat))
+    await desk.work(1)
+    async with desk.engine.begin() as connection:
+        await connection.execute(sa.text("UPDATE conversation SET card_room = :room, card_event = :card"), ON_CARD)
+        elsewhere = sa.text(
+            "UPDATE conversation SET card_room = '!other' FROM chat WHERE chat.id = chat_id AND chat.remote = :last"
+        )
+        await connection.execute(elsewhere, {"last": chats[-1]})
+    for n, chat in enumerate(chats):
+        await desk.put(*unknown(n, 1, "m.location", sender=f"@{chat[1:]}:x", chat=chat))
+        await desk.work(1)
+    assert [wait for wait, _ in await remarks(desk)] == [0, 1, 2, 0]
 
 
 async def one(desk: StaffDesk) -> ConversationId:

@@ -64,10 +64,12 @@ class Remark:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostRemarks(OfConversation):
     """Such lines, which nobody has asked for, as one message. While it waits, further ones join it, and two of them
-    keep a distance, so that whoever sends a hundred such things fills no thread with a hundred notices. It stands in
-    nobody's way: what the customer says goes ahead."""
+    keep a distance, so that whoever sends a hundred such things fills no thread with a hundred notices, and whoever
+    sends them in a hundred chats no room. It stands in nobody's way: what the customer says goes ahead. `more`: so many
+    were too many to be kept."""
 
     lines: Sequence[Remark]
+    more: int = 0
 
     @property
     def lane(self) -> str:
