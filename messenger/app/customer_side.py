@@ -11,7 +11,7 @@ from messenger.app.effects.places import EditCard
 from messenger.app.effects.thread import PostRemarks, Remark
 from messenger.app.items import ChatInvited, ChatReady, Unreadable
 from messenger.app.languages import detect
-from messenger.app.react import away_word
+from messenger.app.react_parts import away_word
 from messenger.app.reactions import reaction_removed
 from messenger.app.records import Chat, StoredMessage, Trace
 from messenger.app.sight import answered_message, is_out_of_sight, is_quiet, owner_is_away

@@ -9,7 +9,7 @@ from messenger.app import asking
 from messenger.app.effects.inside import RouteGroup, SetTimer
 from messenger.app.items import TimerDue
 from messenger.app.menus import nothing_chosen
-from messenger.app.react import silence_timer
+from messenger.app.react_parts import silence_timer
 from messenger.app.sight import is_out_of_sight
 from messenger.app.staff_changes import standing
 from messenger.app.turn import Turn
