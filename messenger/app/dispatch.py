@@ -145,8 +145,8 @@ async def _unreadable(turn: Turn, item: Unreadable) -> None:
     chat = await turn.unit.chats.find(item.account, item.room)
     if chat is not None:
         return await customer_side.customer_message_unreadable(turn, item, chat)
-    people, room = turn.unit.people, item.room
-    if not (await people.group_of_room(room) or await people.person_of_direct_room(room)):
+    is_direct = await turn.unit.people.person_of_direct_room(item.room) is not None
+    if not is_direct and not await dead_letters.is_of_staff(turn, item.room):
         raise NotYet("chat")  # written before we had come in; the person is to be told
     await staff_side.staff_message_unreadable(turn, item)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from messenger.app.items import StaffSaid
+from messenger.app.items import StaffSaid, Unreadable
 from messenger.app.turn import NotYet, Turn
 from messenger.domain.ids import ConversationId
 
@@ -18,7 +18,7 @@ class Spot:
     number: int
 
 
-async def spot_of(turn: Turn, item: StaffSaid) -> Spot | None:
+async def spot_of(turn: Turn, item: StaffSaid | Unreadable) -> Spot | None:
     """None: team chat. In a room of its own the conversation is the main timeline, and threads are team chat."""
     own_room = await turn.unit.conversations.place_of_room(item.room)
     if own_room is not None:

@@ -34,7 +34,7 @@ from messenger.domain.access import COMMAND_ACTIONS, Action
 from messenger.domain.commands import Command, PauseConversation, ResolveConversation
 from messenger.domain.conversation import Conversation
 from messenger.domain.errors import AlreadyYours, DomainError
-from messenger.domain.ids import ConversationId, MessageId
+from messenger.domain.ids import MessageId
 from messenger.domain.replies import Fate, Said, is_command
 from messenger.domain.staff_commands import Asked, Unknown, parse
 from messenger.i18n import texts
@@ -108,25 +108,22 @@ async def _wait_for_target(turn: Turn, item: StaffReacted, *, is_order: bool) ->
 
 
 async def staff_message_unreadable(turn: Turn, item: Unreadable) -> None:
-    """Only in a conversation's thread, and in the direct chat: an unreadable line of team chat concerns nobody but the
-    team."""
+    """Only in a conversation's place, and in the direct chat: an unreadable line of team chat concerns nobody but the
+    team. It is said where it was written: there its author looks, and in a room of its own fewer read along."""
     person = await turn.unit.people.person_of_direct_room(item.room)
     if person is not None:
         return turn.effects.append(TellPerson(agent=person.id, text="S25.direct", fields={"at": item.at.isoformat()}))
-    id = await _conversation_at(turn, item)
-    if id is None:
+    spot = await spot_of(turn, item)
+    if spot is None:
         return None
-    conversation, seat = await conversation_and_seat(turn.unit, id, item.sender)
+    conversation, seat = await conversation_and_seat(turn.unit, spot.conversation, item.sender)
+    is_former = spot.number != conversation.place
+    if is_former:
+        seat = await _seat_at_former(turn, spot, item.sender)
     if seat is not None:
-        tell(turn, conversation, seat, "S25.staff", at=item.at.isoformat(), name=seat.agent.name)
-
-
-async def _conversation_at(turn: Turn, item: Unreadable) -> ConversationId | None:
-    own_room = await turn.unit.conversations.place_of_room(item.room)
-    if own_room is not None:
-        return None if item.thread else own_room[0]
-    trace = await turn.unit.messages.find_trace(item.account, item.thread) if item.thread else None
-    return trace.conversation if trace else None
+        place, told = spot.number if is_former else None, {"at": item.at.isoformat(), "name": seat.agent.name}
+        notice = PostNotice(conversation=conversation.id, text="S25.staff", fields=told, reader=seat.agent.id)
+        turn.effects.append(replace(notice, place=place))
 
 
 async def device_left_out(turn: Turn, item: DeviceLeftOut) -> None:
@@ -150,9 +147,7 @@ async def device_left_out(turn: Turn, item: DeviceLeftOut) -> None:
 
 async def _at_a_former_place(turn: Turn, item: StaffSaid, conversation: Conversation, spot: Spot) -> None:
     """It stays inside, as a note; its author, who may have a seat only there, hears where the conversation goes on."""
-    places = await turn.unit.conversations.places(conversation.id)
-    former = next((row for row in places if row.number == spot.number), None)
-    seat = await turn.unit.people.seat(former.group, item.sender) if former else None
+    seat = await _seat_at_former(turn, spot, item.sender)
     if seat is None:
         return
     said = Said(type=item.type, text=item.content.text, is_note=True)
@@ -174,6 +169,12 @@ async def _obey(turn: Turn, item: StaffSaid, conversation: Conversation, seat: S
         return mark(turn, item, Fate.FAILED)
     if not is_message:
         mark(turn, item, Fate.DONE)
+
+
+async def _seat_at_former(turn: Turn, spot: Spot, address: str) -> Seat | None:
+    places = await turn.unit.conversations.places(spot.conversation)
+    former = next((row for row in places if row.number == spot.number), None)
+    return await turn.unit.people.seat(former.group, address) if former else None
 
 
 def _is_pointer(trace: Trace, conversation: Conversation) -> bool:

@@ -12,7 +12,7 @@ from messenger.app.effects.customer import SendToCustomer
 from messenger.app.effects.places import EditFormerCard, PostCard, ProvideCaseRoom, SeatCase, SeatInCase, UnseatFromCase
 from messenger.app.effects.staff import AnswerInRoom, React, SayAnswer
 from messenger.app.effects.thread import PostNotice, PostPack, RelayToThread, ShowFiles, ShowTranscript, ToThread
-from messenger.app.items import StaffSaid
+from messenger.app.items import StaffSaid, Unreadable
 from messenger.app.records import Trace
 from messenger.domain import events as e
 from messenger.domain.ids import AgentId, ConversationId
@@ -22,7 +22,7 @@ from messenger.storage.administration import Administration
 from messenger.storage.models.conversations import place
 from messenger.storage.models.people import skill_group, staff
 from messenger.storage.rooms import entitled
-from tests.integration.staff_desk import CARD, DESK, GROUP, ROOM, StaffDesk, customer_says, staff_reacts, staff_says
+from tests.integration.staff_desk import AT, CARD, DESK, GROUP, ROOM, StaffDesk, customer_says, staff_reacts, staff_says
 
 Kind = TypeVar("Kind", bound=Effect)
 BEN, CLEO, WU, PAT = "@ben:x", "@cleo:x", "@wu:x", "@pat:x"
@@ -65,7 +65,7 @@ async def room_is_made(desk: StaffDesk, id: ConversationId, *, number: int) -> N
             await connection.execute(place.insert().values(**row, is_room=is_room))
 
 
-async def say(desk: StaffDesk, *items: StaffSaid) -> None:
+async def say(desk: StaffDesk, *items: StaffSaid | Unreadable) -> None:
     for item in items:
         await desk.put(item)
         await desk.work(1)
@@ -123,6 +123,29 @@ async def test_the_main_timeline_is_the_conversation_and_threads_are_internal(de
     sent = await of_kind(desk, SendToCustomer)
     async with desk.units() as unit:
         assert [(await unit.messages.get(each.message)).content.text for each in sent] == ["Good morning"]  # type: ignore[arg-type]
+
+
+def unreadable(sender: str, *, room: str = CASE, thread: str | None = None) -> Unreadable:
+    return Unreadable(
+        account=DESK, room=room, thread=thread, event=f"$dark{room}{thread}", sender=sender, at=AT, reason="late"
+    )
+
+
+async def test_what_cannot_be_read_is_remarked_on_where_it_was_written(desk: StaffDesk) -> None:
+    id = await in_own_room(desk)
+    async with desk.engine.begin() as connection:
+        await connection.execute(skill_group.update().values(room_id=ROOM))
+    before = len(await of_kind(desk, PostNotice))
+    in_thread = unreadable(CLEO, room=ROOM, thread=CARD)
+    await say(desk, unreadable(BEN), in_thread, unreadable(BEN, thread=CASE_CARD), unreadable("@stranger:x"))
+    told = (await of_kind(desk, PostNotice))[before:]
+    assert [(each.conversation, each.text, each.place) for each in told] == [
+        (id, "S25.staff", None),
+        (id, "S25.staff", 1),
+    ], "in the room, where the conversation is; in the thread it has left; threads in the room are team chat"
+    readers = {await agent(desk, BEN), await agent(desk, CLEO)}
+    assert {each.reader for each in told} == readers
+    assert await desk.inbox_states("Unreadable") == ["done"] * 4, "nobody is waited for"
 
 
 async def test_text_in_the_former_thread_stays_a_note_and_is_answered_with_the_way(desk: StaffDesk) -> None:
