@@ -8,10 +8,6 @@ from messenger.app.effects.customer import (
     AtCustomer,
     DeleteAtCustomer,
     EditAtCustomer,
-    FollowRoom,
-    JoinChat,
-    LeaveRoom,
-    OpenChat,
     SendFile,
     SendToCustomer,
     TellCustomer,
@@ -19,11 +15,10 @@ from messenger.app.effects.customer import (
 from messenger.app.erased import must_be_readable
 from messenger.app.files import INLINE_S, checked_file
 from messenger.app.hands import Hands, clock_of
-from messenger.app.items import RoomFollowed
 from messenger.app.message_parts import APART, fitted, part_txn, parts_of, safe_html
 from messenger.app.outcome import NOTHING, Outcome, ended, waits_for_scanner
 from messenger.app.outside_ports import EditsFiles, ScannerAway
-from messenger.app.records import Case, Chat, File, NewItem, Said, StoredMessage, Trace
+from messenger.app.records import Case, Chat, File, Said, StoredMessage, Trace
 from messenger.channels.contract import DeletesMessages, EditsMessages
 from messenger.channels.errors import Rejected
 from messenger.channels.messages import Content, OutboundMessage, RemoteId
@@ -239,34 +234,6 @@ async def _file(
     caption = render.cautioned(answer.words, caption, checked.marks)
     out = _outbound(hands, answer.chat, caption, answer.txn)
     return replace(out, reply_to=RemoteId(answer.reply_to) if answer.reply_to else None), checked.file
-
-
-async def join_chat(hands: Hands, effect: JoinChat, txn: str) -> Outcome:
-    farewell = "\n".join(texts(language).plain("C.newroom") for language in hands.organisation.languages)
-    result = await hands.door.join(effect.chat, effect.person, farewell=farewell)
-    lane = result.room if isinstance(result, RoomFollowed) else effect.lane
-    return Outcome(items=[NewItem(source="outbox", source_id=txn, lane=lane, item=result)])
-
-
-async def follow_room(hands: Hands, effect: FollowRoom, txn: str) -> Outcome:
-    """Behind all that has come from the old room."""
-    result = await hands.door.follow(effect.room, effect.successor, effect.by)
-    return Outcome(items=[NewItem(source="outbox", source_id=txn, lane=effect.room, item=result)])
-
-
-async def leave_room(hands: Hands, effect: LeaveRoom, txn: str) -> None:
-    await hands.door.leave(effect.room)
-
-
-async def open_chat(hands: Hands, effect: OpenChat, txn: str) -> Outcome:
-    async with hands.units.look() as unit:
-        chat = await unit.chats.get(ChatId(effect.chat))
-    if not chat.is_expected:
-        await hands.door.invite_again(chat.remote, chat.person.value)
-        return NOTHING
-    ready = await hands.door.open(str(chat.id), chat.person.value)
-    item = NewItem(source="outbox", source_id=txn, lane=ready.chat, item=ready)
-    return Outcome(opened=(chat.id, ready.chat), items=[item])
 
 
 async def tell_customer(hands: Hands, effect: TellCustomer, txn: str) -> Outcome:
