@@ -1,9 +1,8 @@
-"""What some bytes are: their type by content, their digest, and whether a picture's header can be true. No I/O and no
-decoding: nothing here opens what a stranger sent."""
+"""What some bytes are: their type by content, and what a picture's header says of its size. No I/O and no decoding:
+nothing here opens what a stranger sent."""
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from dataclasses import dataclass
 
@@ -12,7 +11,6 @@ import puremagic
 from messenger.domain.attachment import DEFAULT_POLICY, UNKNOWN, canonical
 
 PROGRAM, MACROS = "application/x-executable", "application/vnd.ms-office.macroenabled"
-MAX_PIXELS = 100_000_000  # more is a decompression bomb for everybody who opens it
 _HEAD = 4096
 _TEXT_SAMPLE = 65_536
 
@@ -60,11 +58,6 @@ def sniff(data: bytes) -> str:
     return _by_signature(head) or _plain_text(data)
 
 
-def digest(data: bytes) -> str:
-    """SHA-256 in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()
-
-
 def picture(data: bytes, mime: str) -> Picture | None:
     """The size a picture's header tells, without decoding. None when it is broken or the format has no reader here."""
     read = _READERS.get(mime)
@@ -72,14 +65,6 @@ def picture(data: bytes, mime: str) -> Picture | None:
         return read(data) if read else None
     except (struct.error, IndexError):
         return None
-
-
-def is_plausible(data: bytes, mime: str) -> bool:
-    """Can this be what it says? Pictures whose header we can read must have one that is whole and not enormous."""
-    if mime not in _READERS:
-        return True
-    size = picture(data, mime)
-    return size is not None and 0 < size.width * size.height <= MAX_PIXELS
 
 
 def _is_markup(head: bytes) -> bool:

@@ -22,14 +22,6 @@ from messenger.i18n import Field, Texts
 
 Leg = Literal["matrix", "web", "web_sealed", "provider", "readable"]
 FileKind = Literal["image", "document", "audio", "video"]
-# Texts whose ids no rule puts together; for `notice`.
-NoticeId = Literal[
-    "C.clear", "C.newroom", "C4", "C9", "S3b", "S4.deleted", "S4.deleted.earlier", "S4.deleted.file",
-    "S10", "S10.plain", "S10b", "S10d", "S12", "S13b", "S15",
-    "S25.customer", "S25.direct", "S25.late", "S25.more", "S25.staff", "S25.unsupported", "S25.withheld", "S26",
-    "S26.former", "S26.there", "S28.direct", "fate.none", "history.no_files", "next.yours", "queue.none",
-    "rights.erased", "rights.restricted", "tag.list", "tag.none",
-]  # fmt: skip
 # Which text speaks when a code of a family has none of its own: a visible line is better than none.
 _GENERAL = {
     "S5b": "S5b.unreadable",

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 MAX_NAME = 80  # code points of a person's name
 MAX_QUOTE = 300  # code points of a quotation above an answer
 MAX_FILENAME = 255  # bytes of UTF-8
-MAX_MESSAGE = 40_000  # bytes of JSON: an encrypted event is a third longer and must stay under 65,536
 
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _JOINERS = frozenset("\u200c\u200d")
@@ -40,7 +39,6 @@ _BOUNDARIES = (
     re.compile(r"[.!?…]['\")\]]*\s+|[。！？]"),  # sentence
     re.compile(r"\s+"),
 )
-_ROOM_FOR_MARK = len(" (9999/9999)")
 
 
 def clean_message(raw: str) -> str:
@@ -99,18 +97,9 @@ def json_size(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass")) + escaped
 
 
-def split_message(text: str, *, limit: int = MAX_MESSAGE) -> list[str]:
-    """One message as one or more, each at most `limit` bytes of JSON. Cut at a paragraph, else a line, a sentence, a
-    word, a code point; several parts end in "(1/3)". Expects cleaned text."""
-    if json_size(text) <= limit:
-        return [text]
-    parts = [part.rstrip() for part in pieces(text, limit - _ROOM_FOR_MARK)]
-    filled = [part for part in parts if part]
-    return [f"{part} ({number}/{len(filled)})" for number, part in enumerate(filled, start=1)]
-
-
 def pieces(text: str, limit: int) -> Iterator[str]:
-    """The text cut in pieces of at most `limit` bytes of JSON; together they are exactly the text."""
+    """The text cut in pieces of at most `limit` bytes of JSON; together they are exactly the text. Cut after a
+    paragraph, else a line, a sentence, a word, a code point. Expects cleaned text."""
     if limit < 16:
         raise ValueError("a piece must have room for one character with its marks")
     start = 0

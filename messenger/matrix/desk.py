@@ -138,7 +138,7 @@ class MatrixDesk:
     async def seat(self, room: str, address: str) -> None:
         try:
             await self._book.must_be_inside(room)
-            await self._book.seated(room, address)
+            await self._book.expect(room, address)
             await self._engine.share_history(room, address)
             fp("history_shared")
             await self._http.call("POST", f"{CLIENT}/rooms/{path(room, 'invite')}", {"user_id": address})

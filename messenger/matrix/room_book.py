@@ -17,6 +17,7 @@ from messenger.matrix.http import CLIENT, HomeserverClient, path
 
 REMEMBERED = 5_000
 READS = 5  # of a room that changes each time while it is read
+LOOK_AGAIN = timedelta(seconds=10)  # whether somebody has let us in again
 _SHARED = ("shared", "world_readable")
 
 
@@ -42,9 +43,6 @@ class _Overtaken(Exception):
     """Rooms have changed since the homeserver answered: what it said must not cover what is known since."""
 
 
-LOOK_AGAIN = timedelta(seconds=10)  # whether somebody has let us in again
-
-
 class RoomBook:
     def __init__(self, http: HomeserverClient, store: IngestStore) -> None:
         self._http, self._store = http, store
@@ -61,9 +59,9 @@ class RoomBook:
         for room_id in room_ids:
             self._rooms.pop(room_id, None)
 
-    async def seated(self, room_id: str, user_id: str) -> None:
-        """Somebody is to be invited. The sync says later that they are there; what is said from now on is for them
-        already, or they would miss what is said while they come in."""
+    async def expect(self, room_id: str, user_id: str) -> None:
+        """Somebody is about to be invited. The sync says later that they are there; what is said from now on is for
+        them already, or they would miss what is said while they come in."""
         async with self._lock(room_id):
             state = await self._store.room(room_id)
             if state is not None and state.members_known:

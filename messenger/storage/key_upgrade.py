@@ -27,11 +27,6 @@ _LEGACY = (
 )
 
 
-async def count_legacy(engine: AsyncEngine) -> int:
-    async with engine.connect() as connection:
-        return await connection.scalar(sa.select(sa.func.count()).select_from(data_key).where(_OF_PERSONS)) or 0
-
-
 async def upgrade_keys(engine: AsyncEngine, keys: DataKeys) -> int:
     """Returns how many keys it has brought under their persons' keys."""
     done, after = 0, 0

@@ -225,7 +225,7 @@ def _message(words: str, folder: Path) -> object:
     clean = text.clean_message(words)
     parts = message_parts.parts_of(Content(text=clean))
     assert "".join(part.text for part in parts) == clean
-    return clean, text.quoted_words(clean), [part.text for part in parts], text.split_message(clean[:9_000], limit=600)
+    return clean, text.quoted_words(clean), [part.text for part in parts]
 
 
 def _short_words(raw: str, folder: Path) -> object:
@@ -265,7 +265,7 @@ def _setting(pair: tuple[str, str], folder: Path) -> object:
 def _attachment(data: bytes, folder: Path) -> object:
     mime = attachments.sniff(data)
     sizes = [attachments.picture(data, each) for each in ("image/png", "image/gif", "image/jpeg", "image/webp")]
-    return mime, attachments.is_plausible(data, mime), sizes, attachment.judge("", mime, "a.pdf", len(data))
+    return mime, sizes, attachment.judge("", mime, "a.pdf", len(data))
 
 
 def _looked_into(data: bytes, folder: Path) -> object:

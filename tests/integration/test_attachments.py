@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from messenger.app.attachments import digest
 from messenger.demo.synapse import Synapse
 from messenger.domain.replies import Fate
 from tests.integration.staff_house import House, Thread, open_house
 from tests.support.bad_files import eicar
 from tests.support.clamd import SIGNATURE, RealClamd
 from tests.support.databases import TestDatabases
+from tests.support.ledger import digest
 from tests.support.people import Person
 from tests.support.timeline import Seen
 

@@ -15,7 +15,6 @@ from messenger.domain.text import (
     clean_name,
     json_size,
     pieces,
-    split_message,
     to_html,
 )
 
@@ -91,16 +90,6 @@ def test_pieces_together_are_the_text_and_each_fits(text: str, limit: int) -> No
     cut = list(pieces(text, limit))
     assert "".join(cut) == text
     assert all(0 < json_size(piece) <= limit for piece in cut)
-
-
-@given(ANY.map(clean_message), st.integers(40, 200))
-def test_a_split_message_keeps_every_word_and_numbers_its_parts(text: str, limit: int) -> None:
-    parts = split_message(text, limit=limit)
-    assert all(json_size(part) <= limit for part in parts)
-    if len(parts) > 1:
-        bodies = [part.removesuffix(f" ({number}/{len(parts)})") for number, part in enumerate(parts, start=1)]
-        assert all(body != part for body, part in zip(bodies, parts, strict=True))
-        assert re.sub(r"\s", "", "".join(bodies)) == re.sub(r"\s", "", text)
 
 
 @given(ANY)

@@ -6,7 +6,7 @@ from io import BytesIO
 
 import pytest
 
-from messenger.app.attachments import MAX_PIXELS, digest, is_plausible, picture, sniff
+from messenger.app.attachments import picture, sniff
 from messenger.domain.attachment import MAX_BYTES, Accepted, Policy, Refused, judge
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 640, 480) + b"\x08\2\0\0\0" + b"\0" * 40
@@ -161,21 +161,9 @@ def test_a_group_may_take_less() -> None:
 def test_a_pictures_size_is_read_without_decoding(data: bytes, mime: str) -> None:
     size = picture(data, mime)
     assert size is not None and (size.width, size.height) == (640, 480)
-    assert is_plausible(data, mime)
 
 
 @pytest.mark.parametrize("mime", ["image/png", "image/jpeg", "image/gif", "image/webp"])
-def test_a_broken_header_is_not_plausible(mime: str) -> None:
+def test_a_broken_header_tells_no_size(mime: str) -> None:
     whole = {"image/png": PNG, "image/jpeg": JPEG, "image/gif": GIF, "image/webp": WEBP}[mime]
-    assert not is_plausible(whole[:9], mime)
-    assert not is_plausible(b"", mime)
-
-
-def test_a_decompression_bomb_is_not_plausible() -> None:
-    bomb = PNG[:16] + struct.pack(">II", 65_000, 65_000) + PNG[24:]
-    assert MAX_PIXELS < 65_000 * 65_000 and not is_plausible(bomb, "image/png")
-    assert is_plausible(PDF, "application/pdf")
-
-
-def test_the_digest_is_sha256() -> None:
-    assert digest(b"abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert picture(whole[:9], mime) is None and picture(b"", mime) is None

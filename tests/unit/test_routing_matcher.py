@@ -10,10 +10,10 @@ import pytest
 
 from messenger.domain.ids import AgentId, ConversationId
 from messenger.domain.routing.availability import Availability
-from messenger.domain.routing.capacity import Held, Turn, admissible, load, next_change
+from messenger.domain.routing.capacity import Held, Turn, admissible, load
 from messenger.domain.routing.explanation import Filter
 from messenger.domain.routing.matcher import Assign, Person, Snapshot, Waiting, decisions, explain, in_order
-from messenger.domain.routing.skills import check_levels, meets
+from messenger.domain.routing.skills import meets
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -40,9 +40,7 @@ def test_load_falls_by_turn_and_by_the_clock_alone() -> None:
     theirs = Held(weight=1, turn=Turn.CUSTOMERS, since=NOW)
     paused = Held(weight=1, turn=Turn.PAUSED, since=NOW)
     assert load([ours, theirs, paused], NOW) == pytest.approx(1.2)
-    assert next_change([ours, theirs, paused], NOW) == NOW + HOUR
     assert load([ours, theirs, paused], NOW + HOUR) == 1
-    assert next_change([ours, theirs, paused], NOW + HOUR) is None
 
 
 def test_binary_fractions_do_not_cost_a_place() -> None:
@@ -50,10 +48,8 @@ def test_binary_fractions_do_not_cost_a_place() -> None:
     assert not admissible(4.2, 1, 5) and not admissible(0, 0, 0)
 
 
-def test_a_missing_skill_is_level_zero_and_levels_end_at_five() -> None:
+def test_a_missing_skill_is_level_zero() -> None:
     assert meets({"a": 3}, {"a": 3, "b": 0}) and not meets({"a": 2}, {"a": 3})
-    with pytest.raises(ValueError, match="0 to 5"):
-        check_levels({"a": 6})
 
 
 def test_the_emptier_desk_comes_first_and_then_the_longer_rest() -> None:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from messenger.domain.text import clean_filename, clean_message, clean_name, split_message
+from messenger.domain.text import clean_filename, clean_message, clean_name, pieces
 
 
 @pytest.mark.parametrize(
@@ -57,23 +57,22 @@ def test_a_message_keeps_its_lines_and_loses_its_controls() -> None:
     assert clean_message("a\r\nb\rc\u2028d\x00\x1b[31m\te\u202e\ud800") == "a\nb\nc\nd[31m\te"
 
 
-def test_a_message_is_split_at_the_best_place() -> None:
+def test_a_message_is_cut_at_the_best_place() -> None:
     paragraphs = "\n\n".join("word " * 20 + str(number) for number in range(4))
-    assert [part.splitlines()[0][-1] for part in split_message(paragraphs, limit=260)] == ["0", "2"]
-    sentences = "One sentence here. " * 20
-    assert all(". (" in part for part in split_message(sentences, limit=120))
-    assert split_message("你好。" * 30, limit=100)[0] == "你好。" * 9 + " (1/4)"
-    assert split_message("x" * 100, limit=60)[:1] == ["x" * 48 + " (1/3)"]
+    assert [piece.splitlines()[0][-1] for piece in pieces(paragraphs, 250)] == ["0", "2"]
+    assert all(piece.endswith(". ") for piece in pieces("One sentence here. " * 20, 110))
+    assert next(pieces("你好。" * 30, 90)) == "你好。" * 10
+    assert next(pieces("x" * 100, 48)) == "x" * 48
 
 
 def test_a_cut_takes_no_mark_from_its_letter() -> None:
     family = "👩\u200d👩\u200d👧"
     for limit in range(60, 90):
-        for part in split_message(family * 20, limit=limit):
-            assert part.split(" (")[0].strip("\u200d") == part.split(" (")[0]
+        for piece in pieces(family * 20, limit):
+            assert piece.strip("\u200d") == piece
 
 
-def test_a_megabyte_is_split_in_well_under_a_second() -> None:
+def test_a_megabyte_is_cut_in_well_under_a_second() -> None:
     begun = time.process_time()
-    assert len(split_message("Ein Satz mit ä und 你好. " * 40_000)) > 25
+    assert len(list(pieces("Ein Satz mit ä und 你好. " * 40_000, 40_000))) > 25
     assert time.process_time() - begun < 2

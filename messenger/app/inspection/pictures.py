@@ -7,9 +7,10 @@ from io import BytesIO
 
 from PIL import Image, UnidentifiedImageError
 
-from messenger.app.attachments import MAX_PIXELS, Picture, picture
+from messenger.app.attachments import Picture, picture
 from messenger.app.inspection.bounds import Budget, NotAccepted
 
+MAX_PIXELS = 100_000_000  # more is a decompression bomb for everybody who opens it
 MAX_FRAMES = 5_000
 MAX_MOVING_PIXELS = 2_000_000_000  # of all frames together
 # WebP is not here: Pillow makes room for the whole picture when it opens one. Its header is read by us.

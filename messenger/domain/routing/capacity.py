@@ -62,10 +62,3 @@ def load(conversations: Iterable[Held], now: datetime) -> float:
 def admissible(load: float, weight: float, units: float) -> bool:
     """Does one more conversation of this weight fit into the person's units? Somebody with no units takes nothing."""
     return units > 0 and load + weight <= units + _ROUNDING
-
-
-def next_change(conversations: Iterable[Held], now: datetime) -> datetime | None:
-    """When the load falls next by the clock alone; None if only an event can change it. The moment is always after
-    `now`."""
-    moments = (h.inactive_at for h in conversations if h.turn is Turn.CUSTOMERS and units(h, now) > 0)
-    return min(moments, default=None)

@@ -8,13 +8,6 @@ Skills = Mapping[str, int]
 MAX_LEVEL = 5
 
 
-def check_levels(skills: Skills) -> None:
-    """Raises ValueError for a level outside 0 to 5."""
-    for name, level in skills.items():
-        if not 0 <= level <= MAX_LEVEL:
-            raise ValueError(f"the level of {name} is {level}, it must be 0 to {MAX_LEVEL}")
-
-
 def meets(has: Skills, needs: Skills) -> bool:
     """A skill that a person does not have counts as level 0."""
     return all(has.get(name, 0) >= level for name, level in needs.items())
