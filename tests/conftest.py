@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from messenger.demo.synapse import Synapse
 from messenger.storage.database import connect
 from messenger.storage.embedded import EmbeddedPostgres
-from tests.support.databases import FAST, SERVER_FOLDER, WORKER, TestDatabases, temporary_folder
+from tests.support.databases import WORKER, TestDatabases, server_folder, temporary_folder
 from tests.support.homeservers import fresh_homeserver
 from tests.support.leftovers import end_abandoned_databases
 from tests.support.people import People
@@ -47,10 +47,10 @@ def socket_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def test_databases() -> Iterator[TestDatabases]:
     """The shared PostgreSQL server. Never crash it (others use it): take `own_postgres` for that."""
-    databases = TestDatabases(EmbeddedPostgres(SERVER_FOLDER, settings=FAST))
+    databases = TestDatabases(server_folder())
     asyncio.run(databases.open())
     yield databases
-    asyncio.run(databases.server.stop())
+    asyncio.run(databases.close())
 
 
 @pytest.fixture

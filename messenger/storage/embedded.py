@@ -109,9 +109,9 @@ class EmbeddedPostgres:
             await self.execute(f"CREATE DATABASE {_quoted(name)}{clause}")
         return self.uri(name)
 
-    async def drop_database(self, name: str) -> None:
-        """Drops it together with the connections that are still open."""
-        await self.execute(f"DROP DATABASE IF EXISTS {_quoted(name)} WITH (FORCE)")
+    async def drop_database(self, *names: str) -> None:
+        """Drops them together with the connections that are still open."""
+        await self.execute(*(f"DROP DATABASE IF EXISTS {_quoted(name)} WITH (FORCE)" for name in names))
 
     async def databases(self) -> frozenset[str]:
         connection = await self._connect()
@@ -120,11 +120,12 @@ class EmbeddedPostgres:
         finally:
             await connection.close()
 
-    async def execute(self, statement: str) -> None:
-        """One statement as superuser, outside a transaction, in the maintenance database."""
+    async def execute(self, *statements: str) -> None:
+        """As superuser, each outside a transaction, in the maintenance database."""
         connection = await self._connect()
         try:
-            await connection.execute(statement)
+            for statement in statements:
+                await connection.execute(statement)
         finally:
             await connection.close()
 

@@ -1,8 +1,9 @@
 """One PostgreSQL for each worker of this checkout's test sessions, and a fresh database for each test.
 
 The server is shared through its folder, so that sessions which run side by side need no second one, and the last one
-stops it; each worker (`pytest -n`) has a folder of its own. A database with the schema is made once per state of the
-migrations and cloned for each test, which takes a few hundredths of a second."""
+stops it and takes the folder away; each worker (`pytest -n`) has a folder of its own. A cluster with the schema in one
+database is prepared once per state of the migrations and copied for each server; that database is cloned for each test,
+which takes a few hundredths of a second in memory, and several times that on a disk that others write to."""
 
 import contextlib
 import fcntl
@@ -18,14 +19,15 @@ from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from messenger.storage import migration
-from messenger.storage.embedded import SUPERUSER, EmbeddedPostgres
+from messenger.storage.embedded import SUPERUSER, VERSION, EmbeddedPostgres
 
 CHECKOUT = Path(__file__).parents[2]
 PREPARED = CHECKOUT / "var" / "test"
 MEMORY = Path("/dev/shm")
 ROOMY_BYTES = 4 << 30
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
-SERVER_FOLDER = PREPARED / f"postgres{WORKER and '-'}{WORKER}"
+SERVER_NAME = f"postgres{WORKER and '-'}{WORKER}"
+TEMPLATE = "template_stellwerk"
 # A killed PostgreSQL loses nothing without fsync (only a killed machine does), and the tests run twice as fast.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
 
@@ -46,41 +48,62 @@ class TestDatabases:
 
     __test__ = False
 
-    def __init__(self, server: EmbeddedPostgres) -> None:
-        self.server = server
+    def __init__(self, folder: Path) -> None:
+        self.server = EmbeddedPostgres(folder, settings=FAST)
         self._numbers = itertools.count(1)
 
     async def open(self) -> None:
-        await self.server.start()
+        with one_at_a_time("postgres"):
+            if not (self.server.data / "PG_VERSION").exists():
+                shutil.rmtree(self.server.data, ignore_errors=True)
+                shutil.copytree(await _prepared_cluster(), self.server.data)
+                self.server.adopt(self.server.data)
+            await self.server.start()
         for name in await self.server.databases():
             if name.startswith("test_") and not psutil.pid_exists(int(name.split("_")[1])):
                 await self.server.drop_database(name)
 
+    async def close(self) -> None:
+        with one_at_a_time("postgres"):
+            await self.server.stop()
+            if not (self.server.data / "postmaster.pid").exists():  # else another session uses it
+                shutil.rmtree(self.server.folder)
+
     async def fresh(self, *, empty: bool = False) -> str:
         """Makes a database with our schema (or an empty one) and returns its name."""
         name = f"test_{os.getpid()}_{next(self._numbers)}"
-        await self.server.create_database(name, template=None if empty else await self._template())
+        # Its files are copied: half the work of writing each page to the log too, which is done unless asked otherwise.
+        template = "" if empty else f' TEMPLATE "{TEMPLATE}" STRATEGY FILE_COPY'
+        await self.server.execute(f'CREATE DATABASE "{name}"{template}')
         return name
 
     async def drop(self, name: str) -> None:
         """Together with its key database, if it has one."""
-        await self.server.drop_database(name)
-        await self.server.drop_database(f"{name}_keys")
+        await self.server.drop_database(name, f"{name}_keys")
 
-    async def _template(self) -> str:
-        """Cloned from, never connected to: PostgreSQL refuses to clone a database that is in use."""
-        name = f"template_{_schema_fingerprint()}"
-        if name not in await self.server.databases():
-            await self._make_template(name)
-        return name
 
-    async def _make_template(self, name: str) -> None:
-        unfinished = await self.fresh(empty=True)
-        await create_schema(self.server.uri(unfinished))
-        if name in await self.server.databases():  # another session was faster
-            await self.server.drop_database(unfinished)
-        else:
-            await self.server.execute(f'ALTER DATABASE "{unfinished}" RENAME TO "{name}"')
+def server_folder() -> Path:
+    """Of this worker and this schema: a session that began before a change of the migrations keeps its own."""
+    return temporary_folder() / f"{SERVER_NAME}-{_schema_fingerprint()}"
+
+
+async def _prepared_cluster() -> Path:
+    """The data folder of a server that is not running. Nobody connects to its TEMPLATE: PostgreSQL refuses to clone a
+    database that is in use."""
+    ready = PREPARED / f"cluster-{VERSION}-{_schema_fingerprint()}"
+    if not ready.exists():
+        for outdated in PREPARED.glob("*cluster-*"):
+            shutil.rmtree(outdated)
+        await _prepare_cluster(ready)
+    return ready / "data"
+
+
+async def _prepare_cluster(ready: Path) -> None:
+    server = EmbeddedPostgres(ready.with_name(f"draft-{ready.name}"), settings=FAST)
+    await server.start()
+    await create_schema(await server.create_database(TEMPLATE))
+    await server.stop()
+    server.folder.rename(ready)
 
 
 async def create_schema(url: str) -> None:

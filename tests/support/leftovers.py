@@ -2,6 +2,7 @@
 that was killed (a homeserver or a product does not, see `messenger.demo.child`). The next session ends it."""
 
 import fcntl
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.databases import PREPARED, temporary_folder
+from tests.support.databases import PREPARED, SERVER_NAME, one_at_a_time, temporary_folder
 
 SHUTDOWN_S = 20
 
@@ -17,6 +18,15 @@ SHUTDOWN_S = 20
 def end_abandoned_databases() -> None:
     """Those of this checkout. Who uses a server holds a lock (`EmbeddedPostgres`), taken before the start: no lock, no
     user."""
+    with one_at_a_time("postgres"):
+        _end_servers()
+        for folder in temporary_folder().glob(f"{SERVER_NAME}*"):
+            with _taken(folder) as is_unused:
+                if is_unused:
+                    shutil.rmtree(folder)
+
+
+def _end_servers() -> None:
     ours = (PREPARED, temporary_folder())
     for process, folder in _servers():
         if any(folder.is_relative_to(each) for each in ours):

@@ -121,11 +121,12 @@ class Product:
     async def group_room(self, name: str) -> str:
         """The group's Matrix room, once the desk has made it."""
 
-        async def room() -> str | None:
-            async with self.admin() as admin:
+        async with self.admin() as admin:
+
+            async def room() -> str | None:
                 return next((group.room_id for group in await admin.groups() if group.name == name), None)
 
-        return await eventually(room)
+            return await eventually(room)
 
     def log_text(self) -> str:
         return self.log.read_text() if self.log.exists() else ""
