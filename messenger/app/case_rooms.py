@@ -2,6 +2,7 @@
 
 from messenger.app.order import Order
 from messenger.app.persons import find_colleague, find_colleagues
+from messenger.app.places import place_now
 from messenger.app.staff_messages import Refusal
 from messenger.domain import commands as c
 from messenger.domain.people import Agent
@@ -36,10 +37,8 @@ async def remove(order: Order) -> None:
 async def _is_closed(order: Order) -> bool:
     """Is it in a room of its own that says that another takes its place?"""
     unit, conversation = order.turn.unit, order.conversation
-    here = [row for row in await unit.conversations.places(conversation.id) if row.number == conversation.place]
-    if not conversation.is_in_room or not here:
-        return False
-    return await unit.successions.get(order.item.account, here[0].room) is not None
+    here = await place_now(unit, conversation) if conversation.is_in_room else None
+    return here is not None and await unit.successions.get(order.item.account, here.room) is not None
 
 
 async def _must_have_a_seat(order: Order, person: Agent) -> None:

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 
 from messenger.app.items import StaffSaid, Unreadable
+from messenger.app.ports import UnitOfWork
+from messenger.app.records import PlaceRow
 from messenger.app.turn import NotYet, Turn
+from messenger.domain.conversation import Conversation
 from messenger.domain.ids import ConversationId
 
 # A card is seen before we have noted it, and a crash may lie between; a thread of team chat is never noted.
@@ -16,6 +19,12 @@ class Spot:
 
     conversation: ConversationId
     number: int
+
+
+async def place_now(unit: UnitOfWork, conversation: Conversation) -> PlaceRow | None:
+    """The newest of its places, where things are said."""
+    places = await unit.conversations.places(conversation.id)
+    return next((place for place in places if place.number == conversation.place), None)
 
 
 async def spot_of(turn: Turn, item: StaffSaid | Unreadable) -> Spot | None:

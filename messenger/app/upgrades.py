@@ -18,6 +18,7 @@ from messenger.app.effects.customer import FollowRoom, FollowRoomLater, LeaveRoo
 from messenger.app.effects.groups import OpenNewRoom, SeatMember, TellGroup
 from messenger.app.effects.thread import PostNotice
 from messenger.app.items import CardWanted, ChatReady, GroupMoved, RoomFollowed, RoomReplaced, TrustDoubted
+from messenger.app.places import place_now
 from messenger.app.records import Chat, NewItem
 from messenger.app.trust import doubted, place_of, tell
 from messenger.app.turn import NotYet, Turn
@@ -89,8 +90,7 @@ async def _group_followed(turn: Turn, item: RoomFollowed, group: SkillGroup) -> 
     code = item.code or ("" if item.is_led else "no_power")
     if code:
         return await _object(turn, item, code)
-    if not await turn.unit.successions.is_heard_out(item.room):
-        raise NotYet("what was said in the old room", tries=HEARD_OUT_TRIES)
+    await _must_be_heard_out(turn, item.room)
     await turn.unit.successions.follow_group(item.account, item.room, item.successor, group.id)
     await _note(turn, item, "room.follow")
     turn.effects += [SeatMember(group=group.id, agent=each.id) for each in await turn.unit.people.members(group.id)]
@@ -101,17 +101,21 @@ async def _group_followed(turn: Turn, item: RoomFollowed, group: SkillGroup) -> 
 async def _case_closed(turn: Turn, item: RoomReplaced, id: ConversationId) -> None:
     """Whoever has said so, and with whatever right: people's apps let nobody write there any more."""
     conversation = await turn.unit.conversations.lock(id)
-    here = next((each for each in await turn.unit.conversations.places(id) if each.number == conversation.place), None)
+    here = await place_now(turn.unit, conversation)
     if here is not None and here.room == item.room:
-        if not await turn.unit.successions.is_heard_out(item.room):
-            raise NotYet("what was said in the old room", tries=HEARD_OUT_TRIES)
-        members = tuple(AgentId(member.id) for member in await turn.unit.case_members.of(id))
-        renewed = renewals(await turn.unit.conversations.history(id), turn.unit.now)
-        if await turn.act(id, conversation, RenewRoom(members=members, renewed=renewed), actor=DESK):
-            audit(turn.unit, actor="system", action="room.renew", object="cause:tombstone", purpose=PURPOSE)
-        else:
-            await _closed_too_often(turn, item, conversation)
+        await _make_another(turn, item, conversation)
     await turn.unit.successions.leave_behind(item.account, item.room)
+
+
+async def _make_another(turn: Turn, item: RoomReplaced, conversation: Conversation) -> None:
+    id = conversation.id
+    await _must_be_heard_out(turn, item.room)
+    members = tuple(AgentId(member.id) for member in await turn.unit.case_members.of(id))
+    renewed = renewals(await turn.unit.conversations.history(id), turn.unit.now)
+    if await turn.act(id, conversation, RenewRoom(members=members, renewed=renewed), actor=DESK):
+        audit(turn.unit, actor="system", action="room.renew", object="cause:tombstone", purpose=PURPOSE)
+    else:
+        await _closed_too_often(turn, item, conversation)
 
 
 async def _closed_too_often(turn: Turn, item: RoomReplaced, conversation: Conversation) -> None:
@@ -119,6 +123,12 @@ async def _closed_too_often(turn: Turn, item: RoomReplaced, conversation: Conver
     beside = PostNotice(conversation=conversation.id, text="S36.case_stays", place=conversation.place - 1)
     turn.effects.append(beside)
     await doubted(turn, TrustDoubted(account=item.account, room=item.room, user=item.by, cause="room_closed"))
+
+
+async def _must_be_heard_out(turn: Turn, room: str) -> None:
+    """What was said in the old room is handled first."""
+    if not await turn.unit.successions.is_heard_out(room):
+        raise NotYet("what was said in the old room", tries=HEARD_OUT_TRIES)
 
 
 async def moved(turn: Turn, item: GroupMoved) -> None:

@@ -220,9 +220,13 @@ def export(
         f"{made.bytes / 1e6:.1f} MB. Nobody else on this machine can read it; hand it over and delete it."
     )
     if made.missing:
-        output.warn(f"{made.missing} files are named but not in it; data.json says why")
+        output.warn(f"{_files(made.missing)} named but not in it; data.json says why")
     if made.with_warnings:
-        output.warn(f"{made.with_warnings} files are in it as they are, and its page warns of them: do not open them")
+        output.warn(f"{_files(made.with_warnings)} to be opened with care or not at all; its page says which, and why")
+
+
+def _files(count: int) -> str:
+    return "1 file is" if count == 1 else f"{count} files are"
 
 
 def add_to(app: typer.Typer) -> None:

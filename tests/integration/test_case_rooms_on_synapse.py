@@ -166,7 +166,7 @@ async def test_a_room_that_somebody_has_closed_gets_another_with_the_same_people
     before = {*house.ben.rooms, *house.cleo.rooms}
     await _close(house, room)
     new = await own_room(house, house.ben, before)
-    await house.ben.wait_for(new, lambda seen: "was closed by somebody" in seen.body)
+    await house.ben.wait_for(new, lambda seen: "Somebody has closed" in seen.body)
     await eventually(lambda: new in house.cleo.rooms, what="Cleo is in the new room")
     pack = await house.cleo.wait_for(new, lambda seen: "Nobody shall be led away" in seen.body)
     assert pack.sender == house.product.desk and new not in house.lea.rooms
