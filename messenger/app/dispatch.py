@@ -7,6 +7,7 @@ from messenger.app import (
     dead_letters,
     direct,
     floods,
+    leaving,
     outcomes,
     reactions,
     routing,
@@ -33,10 +34,12 @@ from messenger.app.items import (
     Item,
     KeyStillMissing,
     MessagesMissing,
+    OwnerLost,
     PutAside,
     RoomFollowed,
     RoomReplaced,
     RoutingWanted,
+    SeatLost,
     SendEnded,
     StaffReacted,
     StaffRedacted,
@@ -92,6 +95,10 @@ async def dispatch(turn: Turn, item: Item) -> None:
             await routing.give_out(turn, item)
         case FloodBegan():
             await floods.flood_began(turn, item)
+        case SeatLost():
+            await leaving.seat_lost(turn, item)
+        case OwnerLost():
+            await leaving.owner_lost(turn, item)
         case CardWanted():
             await upgrades.card_wanted(turn, item)
         case DeskOut():

@@ -151,6 +151,21 @@ class RoomFollowed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeatLost:
+    """This person answers somewhere no more: they have left a group, or may only read there."""
+
+    agent: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnerLost:
+    """This conversation may be one of theirs."""
+
+    conversation: UUID
+    agent: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupMoved:
     """The members of a group are asked into the room that has taken the place of this one."""
 
@@ -343,6 +358,8 @@ Item = (
     | RoomFollowed
     | GroupMoved
     | CardWanted
+    | SeatLost
+    | OwnerLost
     | Unreadable
     | KeyStillMissing
     | TimerDue

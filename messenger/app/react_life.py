@@ -1,6 +1,7 @@
 """Pure: what follows where a conversation changes hands, rests, goes on or ends."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import assert_never
 
@@ -32,9 +33,18 @@ def owned(
             told = _tell_owner(after, group, "transfer" if is_handed else "claim")
             return [card, *seat, _briefing(before, after, event.agent), *told, *changed]
         case e.ConversationReleased():
-            return [card, *changed]
+            return [card, *_owner_left(event, before), *changed]
         case _:
             assert_never(event)
+
+
+def _owner_left(event: e.ConversationReleased, before: Conversation) -> Sequence[Effect]:
+    """Of a room of its own the group's thread must say so, too: there may be nobody in the room any more."""
+    if event.reason != "left":
+        return []
+    text = "owner.left.paused" if before.is_paused else "owner.left"
+    said = PostNotice(conversation=before.id, text=text, fields={"person": str(event.agent)})
+    return [said, replace(said, place=before.place - 1)] if before.is_in_room else [said]
 
 
 def _briefing(before: Conversation, after: Conversation, agent: AgentId) -> Effect:

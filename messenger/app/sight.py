@@ -3,6 +3,7 @@ message is answered."""
 
 from datetime import timedelta
 
+from messenger.app.access import seat_at
 from messenger.app.turn import Turn
 from messenger.domain.conversation import Conversation
 from messenger.domain.ids import MessageId
@@ -33,16 +34,14 @@ def is_quiet(turn: Turn, conversation: Conversation) -> bool:
 
 
 async def owner_is_away(turn: Turn, conversation: Conversation) -> bool:
-    """Can the owner not answer now, or have they left the group? Then the conversation must not stay behind with
-    them."""
+    """Can the owner not answer now, or may they not any more? Then the conversation must not stay behind with them."""
     if conversation.owner is None or conversation.group is None:
         return False
     if not await turn.unit.people.is_available(conversation.owner):
         return True
     owner = await turn.unit.people.agent(conversation.owner)
-    if conversation.is_in_room and await turn.unit.case_members.seat(conversation.id, owner.address) is not None:
-        return False
-    return await turn.unit.people.seat(conversation.group, owner.address) is None
+    seat = await seat_at(turn.unit, conversation, owner.address)
+    return seat is None or not seat.role.can_answer
 
 
 async def answered_message(turn: Turn, account: str, event: str | None) -> MessageId | None:

@@ -63,7 +63,8 @@ async def _step(unit: UnitOfWork, recorded: e.Recorded) -> Sequence[Line]:
         case e.ConversationClaimed() as event:
             return [("why.claimed", {"at": at, "person": await _name(unit, event.agent)})]
         case e.ConversationReleased() as event:
-            return [("why.released", {"at": at, "person": await _name(unit, event.agent)})]
+            kind = "why.released.left" if event.reason == "left" else "why.released"
+            return [(kind, {"at": at, "person": await _name(unit, event.agent)})]
         case e.ConversationAssigned() as event:
             person = await _name(unit, event.agent)
             if event.by is None:

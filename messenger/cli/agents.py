@@ -73,7 +73,7 @@ def role(
 def disable(ctx: typer.Context, user_id: StaffId) -> None:
     """Takes all seats and roles away, for somebody who leaves. What they have written stays."""
     ask(ctx, lambda admin: admin.disable(user_id))
-    output.say(f"{user_id} has no seat and no role any more. Give on what they had: stellwerk conversation list")
+    output.say(f"{user_id} has no seat and no role any more. What they had in work goes back to its queue.")
 
 
 @app.command("skill")

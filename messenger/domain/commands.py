@@ -87,8 +87,11 @@ class ClaimConversation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseConversation:
+    """`reason` as in the event."""
+
     agent: AgentId
     role: Role
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

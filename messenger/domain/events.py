@@ -46,7 +46,10 @@ class ConversationClaimed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationReleased:
+    """`reason`: empty if it was given back; `left`: its owner answers in this group no more."""
+
     agent: AgentId
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

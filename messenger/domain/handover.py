@@ -43,7 +43,7 @@ def claim(conversation: Conversation, command: c.ClaimConversation) -> Sequence[
 def release(conversation: Conversation, command: c.ReleaseConversation) -> Sequence[e.Event]:
     must_be_in_work(conversation, "release")
     owner = must_speak_for(conversation, command.agent, command.role, "release")
-    return [*drop_scheduled(conversation, "owner"), e.ConversationReleased(agent=owner)]
+    return [*drop_scheduled(conversation, "owner"), e.ConversationReleased(agent=owner, reason=command.reason)]
 
 
 def assign(conversation: Conversation, command: c.AssignConversation) -> Sequence[e.Event]:

@@ -1,7 +1,7 @@
 """Groups and people, changed by an administrator: plain rows, and an outbox row where the desk must do something."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,7 +13,7 @@ from messenger.app.audit import AuditEntry
 from messenger.app.effects.base import Effect
 from messenger.app.effects.groups import ProvideGroupRoom, SeatMember, UnseatMember
 from messenger.app.effects.places import UnseatFromCase
-from messenger.app.items import RoutingWanted, routing_lane
+from messenger.app.items import RoutingWanted, SeatLost, routing_lane
 from messenger.app.records import NewItem
 from messenger.channels.messages import Handle
 from messenger.domain import group_settings
@@ -34,6 +34,8 @@ from messenger.storage.people import SqlPeople
 from messenger.storage.routing import SqlRouting
 
 MOST_CODE = 120
+# Who claims in the moment in which they lose their seat may have it when they are asked, and own it a moment later.
+CLAIMS_END_IN = timedelta(seconds=5)
 
 
 class NotPossible(Exception):
@@ -146,6 +148,8 @@ class Administration:
                 )
             )
             await self._put(connection, f"seat:{uuid4()}", SeatMember(group=group.id, agent=who))
+            if not Role(role).can_answer:
+                await self._give_back(connection, who)
             await self._route_for(connection, who)
             # With the keys of what was said in the group's room so far.
             joins = _entry(f"agent:{who}", "group.join", f"group:{group.id}", "member", {"role": Role(role).value})
@@ -160,9 +164,9 @@ class Administration:
             gone = group_member.delete().where(group_member.c.group_id == group.id, group_member.c.staff_id == who)
             if who is None or not (await connection.execute(gone)).rowcount:
                 raise NotPossible(f"{address} is not in {group_name}: stellwerk group member list {group_name}")
-            cases = await _leave_cases(connection, group.id, who)
-            left = [UnseatFromCase(conversation=conversation, agent=who) for conversation in cases]
+            left = await _leave_cases(connection, group.id, who)
             await self._put(connection, f"seat:{uuid4()}", UnseatMember(group=group.id, agent=who), *left)
+            await self._give_back(connection, who)
             await self._note(connection, "config.seat", f"agent:{who}", group=str(group.id), role="none")
 
     async def set_skill(self, address: str, skill: str, level: int, *, valid_to: datetime | None = None) -> None:
@@ -229,8 +233,14 @@ class Administration:
         async with self._engine.begin() as connection:
             await connection.execute(staff_role.delete().where(staff_role.c.staff_id == who))
             await connection.execute(broken_glass.delete().where(broken_glass.c.staff_id == who))
-            await connection.execute(case_member.delete().where(case_member.c.staff_id == who))
+            await self._put(connection, f"seat:{uuid4()}", *await _leave_cases(connection, None, who))
+            await self._give_back(connection, who)
             await self._note(connection, "config.person", f"agent:{who}", change="disabled")
+
+    async def _give_back(self, connection: AsyncConnection, who: UUID) -> None:
+        """What this person owns and may not answer any more; not at once, for what they are claiming in this moment."""
+        lost = NewItem(source="seat", source_id=str(uuid4()), lane=f"seat:{who}", item=SeatLost(agent=who))
+        await add_rows(connection, [await sealed_row(self._keys, lost) | {"patience": CLAIMS_END_IN}])
 
     async def _must_not_conflict(
         self,
@@ -285,12 +295,14 @@ class Administration:
         await outbox.put(source, effects)
 
 
-async def _leave_cases(connection: AsyncConnection, group: UUID, who: UUID) -> Sequence[UUID]:
+async def _leave_cases(connection: AsyncConnection, group: UUID | None, who: UUID) -> Sequence[UnseatFromCase]:
     """Out of the own rooms of this group's conversations, also for somebody who keeps a seat elsewhere: they can be
-    invited again."""
+    invited again. Out of all (`group` None) for somebody who has none left."""
+    has_none = ~sa.exists().where(group_member.c.staff_id == who)
     of_group = sa.select(conversation.c.id).where(conversation.c.group_id == group)
-    gone = case_member.delete().where(case_member.c.staff_id == who, case_member.c.conversation_id.in_(of_group))
-    return (await connection.scalars(gone.returning(case_member.c.conversation_id))).all()
+    left = case_member.c.conversation_id.in_(of_group) | has_none
+    gone = case_member.delete().where(case_member.c.staff_id == who, left).returning(case_member.c.conversation_id)
+    return [UnseatFromCase(conversation=id, agent=who) for id in await connection.scalars(gone)]
 
 
 async def _locked(connection: AsyncConnection, address: str) -> UUID:

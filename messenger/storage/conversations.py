@@ -12,7 +12,7 @@ from messenger.app.records import Case, PlaceRow, StoredMessage
 from messenger.domain.conversation import Conversation, State
 from messenger.domain.errors import Blocked, PersonErased, ProcessingRestricted
 from messenger.domain.events import Recorded
-from messenger.domain.ids import ChatId, ConversationId, GroupId, MessageId
+from messenger.domain.ids import AgentId, ChatId, ConversationId, GroupId, MessageId
 from messenger.observability.failpoints import fp
 from messenger.storage import event_log
 from messenger.storage.cases import UnknownConversation, load_case, load_case_of, opened_tags, tags_place
@@ -92,6 +92,11 @@ class SqlConversations:
         )
         last_answered = (conversation.c.answered_at.desc().nulls_last(), conversation.c.opened_at.desc())
         return [ConversationId(id) for id in await self._connection.scalars(query.order_by(*last_answered))]
+
+    async def in_work_of(self, agent: AgentId) -> Sequence[ConversationId]:
+        is_in_work = conversation.c.state.in_((State.OPEN, State.PAUSED))
+        query = sa.select(conversation.c.id).where(conversation.c.owner_id == agent, is_in_work)
+        return [ConversationId(id) for id in await self._connection.scalars(query.order_by(conversation.c.opened_at))]
 
     async def number_of(self, id: ConversationId) -> str:
         number: str = (

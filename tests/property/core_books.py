@@ -53,7 +53,7 @@ async def balance(house: House) -> None:
 def _has_one_owner(house: House, known: Known) -> None:
     if known.now.state in (State.OPEN, State.PAUSED):
         assert known.owner is not None, "in work without an owner"
-        assert house.seats.may_own(known.owner, known.group), "the owner may not answer there"
+        assert house.seats.may_answer(known.owner, known.group), "the owner may not answer there"
     if known.now.state in (State.NEW, State.QUEUED):
         assert known.owner is None, "waiting, and somebody owns it"
 

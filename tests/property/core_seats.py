@@ -14,22 +14,17 @@ FIRST = {"Claims": {BEN: "agent", CLEO: "agent", DANA: "clerk"}, "Pharmacy": {PI
 
 @dataclass(slots=True)
 class Seats:
-    """`moved` are those whose seat in a group has changed: what they own there may stay with them until somebody needs
-    it. `_unread` is forbidden as long as its author gets no right before it is read; `_forbidden` for ever."""
+    """`_unread` is forbidden as long as its author gets no right before it is read; `_forbidden` for ever."""
 
     now: dict[str, dict[str, str]] = field(
         default_factory=lambda: {group: dict(seats) for group, seats in FIRST.items()}
     )
-    moved: set[tuple[str, str]] = field(default_factory=set)
     _unread: list[tuple[str, str]] = field(default_factory=list)
     _forbidden: set[str] = field(default_factory=set)
 
     def may_answer(self, person: str, group: str | None = None) -> bool:
         groups = [group] if group is not None else [*self.now]
         return any(self.now[each].get(person) == "agent" for each in groups)
-
-    def may_own(self, person: str, group: str) -> bool:
-        return self.may_answer(person, group) or (group, person) in self.moved
 
     async def change(self, desk: StaffDesk, group: str, person: str, role: str) -> None:
         """`role`: empty for out of the group."""
@@ -38,7 +33,6 @@ class Seats:
             self.now[group][person] = role
         elif self.now[group].pop(person, ""):
             await desk.remove_member(group, person)
-        self.moved.add((group, person))
         if role == "agent":  # what they said while they could not may be read now
             self._unread = [(author, token) for author, token in self._unread if author != person]
 
