@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from messenger.demo.synapse import Synapse
 from messenger.storage.database import connect
 from messenger.storage.embedded import EmbeddedPostgres
+from tests.support.compiling import import_from_another_end
 from tests.support.databases import WORKER, TestDatabases, server_folder, temporary_folder
 from tests.support.homeservers import fresh_homeserver
 from tests.support.leftovers import end_abandoned_databases
@@ -32,9 +33,11 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(temporary_folder()))
 
 
-def pytest_sessionstart() -> None:
+def pytest_sessionstart(session: pytest.Session) -> None:
     if not WORKER:
         end_abandoned_databases()
+    elif session.config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        import_from_another_end(WORKER, int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
 
 
 @pytest.fixture
