@@ -27,7 +27,8 @@ from messenger.queries import conversations as cases
 from messenger.queries import dead_letters as letters
 from messenger.queries import floods as flood_rows
 from messenger.queries import trust as trust_rows
-from messenger.storage.administration import Administration, NotPossible
+from messenger.storage.administration import Administration
+from messenger.storage.administration_changes import NotPossible
 from messenger.storage.audit import renew_key
 from messenger.storage.dead_letters import DeadLetters, Retried
 from messenger.storage.unit_of_work import SqlUnits
