@@ -44,6 +44,7 @@ from messenger.observability import metrics
 from messenger.observability.health import Health
 from messenger.observability.time import utc_now
 from messenger.storage import leases
+from messenger.storage.clock import QueueClock
 from messenger.storage.courier import Courier
 from messenger.storage.desk_life import load_sent
 from messenger.storage.desk_store import SqlDeskStore
@@ -86,6 +87,7 @@ class DeskProcess:
         self._units = SqlUnits(storage.engine, storage.keys, namespace=storage.namespace, desk=self._account)
         self._reports = Reports(self._units, self._storage.engine, self._account, self._inbox_wake)
         self._pace, self._buckets = pace(settings), SqlBuckets(storage.engine)
+        self._clock = QueueClock(storage.engine)
         self._keeper: asyncio.Task[None] | None = None
         self._renewed_at = time.monotonic()
 
@@ -103,6 +105,7 @@ class DeskProcess:
         self._care = IdentityCare(self._http, self._engine, identity, self._account, tell=tell)
         await be_quiet(self._http)
         await self._pace.load(self._buckets, utc_now())
+        await self._clock.look()
         await take_back_claims(self._storage.engine, desk=self._account)
         await self._wire_sending(identity.master_key)
         self._wire_handling()
@@ -183,7 +186,13 @@ class DeskProcess:
         engine, keys, device = self._storage.engine, self._storage.keys, self._device
         self._hands = self._make_hands()
         self._outbox_queue = SqlOutboxQueue(
-            engine, keys, desk=self._account, device=device, lease=self._lease, holds_answers=True
+            engine,
+            keys,
+            desk=self._account,
+            device=device,
+            lease=self._lease,
+            holds_answers=True,
+            latest=self._clock.latest,
         )
         self._outbox = OutboxWorker(
             self._outbox_queue,
@@ -204,7 +213,9 @@ class DeskProcess:
 
     def _wire_upkeep(self) -> None:
         storage, settings = self._storage, self._settings
-        self._house = Housekeeping(storage, self._hands, inbox=self._inbox_wake, outbox=self._outbox_wake)
+        self._house = Housekeeping(
+            storage, self._hands, clock=self._clock, inbox=self._inbox_wake, outbox=self._outbox_wake
+        )
         self._witness = Witness(storage, settings, post=poster(self._http, settings.audit.room))
         self._retention = RetentionWorker(Retention(storage.engine, storage.keys).run)
         self.erasures = ErasureWorker(

@@ -27,10 +27,10 @@ FIRST_SWEEP_AFTER_S, SWEEP_EVERY_S = 600.0, 3600.0
 class Housekeeping:
     """Each method is one step of a worker of its own."""
 
-    def __init__(self, storage: Storage, hands: Hands, *, inbox: Wake, outbox: Wake) -> None:
+    def __init__(self, storage: Storage, hands: Hands, *, clock: QueueClock, inbox: Wake, outbox: Wake) -> None:
         self._storage, self._hands, self._inbox, self._outbox = storage, hands, inbox, outbox
         self._are_keys_upgraded = False
-        self._clock = QueueClock(storage.engine)
+        self._clock = clock
         self._sweep_at = time.monotonic() + FIRST_SWEEP_AFTER_S
 
     async def fire_timers(self) -> None:

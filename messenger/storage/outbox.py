@@ -6,7 +6,7 @@ claim."""
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
@@ -286,7 +286,8 @@ _CLAIM = sa.text(
     SELECT id FROM outbox
     WHERE outbox.id = walk.id AND desk = :desk AND next_at <= now()
       AND (state = 'new' OR state = 'claimed' AND claimed_until < now())
-      AND (message_id IS NULL OR attempts > 0 OR NOT :holds_answers)
+      AND (message_id IS NULL OR attempts > 0
+        OR NOT :holds_answers AND next_at <= coalesce(CAST(:latest AS timestamptz), 'infinity'))
     FOR UPDATE SKIP LOCKED
   ) AS head WHERE EXISTS (SELECT FROM held) LIMIT :most
 ), claimed AS (
@@ -324,11 +325,13 @@ async def claim(
     most: int,
     token: UUID,
     holds_answers: bool = False,
+    latest: datetime | None = None,
 ) -> list[Any]:
-    """Claims the head rows of up to `most` lanes, oldest first, still sealed; with `holds_answers` none of an answer
-    that nobody has tried to send yet. One statement: fence, claim and commit are one. Raises LeaseLost."""
+    """Claims the head rows of up to `most` lanes, oldest first, still sealed. Of answers that nobody has tried to send
+    yet none with `holds_answers`, and none that is due only after `latest`. One statement: fence, claim and commit are
+    one. Raises LeaseLost."""
     values = {"after": round.after, "desk": desk, "device": device, "token": token, "most": most}
-    values["holds_answers"] = holds_answers
+    values |= {"holds_answers": holds_answers, "latest": latest}
     found = (await connection.execute(_CLAIM, values | {"resource": lease.resource, "epoch": lease.epoch})).all()
     if not all(row.is_held for row in found):
         raise LeaseLost(lease.resource)

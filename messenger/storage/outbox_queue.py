@@ -3,9 +3,9 @@ meanwhile."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
@@ -41,7 +41,7 @@ _BURIED = {"dead": "skip_and_mark", "unknown": "block_lane"}
 class SqlOutboxQueue:
     """Of one desk. Every transaction is fenced: a process that lost the lease claims and settles nothing. With
     `holds_answers` no answer leaves before `hear` and before what the team has said until then is handled: somebody may
-    have taken it back while nobody was listening."""
+    have taken it back while nobody was listening. `latest`: what the database's clock can say now (`QueueClock`)."""
 
     def __init__(
         self,
@@ -52,9 +52,10 @@ class SqlOutboxQueue:
         device: str,
         lease: Lease,
         holds_answers: bool = False,
+        latest: Callable[[], datetime | None] = lambda: None,
     ) -> None:
         self._engine, self._keys, self._desk, self._device, self._lease = engine, keys, desk, device, lease
-        self._holds_answers, self._heard_to = holds_answers, -1
+        self._holds_answers, self._heard_to, self._latest = holds_answers, -1, latest
         self._round = Round()
         self.in_doubt: list[UUID] = []
         self._ended: asyncio.Queue[tuple[Ending, asyncio.Future[bool]]] = asyncio.Queue()
@@ -76,6 +77,7 @@ class SqlOutboxQueue:
                 most=most,
                 token=token,
                 holds_answers=self._holds_answers,
+                latest=self._latest(),
             )
         if claimed:
             fp("outbox_claimed")

@@ -27,6 +27,7 @@ _CLAIM_OUTBOX = {
     "resource": "desk:test",
     "epoch": 1,
     "holds_answers": False,
+    "latest": None,
 }
 
 
