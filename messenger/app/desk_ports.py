@@ -69,10 +69,6 @@ class DeskStore(Protocol):
         ...
 
 
-# ── What the sync loop writes
-# ────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomState:
     """What we know of one room. `encrypted` is a pin, never taken back. `use` says what the room is to us: a skill

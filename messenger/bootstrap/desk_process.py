@@ -28,6 +28,7 @@ from messenger.bootstrap.scanning import ScannerWatch, scanner_of
 from messenger.bootstrap.versions import check_versions
 from messenger.config import Desk, Settings
 from messenger.matrix.chat_channel import MatrixChannel
+from messenger.matrix.chat_door import MatrixDoor
 from messenger.matrix.crypto.engine import NioEngine
 from messenger.matrix.desk import MatrixDesk
 from messenger.matrix.erasure import MatrixErasure
@@ -225,9 +226,7 @@ class DeskProcess:
     def _make_hands(self) -> Hands:
         settings, media = self._settings, MatrixMedia(self._http)
         organisation = Organisation(name=settings.server.organisation, languages=_languages(settings))
-        channel = MatrixChannel(
-            self._http, self._sender, media, self._lookup, account=self._account, organisation=organisation.name
-        )
+        channel = MatrixChannel(self._http, self._sender, media, self._lookup, account=self._account)
         desk = MatrixDesk(
             self._http,
             self._sender,
@@ -242,7 +241,7 @@ class DeskProcess:
             units=self._units,
             desk=desk,
             channel=channel,
-            door=channel,
+            door=MatrixDoor(self._http, account=self._account, organisation=organisation.name),
             files=media,
             organisation=organisation,
             max_file_bytes=self._max_file_bytes,

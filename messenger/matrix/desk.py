@@ -23,8 +23,8 @@ from messenger.observability.failpoints import fp
 log = logging.getLogger(__name__)
 
 ROOM_VERSION = "12"
-_ENCRYPTED = {"type": "m.room.encryption", "state_key": "", "content": {"algorithm": "m.megolm.v1.aes-sha2"}}
-_SHARED_HISTORY = {"type": "m.room.history_visibility", "state_key": "", "content": {"history_visibility": "shared"}}
+ENCRYPTED = {"type": "m.room.encryption", "state_key": "", "content": {"algorithm": "m.megolm.v1.aes-sha2"}}
+SHARED_HISTORY = {"type": "m.room.history_visibility", "state_key": "", "content": {"history_visibility": "shared"}}
 _CLOSED_TO_GUESTS = {"type": "m.room.guest_access", "state_key": "", "content": {"guest_access": "forbidden"}}
 
 
@@ -114,7 +114,7 @@ class MatrixDesk:
             "room_version": ROOM_VERSION,
             "is_direct": True,
             "invite": [agent.address],
-            "initial_state": [_ENCRYPTED, _SHARED_HISTORY, _CLOSED_TO_GUESTS],
+            "initial_state": [ENCRYPTED, SHARED_HISTORY, _CLOSED_TO_GUESTS],
         }
         return await create_or_find(self._http, self.account, alias, body)
 
@@ -127,7 +127,7 @@ class MatrixDesk:
             "visibility": "private",
             "room_version": ROOM_VERSION,
             "creation_content": {"m.federate": False},
-            "initial_state": [_ENCRYPTED, _SHARED_HISTORY, _CLOSED_TO_GUESTS],
+            "initial_state": [ENCRYPTED, SHARED_HISTORY, _CLOSED_TO_GUESTS],
             # Only the desk invites: history is shared by the inviter (MSC4268).
             "power_level_content_override": {"invite": 100, "users_default": 0, "events_default": 0},
         }

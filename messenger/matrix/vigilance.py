@@ -35,8 +35,6 @@ class Vigilance:
         self._replays: dict[str, Suspicion] = {}
         self._telling: list[Suspicion] = []
 
-    # -- what comes ---------------------------------------------------------------------------------------------------
-
     def is_deleted(self, room: RoomState, event: Mapping[str, Any]) -> bool:
         """Nothing is left of it to be read."""
         deleted = watch.is_deleted(event)
@@ -80,8 +78,6 @@ class Vigilance:
     def refused(self, source_ids: Iterable[str]) -> None:
         """Replays."""
         self._found += [self._replays[source_id] for source_id in source_ids if source_id in self._replays]
-
-    # -- the end of the batch -----------------------------------------------------------------------------------------
 
     async def numbers(self, unit: IngestUnit) -> list[Arrival]:
         """Before this batch's ciphertexts are saved as seen."""

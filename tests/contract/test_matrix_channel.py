@@ -227,7 +227,7 @@ async def test_a_menu_of_more_answers_than_clients_show_is_refused(door: Door) -
 async def test_an_encrypted_room_is_entered_as_it_is(door: Door) -> None:
     room = door.customer.start_direct_chat(door.user_id)
     for _ in range(2):
-        ready = await door.channel.join(room, door.customer.user_id, farewell=FAREWELL)
+        ready = await door.chats.join(room, door.customer.user_id, farewell=FAREWELL)
         assert isinstance(ready, ChatReady) and ready.chat == room
     assert door.server.sent_to("/send/") == [] and door.server.sent_to("/createRoom") == []
 
@@ -235,7 +235,7 @@ async def test_an_encrypted_room_is_entered_as_it_is(door: Door) -> None:
 async def test_a_room_with_an_unknown_algorithm_is_refused(door: Door) -> None:
     odd = {"type": "m.room.encryption", "state_key": "", "content": {"algorithm": "m.none"}}
     room = door.customer.create_room(invite=[door.user_id], encrypted=False, initial_state=[odd])
-    refused = await door.channel.join(room, door.customer.user_id, farewell=FAREWELL)
+    refused = await door.chats.join(room, door.customer.user_id, farewell=FAREWELL)
     assert isinstance(refused, ChatRefused) and refused.code == "algorithm"
 
 
@@ -250,9 +250,9 @@ async def test_a_room_that_may_not_be_encrypted_is_left_for_one_of_our_own_howev
     if again == "at once":
         door.server.faults.answer_with("/leave", {"errcode": "M_UNKNOWN"}, status=502, times=1, method="POST")
         with pytest.raises(Exception, match="unreachable"):
-            await door.channel.join(room, door.customer.user_id, farewell=FAREWELL)
-    first = await door.channel.join(room, door.customer.user_id, farewell=FAREWELL)
-    second = await door.channel.join(room, door.customer.user_id, farewell=FAREWELL)
+            await door.chats.join(room, door.customer.user_id, farewell=FAREWELL)
+    first = await door.chats.join(room, door.customer.user_id, farewell=FAREWELL)
+    second = await door.chats.join(room, door.customer.user_id, farewell=FAREWELL)
     assert isinstance(first, ChatReady) and isinstance(second, ChatReady)
     assert first.chat == second.chat != room
     said = [request for request in door.server.sent_to("/send/m.room.message", "PUT") if request.status == 200]

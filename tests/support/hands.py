@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from messenger.app.items import ChatReady, Item
 from messenger.domain.people import SkillGroup
 from messenger.matrix.chat_channel import MatrixChannel
+from messenger.matrix.chat_door import MatrixDoor
 from messenger.matrix.crypto.engine import NioEngine
 from messenger.matrix.desk import MatrixDesk
 from messenger.matrix.http import CLIENT, HomeserverClient, path
@@ -58,9 +59,8 @@ class DeskHands:
         self.store, media = store, MatrixMedia(self.http)
         self.lookup = lookup = SentLookup(self.http, self.engine, store)
         self.desk = MatrixDesk(self.http, self.sender, media, self.book, self.engine, lookup)
-        self.channel = MatrixChannel(
-            self.http, self.sender, media, lookup, account=self.user_id, organisation="Linden Health"
-        )
+        self.channel = MatrixChannel(self.http, self.sender, media, lookup, account=self.user_id)
+        self.chats = MatrixDoor(self.http, account=self.user_id, organisation="Linden Health")
         self.sync = SyncLoop(
             self.http,
             self.engine,
@@ -78,7 +78,7 @@ class DeskHands:
 
     async def enter(self, room: str, person: str, *, farewell: str) -> None:
         """Makes the room a chat that the core knows."""
-        ready = await self.channel.join(room, person, farewell=farewell)
+        ready = await self.chats.join(room, person, farewell=farewell)
         assert isinstance(ready, ChatReady)
         async with self.units() as unit:
             await unit.chats.open(ready)

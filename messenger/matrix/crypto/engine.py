@@ -62,8 +62,6 @@ class NioEngine:
         self._prepared: tuple[SyncCrypto | None, int] = None, 0
         self._last_trouble = ""
 
-    # -- life ---------------------------------------------------------------------------------------------------------
-
     async def start(self) -> None:
         await self._leave_old_device()
         await self._state.ensure_loaded()
@@ -100,8 +98,6 @@ class NioEngine:
         allowed = {self._state.machine.ed25519} | (set() if self._state.machine.account.shared else {None})
         if published.get(f"ed25519:{self.device_id}") not in allowed:
             raise StoreIsOlder("the homeserver shows other keys for this device: log in for a new device")
-
-    # -- receiving ----------------------------------------------------------------------------------------------------
 
     async def prepare(self, batch: SyncCrypto) -> None:
         self._trim()
@@ -213,8 +209,6 @@ class NioEngine:
             level = logging.CRITICAL if isinstance(error, StoreIsOlder) else logging.WARNING
             log.log(level, "crypto_upkeep_failed", extra={"device_id": self.device_id, "reason": str(error)})
 
-    # -- sending ------------------------------------------------------------------------------------------------------
-
     def is_ready(self, request: SendRequest) -> bool:
         """True: `encrypt` needs no network for this request."""
         return self._room_keys.unreached(request) is not None
@@ -224,8 +218,6 @@ class NioEngine:
 
     async def share_history(self, room_id: str, user_id: str) -> HistoryShared:
         return await self._history.share(room_id, user_id)
-
-    # -- people -------------------------------------------------------------------------------------------------------
 
     async def keys_of(self, user_id: str, device_id: str) -> PublicKeys | None:
         """What is published now; whoever asks wants to find out whether it is theirs."""
@@ -290,8 +282,6 @@ class NioEngine:
     def refused(self) -> Mapping[str, int]:
         """To-device events that were dropped since the start, by reason: a metric."""
         return dict(self._receiver.dropped)
-
-    # -- own device ---------------------------------------------------------------------------------------------------
 
     @property
     def signed_device_keys(self) -> Mapping[str, Any] | None:

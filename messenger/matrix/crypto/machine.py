@@ -49,8 +49,6 @@ class SafeOlm(Olm):  # type: ignore[misc]  # nio has no types
         self.curve25519: str = self.account.identity_keys["curve25519"]
         self.ed25519: str = self.account.identity_keys["ed25519"]
 
-    # -- receiving ----------------------------------------------------------------------------------------------------
-
     def open(self, event: Mapping[str, Any]) -> OlmPayload | None:
         """Opens one m.room.encrypted to-device event. Raises for a malformed one: the caller counts and goes on. An
         event whose session is broken or unknown marks its sender as wedged."""
@@ -92,8 +90,6 @@ class SafeOlm(Olm):  # type: ignore[misc]  # nio has no types
             sessions.remove(oldest)
             self.store.remove_session(curve_key, oldest)
 
-    # -- sending ------------------------------------------------------------------------------------------------------
-
     def newest_session(self, curve25519: str) -> Session | None:
         sessions = self.session_store[curve25519]
         return max(sessions, key=lambda session: session.use_time) if sessions else None
@@ -123,8 +119,6 @@ class SafeOlm(Olm):  # type: ignore[misc]  # nio has no types
         if self.signed_device_keys:
             payload["sender_device_keys"] = self.signed_device_keys  # Matrix spec v1.15, MSC4147
         return json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
-
-    # -- own keys -----------------------------------------------------------------------------------------------------
 
     def device_keys(self) -> dict[str, Any]:
         keys = {

@@ -74,8 +74,6 @@ class RoomKeys:
         self._state, self._lists, self._to_device = state, lists, to_device
         self._checked: dict[str, Checked] = {}
 
-    # -- is there anything to do? -------------------------------------------------------------------------------------
-
     def unreached(self, request: SendRequest) -> tuple[Refusal, ...] | None:
         """None: the key must be shared first. Otherwise the devices that do without it. Costs microseconds."""
         checked, session = self._checked.get(request.room_id), self._state.outbound.get(request.room_id)
@@ -93,8 +91,6 @@ class RoomKeys:
         """Of rooms that left memory."""
         for room_id in self._checked.keys() - rooms:
             del self._checked[room_id]
-
-    # -- sharing ------------------------------------------------------------------------------------------------------
 
     async def share(self, requests: Sequence[SendRequest]) -> dict[str, BaseException]:
         """One request of each room; the caller holds the rooms' locks. Returns the rooms that failed."""

@@ -88,7 +88,7 @@ class UserEntry:
 
 
 class CryptoState:
-    """Memory, lock and store of one desk."""
+    """Memory, lock and store of one desk. What saves is called inside `exclusive`."""
 
     def __init__(
         self,
@@ -114,8 +114,6 @@ class CryptoState:
         self.has_new_keys = False  # room keys of others came and are not in the key backup
         self.machine: SafeOlm
         self.forget()
-
-    # -- life of the memory -------------------------------------------------------------------------------------------
 
     def forget(self) -> None:
         self.generation += 1
@@ -200,8 +198,6 @@ class CryptoState:
         _drop_oldest(self.outbound, self.limits.outbound_rooms)
         _drop_oldest(self.users, self.limits.users)
 
-    # -- loading ------------------------------------------------------------------------------------------------------
-
     def has(self, user_ids: Collection[str], pairs: Collection[RoomSession], sender_keys: Collection[str]) -> bool:
         """Is all of this in memory?"""
         return (
@@ -273,8 +269,6 @@ class CryptoState:
             found[room] = outbound_of(row, shared.get(room), self.changes.pickle_key.raw)
         _add(self.outbound, found)
 
-    # -- whose devices changed since ----------------------------------------------------------------------------------
-
     def changed(self, user_id: str) -> None:
         self.epoch += 1
         self._changed_in[user_id] = self.epoch
@@ -288,8 +282,6 @@ class CryptoState:
         """Did nothing happen to these users' devices after the moment when `epoch` was `since`?"""
         changed = self._changed_in
         return since >= self._unknown_before and all(changed.get(user, 0) <= since for user in user_ids)
-
-    # -- changing (inside `exclusive`) --------------------------------------------------------------------------------
 
     def user(self, user_id: str) -> UserEntry:
         return self.users.setdefault(user_id, UserEntry(user_id))

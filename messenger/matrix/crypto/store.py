@@ -44,8 +44,6 @@ class MachineStore:
         changed, self._changed = self._changed, {}
         return [row() for row in changed.values()]
 
-    # -- what nio.crypto.Olm calls ------------------------------------------------------------------------------------
-
     def load_account(self) -> OlmAccount | None:
         if self.is_new:
             return None
@@ -69,8 +67,6 @@ class MachineStore:
 
     def save_session(self, sender_key: str, session: Session) -> None:
         self.mark("mx_olm", sender_key, session.id, row=lambda: self._session_row(sender_key, session))
-
-    # -- rows ---------------------------------------------------------------------------------------------------------
 
     def remove_session(self, sender_key: str, session: Session) -> None:
         row = CryptoRow(table="mx_olm", key={"sender_key": sender_key, "session_id": session.id}, removed=True)

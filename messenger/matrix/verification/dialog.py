@@ -116,8 +116,6 @@ class Dialog:
     def expire(self, now: float) -> Sequence[Step]:
         return [] if self.is_over or now - self.began_at < LASTS_S else self.cancel("m.timeout")
 
-    # -- what comes ---------------------------------------------------------------------------------------------------
-
     def _meant_by(self, kind: str) -> Callable[[Mapping[str, Any]], Sequence[Step]]:
         match self.phase, kind:
             case _, "cancel":

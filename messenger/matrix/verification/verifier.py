@@ -189,8 +189,6 @@ class Verifier:
                 raise
             log.error("verification failed", extra={"error": type(error).__name__})
 
-    # -- what comes ---------------------------------------------------------------------------------------------------
-
     async def _hear(self, message: Heard) -> None:
         key = message.sender, message.id
         dialog = self._dialogs.get(key)
@@ -244,8 +242,6 @@ class Verifier:
     async def _note_begin(self, dialog: Dialog) -> None:
         await self._tell(News(id=dialog.id, user_id=dialog.theirs.user_id, room=dialog.room))
 
-    # -- what we ask --------------------------------------------------------------------------------------------------
-
     async def _ask(self, ask: Ask) -> None:
         of_one = sum(user == ask.user_id for user, _ in self._dialogs)
         devices = [] if ask.room else await self._book.devices_of(ask.user_id)
@@ -272,8 +268,6 @@ class Verifier:
         if others and not dialog.is_over:
             content = {"transaction_id": dialog.id, "code": "m.accepted", "reason": "another device has accepted"}
             await self._voice.to_devices(key[0], others, PREFIX + "cancel", content, txn=f"v{dialog.id}.others")
-
-    # -- what follows -------------------------------------------------------------------------------------------------
 
     async def _carry_out(self, key: tuple[str, str], dialog: Dialog, steps: Sequence[Step]) -> None:
         try:
