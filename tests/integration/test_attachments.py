@@ -14,9 +14,9 @@ import pytest_asyncio
 from messenger.demo.synapse import Synapse
 from messenger.domain.replies import Fate
 from tests.integration.staff_house import House, Thread, open_house
-from tests.support.bad_files import eicar
 from tests.support.clamd import SIGNATURE, RealClamd
 from tests.support.databases import TestDatabases
+from tests.support.file_makers import eicar
 from tests.support.ledger import digest
 from tests.support.people import Person
 from tests.support.timeline import Seen

@@ -14,8 +14,9 @@ from messenger.cli.doctor.scanner import scanner as doctor
 from messenger.config import Settings
 from messenger.domain.attachment import MAX_BYTES, Refused
 from messenger.scanner import Clamd, Unscannable
-from tests.support.bad_files import BadFile, bad_files, eicar, honest_files, with_virus
+from tests.support.bad_files import BadFile, bad_files, honest_files, with_virus
 from tests.support.clamd import SIGNATURE, STREAM_MAX_MB, RealClamd
+from tests.support.file_makers import eicar
 from tests.unit.test_bad_files import Given
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

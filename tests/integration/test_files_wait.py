@@ -43,8 +43,8 @@ from messenger.storage.outbox_queue import SqlOutboxQueue
 from messenger.workers.outbox import OutboxWorker
 from messenger.workers.supervise import Wake
 from tests.integration.staff_desk import CARD, CHAT, CUSTOMER, DESK, ROOM, StaffDesk, customer_says, staff_reacts
-from tests.support.bad_files import eicar, picture
 from tests.support.fake_clamd import VIRUS, FakeClamd, fake_clamd
+from tests.support.file_makers import eicar, picture
 
 BEN = "@ben:x"
 FILES = {"photo": ("photo.png", "image/png", picture("PNG")), "eicar": ("note.txt", "text/plain", eicar())}

@@ -42,9 +42,9 @@ from messenger.storage.personal_data import PERSONAL_DATA
 from messenger.workers.erasure import ErasureWorker
 from tests.integration.rights_house import BEN, RightsHouse, open_rights_house, settings_for
 from tests.integration.staff_desk import CARD, CHAT, CUSTOMER, DESK, GROUP, ROOM, customer_says, ready, staff_reacts
-from tests.support.bad_files import eicar, picture, word
 from tests.support.databases import TestDatabases
 from tests.support.fake_clamd import fake_clamd
+from tests.support.file_makers import eicar, picture, word
 
 OTHER = "@bert:x"
 

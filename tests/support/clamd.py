@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from messenger.scanner import Clamd
-from tests.support.bad_files import eicar
 from tests.support.databases import one_at_a_time
+from tests.support.file_makers import eicar
 from tests.support.waiting import eventually
 
 SIGNATURE = "Stellwerk.Test.EICAR"

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
-from tests.support.bad_files import eicar
+from tests.support.file_makers import eicar
 
 Mood = Literal["well", "silent", "deaf", "cut", "half", "garbage", "error", "small", "binary", "endless", "heuristic"]
 VIRUS = "Test.EICAR"

@@ -15,7 +15,8 @@ from messenger.app.inspection.inspector import Inspector
 from messenger.app.outside_ports import ScannerAway
 from messenger.channels.messages import MediaRef
 from messenger.domain.attachment import MAX_BYTES, Mark, Refused
-from tests.support.bad_files import BadFile, bad_files, honest_files, picture, with_virus
+from tests.support.bad_files import BadFile, bad_files, honest_files, with_virus
+from tests.support.file_makers import picture
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -10,8 +10,8 @@ from messenger.app.outside_ports import ScannerAway
 from messenger.cli.doctor.scanner import scanner as doctor
 from messenger.config import Settings
 from messenger.scanner import Clamd, Unscannable
-from tests.support.bad_files import eicar
 from tests.support.fake_clamd import VIRUS, FakeClamd, Mood, fake_clamd
+from tests.support.file_makers import eicar
 
 
 @pytest.fixture
