@@ -13,11 +13,13 @@ from messenger.domain.people import Agent
 from messenger.storage.chats import CHAT_COLUMNS, as_chat
 from messenger.storage.conversation_rows import as_conversation
 from messenger.storage.data_keys import DataKeys
+from messenger.storage.database import fetch, first
 from messenger.storage.encryption import KeyDestroyed
 from messenger.storage.messages import MESSAGE_COLUMNS, as_message
 from messenger.storage.models.conversations import channel_identity, chat, contact, conversation, message, place
 from messenger.storage.models.people import skill_group, staff
 from messenger.storage.people import as_group
+from messenger.storage.statements import Statement
 
 _other = conversation.alias("other")
 _HAS_OTHERS = (
@@ -56,8 +58,8 @@ _CASES = (
     .join(channel_identity, channel_identity.c.id == chat.c.identity_id)
     .outerjoin(staff, staff.c.id == conversation.c.owner_id)
 )
-_CASE = _CASES.where(conversation.c.id == sa.bindparam("which"))
-_CASE_OF = (
+_CASE = Statement(_CASES.where(conversation.c.id == sa.bindparam("which")))
+_CASE_OF = Statement(
     _CASES.add_columns(*MESSAGE_COLUMNS)
     .join(message, message.c.conversation_id == conversation.c.id)
     .where(message.c.id == sa.bindparam("which"))
@@ -70,14 +72,14 @@ class UnknownConversation(LookupError):
 
 async def load_case(connection: AsyncConnection, keys: DataKeys, id: ConversationId) -> Case:
     """Raises UnknownConversation."""
-    row = (await connection.execute(_CASE, {"which": id})).first()
+    row = await first(connection, _CASE, {"which": id})
     if row is None:
         raise UnknownConversation(str(id))
     return await _case(row, keys)
 
 
 async def load_case_of(connection: AsyncConnection, keys: DataKeys, message: MessageId) -> tuple[Case, StoredMessage]:
-    row = (await connection.execute(_CASE_OF, {"which": message})).one()
+    (row,) = await fetch(connection, _CASE_OF, {"which": message})
     return await _case(row, keys), await as_message(row, keys)
 
 

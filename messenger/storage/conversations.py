@@ -19,12 +19,14 @@ from messenger.storage.cases import UnknownConversation, load_case, load_case_of
 from messenger.storage.chats import ChatRows
 from messenger.storage.conversation_rows import CHANGE, as_conversation, columns
 from messenger.storage.data_keys import DataKeys, conversation_scope
+from messenger.storage.database import first
 from messenger.storage.messages import key_of_conversation
 from messenger.storage.models.conversations import conversation, place
 from messenger.storage.models.rooms import room_succession
+from messenger.storage.statements import Statement
 from messenger.storage.together import write
 
-_LOCK = sa.select(conversation).where(conversation.c.id == sa.bindparam("which")).with_for_update()
+_LOCK = Statement(sa.select(conversation).where(conversation.c.id == sa.bindparam("which")).with_for_update())
 # Are there more than so many newer cards in the room of its card?
 _OUT_OF_SIGHT = sa.text("""
 SELECT count(*) > :cards FROM (
@@ -40,7 +42,7 @@ class SqlConversations:
         self._connection, self._keys = connection, keys
 
     async def lock(self, id: ConversationId) -> Conversation:
-        row = (await self._connection.execute(_LOCK, {"which": id})).first()
+        row = await first(self._connection, _LOCK, {"which": id})
         if row is None:
             raise UnknownConversation(str(id))
         fp("conversation_locked")

@@ -4,25 +4,28 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, Table, and_, any_, delete, func, literal, or_, select, text, tuple_
+from sqlalchemy import Row, Table, and_, any_, delete, func, literal, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY, Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import ColumnElement
 
 from messenger.app.desk_ports import CryptoRow, CryptoTable
 from messenger.channels.errors import LeaseLost
+from messenger.storage.database import fetch
 from messenger.storage.encryption import Key
 from messenger.storage.leases import HELD, Lease
 from messenger.storage.models.crypto import CRYPTO_TABLES, mx_megolm_out
+from messenger.storage.statements import Statement
 
 MEGOLM_FLAGS = ("shared_history", "backed_up", "imported")
-_SAVE_RATCHETS = text(f"""
+_SAVE_RATCHETS = Statement(f"""
 WITH {HELD}
 INSERT INTO mx_megolm_out (account, room_id, session_id, messages, sealed)
 SELECT CAST(:account AS text), new.* FROM held, unnest(CAST(:room_ids AS text[]), CAST(:session_ids AS text[]),
   CAST(:messagess AS int[]), CAST(:sealeds AS bytea[])) AS new
 ON CONFLICT (account, room_id) DO UPDATE
-  SET session_id = excluded.session_id, messages = excluded.messages, sealed = excluded.sealed""")  # noqa: S608 - fixed texts of ours
+  SET session_id = excluded.session_id, messages = excluded.messages, sealed = excluded.sealed
+RETURNING room_id""")  # noqa: S608 - fixed texts of ours
 
 
 class SqlCryptoRows:
@@ -55,7 +58,7 @@ class SqlCryptoRows:
             f"{name}s": [row[name] for row in sealed] for name in ("room_id", "session_id", "messages", "sealed")
         }
         values = {"account": self._account, "resource": lease.resource, "epoch": lease.epoch, **columns}
-        if (await self._connection.execute(_SAVE_RATCHETS, values)).rowcount != len(rows):
+        if len(await fetch(self._connection, _SAVE_RATCHETS, values)) != len(rows):
             raise LeaseLost(lease.resource)
 
     async def _remove(self, table: Table, keys: Sequence[Mapping[str, str]]) -> None:

@@ -1,15 +1,20 @@
 """One engine per process. Reads are short, transactions shorter: none is open while something is awaited outside."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import asyncpg
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.util import greenlet_spawn
 
 from messenger.app.ports import StorageAway
+from messenger.storage.statements import Statement
 
 # A stopped process must not keep its locks (the fence of a desk among them) for longer than this.
 IDLE_IN_TRANSACTION_MS = 10_000
@@ -26,6 +31,7 @@ _END_LONG_TRANSACTIONS = (
 )
 # PostgreSQL, appendix A: connection exceptions, operator intervention (shutdown, crash, start), too many connections.
 _AWAY = ("08", "57P", "53300")
+_OF_ASYNCPG = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 def connect(
@@ -45,6 +51,7 @@ def connect(
         hide_parameters=True,
         connect_args={"server_settings": settings | _SERVER, "timeout": 10, "command_timeout": patience_s},
     )
+    sa.event.listen(engine.sync_engine, "checkout", _must_be_open)
     if patience_s is not None:
         sa.event.listen(engine.sync_engine, "connect", _end_long_transactions)
     return engine
@@ -57,33 +64,129 @@ def _end_long_transactions(connection: Any, record: object) -> None:
     connection.commit()
 
 
+async def first(connection: AsyncConnection, statement: Statement, values: Mapping[str, Any]) -> Any:
+    """The first row; None if there is none."""
+    return next(iter(await fetch(connection, statement, values)), None)
+
+
+class Borrowed(AsyncConnection):
+    """A connection of the pool, on which SQLAlchemy begins and ends nothing. What it needs for its own statements is
+    made when the first is asked: most transactions need none."""
+
+    def __init__(self, engine: AsyncEngine, held: PoolProxiedConnection) -> None:
+        super().__init__(engine)
+        self.held = held
+
+    @property
+    def driver(self) -> Any:
+        """asyncpg's own connection."""
+        return self.held.driver_connection
+
+    async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> Sequence[Any]:
+        return await statement.ask(self.driver, values)
+
+    async def execute(self, *args: Any, **options: Any) -> Any:
+        self._open()
+        return await super().execute(*args, **options)
+
+    async def exec_driver_sql(self, *args: Any, **options: Any) -> Any:
+        self._open()
+        return await super().exec_driver_sql(*args, **options)
+
+    async def get_raw_connection(self) -> PoolProxiedConnection:
+        return self.held
+
+    def _open(self) -> None:
+        if self.sync_connection is None:
+            made = sa.Connection(self.sync_engine, self.held)
+            self.sync_connection = made.execution_options(isolation_level="AUTOCOMMIT")
+
+
 @asynccontextmanager
-async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """As `engine.begin`. Raises StorageAway when the database goes away, before or inside."""
-    async with _telling(), engine.begin() as connection:
+async def transaction(engine: AsyncEngine) -> AsyncIterator[Borrowed]:
+    """As `engine.begin`. Raises StorageAway when the database goes away, before or inside; what it refuses leaves as
+    SQLAlchemy's DBAPIError."""
+    async with _telling(), _borrowed(engine) as connection, _begun(connection.driver):
         yield connection
 
 
 @asynccontextmanager
-async def at_once(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+async def at_once(engine: AsyncEngine) -> AsyncIterator[Borrowed]:
     """Every statement is a transaction of its own, committed when it returns: one way to the database and back instead
     of three. For reads, and for a write that is one statement. Raises StorageAway."""
-    async with _telling(), engine.connect() as connection:
-        yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+    async with _telling(), _borrowed(engine) as connection:
+        yield connection
+
+
+async def fetch(connection: AsyncConnection, statement: Statement, values: Mapping[str, Any]) -> Sequence[Any]:
+    """Rows whose columns are attributes, straight from asyncpg where the connection is one of ours."""
+    if isinstance(connection, Borrowed):
+        return await connection.fetch(statement, values)
+    return (await connection.execute(statement.of, values)).all()
+
+
+@asynccontextmanager
+async def _borrowed(engine: AsyncEngine) -> AsyncIterator[Borrowed]:
+    try:
+        held = await greenlet_spawn(engine.sync_engine.raw_connection)
+    except AsyncAdapt_asyncpg_dbapi.Error as error:
+        raise DBAPIError(None, None, error) from error
+    try:
+        yield Borrowed(engine, held)
+    except asyncpg.InternalClientError:  # the server has hung up, and asyncpg was told while nobody was asking
+        await greenlet_spawn(held.invalidate)
+        raise
+    finally:
+        await greenlet_spawn(_give_back, held)
+
+
+def _give_back(held: PoolProxiedConnection) -> None:
+    """One that was left in the middle of something goes to nobody else."""
+    driver: Any = held.driver_connection
+    if driver is not None and (driver.is_closed() or driver.is_in_transaction()):
+        held.invalidate()
+    held.close()
+
+
+@asynccontextmanager
+async def _begun(driver: Any) -> AsyncIterator[None]:
+    begun = driver.transaction()
+    await begun.start()
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError, *_OF_ASYNCPG):
+            await begun.rollback()
+        raise
+    await begun.commit()
+
+
+def _must_be_open(connection: Any, record: object, held: object) -> None:
+    """A connection that ended while it lay in the pool is replaced before anybody gets it."""
+    if connection.driver_connection.is_closed():
+        raise sa.exc.DisconnectionError
 
 
 @asynccontextmanager
 async def _telling() -> AsyncIterator[None]:
     try:
         yield
-    except (DBAPIError, NoFreeConnection, OSError) as error:
+    except (DBAPIError, NoFreeConnection, OSError, *_OF_ASYNCPG) as error:
         if _is_away(error):
             raise StorageAway(type(error.__cause__ or error).__name__) from error
+        if isinstance(error, _OF_ASYNCPG):
+            raise DBAPIError(None, None, error) from error
         raise
 
 
-def _is_away(error: DBAPIError | NoFreeConnection | OSError) -> bool:
-    if not isinstance(error, DBAPIError):
-        return True
-    code = getattr(error.orig, "sqlstate", None) or ""
-    return error.connection_invalidated or code.startswith(_AWAY)
+def _is_away(error: Exception) -> bool:
+    match error:
+        case DBAPIError():
+            code = getattr(error.orig, "sqlstate", None) or ""
+            return error.connection_invalidated or code.startswith(_AWAY)
+        case asyncpg.PostgresError():
+            return (error.sqlstate or "").startswith(_AWAY)
+        case asyncpg.InterfaceError():
+            return "closed" in str(error)  # it has no code
+        case _:
+            return True

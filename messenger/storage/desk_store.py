@@ -27,13 +27,15 @@ from messenger.observability.failpoints import fp
 from messenger.storage import rooms
 from messenger.storage.crypto_rows import SqlCryptoRows
 from messenger.storage.data_keys import DataKeys
-from messenger.storage.database import at_once, transaction
+from messenger.storage.database import at_once, fetch, transaction
 from messenger.storage.encryption import Key
-from messenger.storage.inbox import add_rows, sealed_row
+from messenger.storage.inbox import add_rows_together, sealed_row
 from messenger.storage.leases import HELD, Lease, fence
 from messenger.storage.models.queues import cursor, dead_letter, inbox, timer
+from messenger.storage.statements import Statement
 from messenger.storage.successions import note_replaced
 from messenger.storage.timers import KEY_TIMER
+from messenger.storage.together import Together, Write, write
 
 # So long does a lane stand still for a missing key; then it goes on behind a visible gap.
 KEY_PATIENCE = timedelta(seconds=10)
@@ -73,12 +75,17 @@ _PARKED = (
 
 
 # Fenced: without the lease it writes no row.
-_SET_CURSOR = sa.text(f"""
+_SET_CURSOR = Write(
+    name="acknowledged",
+    text=f"""
 WITH {HELD}
 INSERT INTO cursor (source, token, epoch) SELECT CAST(:source AS text), CAST(:token AS text), :epoch FROM held
-ON CONFLICT (source) DO UPDATE SET token = excluded.token, epoch = excluded.epoch""")  # noqa: S608 - fixed texts of ours
+ON CONFLICT (source) DO UPDATE SET token = excluded.token, epoch = excluded.epoch
+RETURNING epoch""",  # noqa: S608 - fixed texts of ours
+    told=("epoch",),
+)
 # Says under which id each ciphertext was taken first.
-_SEEN = sa.text("""
+_SEEN = Statement("""
 INSERT INTO megolm_seen AS seen (account, room_id, sender_key, session_id, idx, event_id)
 SELECT CAST(:account AS text), new.* FROM unnest(CAST(:rooms AS text[]), CAST(:senders AS text[]),
   CAST(:sessions AS text[]), CAST(:indices AS bigint[]), CAST(:events AS text[])) AS new
@@ -124,7 +131,7 @@ class SqlDeskUnit:
     async def take(self, arrivals: Sequence[Arrival]) -> frozenset[str]:
         replayed = await self._replayed([arrival for arrival in arrivals if arrival.ciphertext])
         fresh = [arrival for arrival in arrivals if arrival.source_id not in replayed]
-        await add_rows(self._connection, [await self._row(arrival) for arrival in fresh])
+        await add_rows_together(self._connection, [await self._row(arrival) for arrival in fresh])
         await self._watch([arrival for arrival in fresh if arrival.waits])
         if fresh:
             self.has_news = True
@@ -188,7 +195,10 @@ class SqlDeskUnit:
     async def set_cursor(self, token: str) -> None:
         values = {"source": self._account, "token": token}
         lease = {"resource": self._lease.resource, "epoch": self._lease.epoch}
-        if not (await self._connection.execute(_SET_CURSOR, values | lease)).rowcount:
+        await write(self._connection, _SET_CURSOR, values | lease, hear=self._must_hold)
+
+    def _must_hold(self, told: Mapping[str, Any]) -> None:
+        if told["epoch"] is None:
             raise LeaseLost(self._lease.resource)
         fp("token_written")
 
@@ -234,7 +244,7 @@ class SqlDeskUnit:
         ciphertexts, events = zip(*sorted(first.items()), strict=True)
         columns = zip(("rooms", "senders", "sessions", "indices"), zip(*ciphertexts, strict=True), strict=True)
         seen = {"account": self._account, "events": events, **dict(columns)}
-        found = await self._connection.execute(_SEEN, seen)
+        found = await fetch(self._connection, _SEEN, seen)
         taken = {(row.room_id, row.sender_key, row.session_id, row.idx): row.event_id for row in found}
         return frozenset(replayed | {event for ciphertext, event in first.items() if taken[ciphertext] != event})
 
@@ -261,7 +271,9 @@ class SqlDeskStore:
     @asynccontextmanager
     async def batch(self) -> AsyncIterator[SqlDeskUnit]:
         async with transaction(self._engine) as connection:
-            yield self._unit(connection)
+            together = Together(connection)
+            yield self._unit(together)
+            await together.flush()
 
     def _unit(self, connection: AsyncConnection) -> SqlDeskUnit:
         return SqlDeskUnit(connection, self._keys, account=self.account, key=self._key, lease=self._lease)

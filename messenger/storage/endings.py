@@ -5,16 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from messenger.app.outcome import Outcome
 from messenger.app.records import OutboxRow
 from messenger.channels.errors import LeaseLost
 from messenger.storage.data_keys import DataKeys
+from messenger.storage.database import fetch
 from messenger.storage.inbox import sealed_row
 from messenger.storage.leases import HELD, Lease
 from messenger.storage.messages import trace_row
+from messenger.storage.statements import Statement
 
 _ENDED = {"id": "bigint", "token": "uuid", "state": "text", "code": "text"}
 _TRACES = {
@@ -55,10 +56,10 @@ _HEARD = f""", heard AS (
 )"""  # noqa: S608 - fixed texts of ours
 
 
-def _settle(*more: str) -> sa.TextClause:
+def _settle(*more: str) -> Statement:
     """A row whose claim is somebody else's by now leaves no trace and says nothing. Of a row that ended: is more to be
     sent in its lane? A single row that is not `held` says that the lease is lost."""
-    return sa.text(f"""
+    return Statement(f"""
 WITH {HELD}, ended AS (
   UPDATE outbox SET state = new.state, code = new.code, claimed_until = NULL
   FROM held, unnest({_arrays("ended", _ENDED)}) AS new({", ".join(_ENDED)})
@@ -118,8 +119,7 @@ async def settle(
         }
     if items:
         values |= _values("item", [*_ITEMS], [item for _, item in items]) | {"item_of": [row for row, _ in items]}
-    found = await connection.execute(_SETTLE[bool(traces), bool(items)], values)
-    rows = found.all()
+    rows = await fetch(connection, _SETTLE[bool(traces), bool(items)], values)
     if not all(row.is_held for row in rows):
         raise LeaseLost(lease.resource)
     return {row.id: row.has_more for row in rows if row.id is not None}

@@ -15,8 +15,10 @@ from messenger.app.records import InboxRow, NewItem
 from messenger.storage.chats import CHAT_OF_LANE
 from messenger.storage.codec import UNREADABLE, dump, load_item
 from messenger.storage.data_keys import DataKeys
+from messenger.storage.database import fetch, first
 from messenger.storage.lanes import Round, walk
 from messenger.storage.models.queues import dead_letter, inbox
+from messenger.storage.statements import Statement
 from messenger.storage.together import Write, write
 
 log = logging.getLogger(__name__)
@@ -25,7 +27,7 @@ log = logging.getLogger(__name__)
 _KEEPS_LANE = "state IN ('new', 'waiting_key') AND (state = 'new' OR next_at > now())"
 # Of so many due heads the oldest goes first: with few lanes that is the order of arrival. More than there are workers.
 _LOOK_AT = 16
-_CLAIM = sa.text(
+_CLAIM = Statement(
     f"""{walk("inbox", _KEEPS_LANE)}
 SELECT claimed.*, in_chat.* FROM (
 SELECT head.*, now() AS claimed_at, oldest.is_alone AND NOT EXISTS (
@@ -67,13 +69,18 @@ _NEW: dict[str, tuple[str, Any]] = {
     "patience": ("interval", timedelta(0)),
 }
 _COLUMNS = ", ".join(list(_NEW)[:-1])
-_ADD = sa.text(f"""
+_ADD = Write(
+    name="added",
+    text=f"""
 INSERT INTO inbox ({_COLUMNS}, next_at)
 SELECT {_COLUMNS}, now() + patience
 FROM unnest({", ".join(f"CAST(:{name} AS {type}[])" for name, (type, _) in _NEW.items())})
   WITH ORDINALITY AS new({", ".join(_NEW)}, place)
 ORDER BY place
-ON CONFLICT DO NOTHING""")  # noqa: S608 - fixed texts of ours
+ON CONFLICT DO NOTHING
+RETURNING id""",  # noqa: S608 - fixed texts of ours
+)
+_ADD_AND_COUNT = Statement(_ADD.text)
 _FINAL = {"quarantine": "quarantine", "undecryptable": "undecryptable"}
 
 
@@ -105,7 +112,7 @@ class SqlInbox:
         return None
 
     async def _head(self) -> Any:
-        row = (await self._connection.execute(_CLAIM, {"after": self._round.after})).first()
+        row = await first(self._connection, _CLAIM, {"after": self._round.after})
         if row is not None:
             self._round.served([row.lane])
             if self._on_claim is not None:
@@ -175,7 +182,14 @@ async def sealed_row(keys: DataKeys, item: NewItem) -> dict[str, Any]:
 
 async def add_rows(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> int:
     """Inserts in the order given, so that ids rise in it. Returns how many were new."""
-    if not rows:
-        return 0
-    columns = {name: [row.get(name, default) for row in rows] for name, (_, default) in _NEW.items()}
-    return (await connection.execute(_ADD, columns)).rowcount
+    return len(await fetch(connection, _ADD_AND_COUNT, _columns(rows))) if rows else 0
+
+
+async def add_rows_together(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
+    """As `add_rows`, in one statement with what else is written."""
+    if rows:
+        await write(connection, _ADD, _columns(rows))
+
+
+def _columns(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    return {name: [row.get(name, default) for row in rows] for name, (_, default) in _NEW.items()}

@@ -9,11 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.channels.errors import LeaseLost
 from messenger.observability.failpoints import fp
-from messenger.storage.database import transaction
+from messenger.storage.database import fetch, transaction
 from messenger.storage.models.queues import lease
+from messenger.storage.statements import Statement
 
-_FENCE = (
-    sa.select(sa.literal(1))
+_FENCE = Statement(
+    sa.select(lease.c.epoch)
     .where(lease.c.resource == sa.bindparam("which"), lease.c.epoch == sa.bindparam("mine"))
     .with_for_update(read=True)
 )
@@ -65,5 +66,5 @@ async def release(engine: AsyncEngine, held: Lease) -> None:
 
 async def fence(connection: AsyncConnection, held: Lease) -> None:
     """The first statement of every transaction that writes for the resource."""
-    if (await connection.execute(_FENCE, {"which": held.resource, "mine": held.epoch})).first() is None:
+    if not await fetch(connection, _FENCE, {"which": held.resource, "mine": held.epoch}):
         raise LeaseLost(held.resource)

@@ -16,9 +16,11 @@ from messenger.domain.ids import AgentId, ConversationId, MessageId
 from messenger.domain.replies import Fate
 from messenger.storage.codec import dump, load_body
 from messenger.storage.data_keys import DataKeys
+from messenger.storage.database import fetch
 from messenger.storage.encryption import Key, KeyDestroyed
 from messenger.storage.models.conversations import conversation as cases
 from messenger.storage.models.conversations import message, remote_message, told
+from messenger.storage.statements import Statement
 from messenger.storage.together import Write, write
 
 ERASED_SPEAKER = "?"
@@ -50,7 +52,7 @@ SELECT NOT EXISTS (
 ) FROM message AS asked WHERE asked.id = CAST(:which AS uuid)""")
 MESSAGE_COLUMNS = tuple(column.label(f"m_{column.name}") for column in message.columns)
 _MESSAGES = sa.select(*MESSAGE_COLUMNS)
-_GET = _MESSAGES.where(message.c.id == sa.bindparam("which"))
+_GET = Statement(_MESSAGES.where(message.c.id == sa.bindparam("which")))
 
 
 # A customer's message that is not in the thread yet will come there by itself.
@@ -196,7 +198,8 @@ class SqlMessages:
         await write(self._connection, _TRACE_IT, trace_row(trace))
 
     async def get(self, id: MessageId) -> StoredMessage:
-        return await as_message((await self._connection.execute(_GET, {"which": id})).one(), self._keys)
+        (row,) = await fetch(self._connection, _GET, {"which": id})
+        return await as_message(row, self._keys)
 
     async def latest(self, conversation: ConversationId, most: int) -> Sequence[StoredMessage]:
         query = _SHOWN.where(message.c.conversation_id == conversation).order_by(message.c.seq.desc()).limit(most)

@@ -27,11 +27,13 @@ from messenger.observability.failpoints import fp
 from messenger.storage.codec import dump, load_effect
 from messenger.storage.courier import NOBODY, Courier
 from messenger.storage.data_keys import DataKeys
+from messenger.storage.database import fetch
 from messenger.storage.inbox import add_rows, sealed_row
 from messenger.storage.lanes import Round, walk
 from messenger.storage.leases import HELD, Lease
 from messenger.storage.models.conversations import conversation
 from messenger.storage.models.queues import dead_letter, outbox
+from messenger.storage.statements import Statement
 from messenger.storage.together import Write, write
 
 log = logging.getLogger(__name__)
@@ -280,7 +282,7 @@ def _carried(row: Mapping[str, Any], effect: Effect, device: str) -> OutboxRow:
 
 
 # Fence and claim in one statement. A single row that is not `held` says that the lease is lost.
-_CLAIM = sa.text(
+_CLAIM = Statement(
     f"""{walk("outbox", f"state IN {_OPEN}")}, {HELD}, due AS (
   SELECT head.id FROM walk CROSS JOIN LATERAL (
     SELECT id FROM outbox
@@ -332,7 +334,7 @@ async def claim(
     one. Raises LeaseLost."""
     values = {"after": round.after, "desk": desk, "device": device, "token": token, "most": most}
     values |= {"holds_answers": holds_answers, "latest": latest}
-    found = (await connection.execute(_CLAIM, values | {"resource": lease.resource, "epoch": lease.epoch})).all()
+    found = await fetch(connection, _CLAIM, values | {"resource": lease.resource, "epoch": lease.epoch})
     if not all(row.is_held for row in found):
         raise LeaseLost(lease.resource)
     round.served([row.lane for row in found])

@@ -8,10 +8,12 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from messenger.app.desk_ports import RoomState
+from messenger.storage.database import fetch
 from messenger.storage.models.conversations import case_member, channel_identity, chat, place
 from messenger.storage.models.people import direct_room, group_member, skill_group, staff
 from messenger.storage.models.rooms import mx_member, mx_room, room_succession
 from messenger.storage.models.trust import trust_alert
+from messenger.storage.statements import Statement
 
 PRESENT = ("join", "invite")
 _FORMER = sa.exists().where(
@@ -33,13 +35,15 @@ _SUCCESSION = (
     .label("succession")
 )
 
-_LOAD = sa.select(mx_room, _USE, _SUCCESSION).where(
-    mx_room.c.account == sa.bindparam("of"), mx_room.c.room_id == sa.any_(sa.bindparam("ids", type_=ARRAY(sa.Text)))
+_LOAD = Statement(
+    sa.select(mx_room, _USE, _SUCCESSION).where(
+        mx_room.c.account == sa.bindparam("of"), mx_room.c.room_id == sa.any_(sa.bindparam("ids", type_=ARRAY(sa.Text)))
+    )
 )
 
 
 async def load(connection: AsyncConnection, account: str, ids: Sequence[str]) -> Mapping[str, RoomState]:
-    rows = await connection.execute(_LOAD, {"of": account, "ids": list(ids)})
+    rows = await fetch(connection, _LOAD, {"of": account, "ids": list(ids)})
     return {
         row.room_id: RoomState(
             room_id=row.room_id,

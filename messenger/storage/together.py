@@ -5,13 +5,15 @@ They go before anything else is asked, and before the commit. So whoever reads f
 what fails does so inside of the transaction."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from messenger.storage.database import Borrowed, fetch
+from messenger.storage.statements import Statement
 
 _PARAMETER = re.compile(r"(?<![:\w]):(\w+)(?!:)")
 REMEMBERED = 500  # combinations; a message has one of a few
@@ -34,12 +36,16 @@ class _Waiting:
     hear: Callable[[Mapping[str, Any]], None] | None
 
 
-class Together(AsyncConnection):
+class Together(Borrowed):
     """The connection of one unit of work. Whoever leaves it says `flush` before the commit."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
-        super().__init__(connection.engine, connection.sync_connection)
+    def __init__(self, connection: Borrowed) -> None:
+        super().__init__(connection.engine, connection.held)
         self._waiting: list[_Waiting] = []
+
+    async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> Sequence[Any]:
+        await self.flush()
+        return await super().fetch(statement, values)
 
     async def execute(self, *args: Any, **options: Any) -> Any:
         await self.flush()
@@ -57,7 +63,7 @@ class Together(AsyncConnection):
     async def flush(self) -> None:
         if self._waiting:
             waiting, self._waiting = self._waiting, []
-            await _carry_out(super().execute, waiting)
+            await _carry_out(super().fetch, waiting)
 
 
 async def write(
@@ -72,12 +78,12 @@ async def write(
     if isinstance(connection, Together):
         await connection.wait(waiting)
     else:
-        await _carry_out(connection.execute, [waiting])
+        await _carry_out(partial(fetch, connection), [waiting])
 
 
-async def _carry_out(execute: Callable[..., Any], waiting: Sequence[_Waiting]) -> None:
+async def _carry_out(ask: Callable[..., Awaitable[Sequence[Any]]], waiting: Sequence[_Waiting]) -> None:
     values = {f"{each.write.name}_{name}": value for each in waiting for name, value in each.values.items()}
-    row = (await execute(_statement(tuple(_named(each.write) for each in waiting)), values)).one()
+    (row,) = await ask(_statement(tuple(_named(each.write) for each in waiting)), values)
     for each in waiting:
         if each.hear is not None:
             each.hear({name: getattr(row, f"{each.write.name}_{name}") for name in each.write.told})
@@ -88,7 +94,7 @@ def _named(write: Write) -> tuple[str, str, tuple[str, ...]]:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _statement(writes: tuple[tuple[str, str, tuple[str, ...]], ...]) -> sa.TextClause:
+def _statement(writes: tuple[tuple[str, str, tuple[str, ...]], ...]) -> Statement:
     """Every parameter bears the name of its write."""
     parts = [name + " AS (" + _PARAMETER.sub(f":{name}_" + r"\1", text) + ")" for name, text, _ in writes]
     told = [
@@ -96,4 +102,4 @@ def _statement(writes: tuple[tuple[str, str, tuple[str, ...]], ...]) -> sa.TextC
         for name, _, columns in writes
         for column in columns
     ]
-    return sa.text(f"WITH {', '.join(parts)} SELECT {', '.join(told) or '1'}")
+    return Statement(f"WITH {', '.join(parts)} SELECT {', '.join(told) or '1'}")

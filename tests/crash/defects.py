@@ -16,6 +16,7 @@ from messenger.matrix.crypto.inbound import Receiver
 from messenger.matrix.crypto.records import InboundSession
 from messenger.storage import crypto_rows, desk_store, endings, leases, outbox, outbox_queue
 from messenger.storage.models.queues import outbox as outbox_table
+from messenger.storage.statements import Statement
 from messenger.workers.outbox import OutboxWorker
 
 
@@ -89,9 +90,10 @@ def _change_ends(old: str, new: str) -> None:
     endings._SETTLE = {leaves: _changed(statement, old, new) for leaves, statement in endings._SETTLE.items()}
 
 
-def _changed(statement: sa.TextClause, old: str, new: str) -> sa.TextClause:
-    assert old in statement.text, "statements are put together in another way now"
-    return sa.text(statement.text.replace(old, new))
+def _changed(statement: Statement, old: str, new: str) -> Statement:
+    text = statement.of.text
+    assert old in text, "statements are put together in another way now"
+    return Statement(text.replace(old, new))
 
 
 def messages_not_counted() -> None:

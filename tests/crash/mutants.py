@@ -26,6 +26,7 @@ from messenger.observability.failpoints import fp
 from messenger.storage import inbox, outbox, timers
 from messenger.storage.desk_store import SqlDeskStore, SqlDeskUnit
 from messenger.storage.lanes import walk
+from messenger.storage.statements import Statement
 from messenger.workers.outbox import OutboxWorker
 from tests.crash.defects import DEFECTS
 
@@ -103,11 +104,11 @@ def no_head_of_line() -> None:
     outbox._CARRY = sa.text(carry)
 
 
-def _without_lanes(claim: sa.TextClause, table: str, keeps_lane: str) -> sa.TextClause:
+def _without_lanes(claim: Statement, table: str, keeps_lane: str) -> Statement:
     new = f"SELECT lane, id FROM {table} WHERE state = 'new' AND CAST(:after AS text) IS NOT NULL ORDER BY id"
-    changed = claim.text.replace(walk(table, keeps_lane), f"WITH walk AS ({new})")
-    assert changed != claim.text, "claims are put together in another way now"
-    return sa.text(changed)
+    changed = claim.of.text.replace(walk(table, keeps_lane), f"WITH walk AS ({new})")
+    assert changed != claim.of.text, "claims are put together in another way now"
+    return Statement(changed)
 
 
 def no_gap_fill() -> None:
@@ -196,13 +197,13 @@ def timer_removed_first() -> None:
 def hold_ignored() -> None:
     """An answer is claimed whether its window is over or not."""
     text, limits = (
-        outbox._CLAIM.text,
+        outbox._CLAIM.of.text,
         ("next_at <= now()", "next_at <= coalesce(CAST(:latest AS timestamptz), 'infinity')"),
     )
     for limit in limits:
         assert limit in text, "claims are put together in another way now"
         text = text.replace(limit, f"({limit} OR message_id IS NOT NULL)")
-    outbox._CLAIM = sa.text(text)
+    outbox._CLAIM = Statement(text)
 
 
 MUTANTS: dict[str, Callable[[], None]] = {

@@ -72,7 +72,7 @@ async def test_no_marker_is_found_anywhere_in_any_form(
     await own_postgres.execute("CHECKPOINT")
 
     told = watched.log_text()
-    assert "inbox row failed" in told and "ProgrammingError" in told, "there was a failure to tell"
+    assert "inbox row failed" in told and "DBAPIError" in told, "there was a failure to tell"
     found = list(_files_with(tmp_path, NAME))
     # The homeserver knows the display name: the customer published it there. It is none of our data.
     assert found, "the search finds what is there"

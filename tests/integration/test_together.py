@@ -1,9 +1,12 @@
 """What a turn writes and nobody in it reads goes to the database in one statement, and is there for whoever reads."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from asyncpg.connection import LoggedQuery
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app.effects.staff import React
@@ -17,12 +20,16 @@ def statements(database: AsyncEngine) -> Iterator[list[str]]:
     """All that is sent to the database but BEGIN and COMMIT."""
     said: list[str] = []
 
-    def note(connection: object, cursor: object, statement: str, *rest: object) -> None:
-        said.append(" ".join(statement.split()))
+    def note(asked: LoggedQuery) -> None:
+        if not asked.query.startswith(("BEGIN", "COMMIT")):
+            said.append(" ".join(asked.query.split()))
 
-    sa.event.listen(database.sync_engine, "before_cursor_execute", note)
+    def listen(connection: Any, *rest: object) -> None:
+        connection.driver_connection.add_query_logger(note)
+
+    sa.event.listen(database.sync_engine, "checkout", listen)
     yield said
-    sa.event.remove(database.sync_engine, "before_cursor_execute", note)
+    sa.event.remove(database.sync_engine, "checkout", listen)
 
 
 async def test_a_customers_message_is_claimed_locked_and_written_in_three_statements(
@@ -66,6 +73,6 @@ async def test_what_fails_at_the_end_undoes_the_whole_unit(database: AsyncEngine
     desk = StaffDesk(database)
     await desk.set_up(["@ben:x"])
     before = await desk.effects()
-    with pytest.raises(sa.exc.IntegrityError):
+    with pytest.raises(DBAPIError, match="NotNullViolation"):
         await _writes_what_cannot_stand(desk)
     assert await desk.effects() == before

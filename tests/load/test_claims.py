@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.storage import inbox, outbox
+from messenger.storage.statements import Statement
 
 ROWS = 10_000
 MOST, LOOK_AT = 32, 16
@@ -40,11 +41,11 @@ async def fill(database: AsyncEngine, insert: str, lane: str, *, more: str = "st
         await (await connection.execution_options(isolation_level="AUTOCOMMIT")).exec_driver_sql("ANALYZE")
 
 
-async def cost(database: AsyncEngine, claim: sa.TextClause, **parameters: Any) -> tuple[int, int]:
+async def cost(database: AsyncEngine, claim: Statement, **parameters: Any) -> tuple[int, int]:
     """Rows found and pages touched, as a generic plan: the one that a busy process comes to."""
     async with database.connect() as connection:
         await connection.exec_driver_sql("SET plan_cache_mode = force_generic_plan")
-        explained = sa.text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {claim.text}")
+        explained = sa.text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {claim.of.text}")
         plan = (await connection.execute(explained, {"after": "lane77", **parameters})).scalar_one()
         await connection.rollback()
     top = (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]

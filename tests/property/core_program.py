@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any, Literal, cast
 from uuid import UUID
 
+import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -190,6 +191,25 @@ def _key_row(room: str, session: str) -> CryptoRow:
     return CryptoRow(table="mx_megolm", key=key, clear={**clear, "imported": False}, secret=b"key")
 
 
+class WatchedConnection(asyncpg.Connection):
+    commits: Callable[[], None]
+
+    def transaction(self, **options: Any) -> Any:
+        return WatchedTransaction(super().transaction(**options), self.commits)
+
+
+class WatchedTransaction:
+    """Tells before it is committed."""
+
+    def __init__(self, inner: Any, commits: Callable[[], None]) -> None:
+        self.start, self.rollback = inner.start, inner.rollback
+        self._inner, self._commits = inner, commits
+
+    async def commit(self) -> None:
+        self._commits()
+        await self._inner.commit()
+
+
 class Lines:
     """To the database of one life after another. An engine of its own for each process would put every statement
     together anew."""
@@ -197,10 +217,10 @@ class Lines:
     def __init__(self, url: str, *, pool_size: int, commits: Callable[[], None] = lambda: None) -> None:
         self.engine = connect(url, pool_size=pool_size)
         self._open: list[Any] = []
+        self._kind = type("WatchedConnection", (WatchedConnection,), {"commits": staticmethod(commits)})
         sync_engine = self.engine.sync_engine
         sa.event.listen(sync_engine, "do_connect", self._to_this_life)
         sa.event.listen(sync_engine, "connect", self._keep)
-        sa.event.listen(sync_engine, "commit", lambda connection: commits())
 
     def move(self, url: str) -> None:
         self.engine.sync_engine.url = sa.make_url(url)
@@ -213,6 +233,7 @@ class Lines:
 
     def _to_this_life(self, dialect: object, record: object, arguments: object, parameters: dict[str, object]) -> None:
         parameters["database"] = self.engine.sync_engine.url.database
+        parameters["connection_class"] = self._kind
 
     def _keep(self, connection: Any, record: object) -> None:
         self._open.append(connection.driver_connection)

@@ -165,13 +165,13 @@ def _serve(line: socket.socket, wake_up: Callable[[], None]) -> None:
 
 def _start(line: socket.socket, request: Mapping[str, Any], wake_up: Callable[[], None]) -> None:
     go_on = die_with_parent()
-    pid = os.fork()
-    if pid:
-        line.sendall(json.dumps({"started": pid}).encode() + b"\n")
+    if os.fork():
         return
     os.setsid()
     if go_on:
         go_on()
+    # Only now: who hears it may kill the whole group at once.
+    line.sendall(json.dumps({"started": os.getpid()}).encode() + b"\n")
     line.close()
     _become(request, wake_up)
 
