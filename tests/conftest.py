@@ -3,6 +3,7 @@
 The servers are session-wide and their fixtures plain functions, so that every test may have its own event loop."""
 
 import asyncio
+import gc
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -31,6 +32,8 @@ if os.environ.get("CI") == "true":
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Not the folder that all sessions of this user share: each new one closes it, also to the account of root's PostgreSQL.
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(temporary_folder()))
+# Up to a seventh of the tests' own work is looking for cycles, mostly among modules and collected tests, which stay.
+gc.set_threshold(20_000, 20, 20)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -38,6 +41,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         end_abandoned_databases()
     elif session.config.args_source is pytest.Config.ArgsSource.TESTPATHS:
         import_from_another_end(WORKER, int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

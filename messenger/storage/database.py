@@ -27,7 +27,8 @@ _SERVER = {
 }
 # A session that waits for the second half of a request is not idle, and would keep its locks for ever. From 17 on.
 _END_LONG_TRANSACTIONS = (
-    "SELECT set_config('transaction_timeout', '60s', false) FROM pg_settings WHERE name = 'transaction_timeout'"
+    "SELECT set_config('transaction_timeout', '60s', false) "
+    "WHERE current_setting('transaction_timeout', true) IS NOT NULL"
 )
 # PostgreSQL, appendix A: connection exceptions, operator intervention (shutdown, crash, start), too many connections.
 _AWAY = ("08", "57P", "53300")
