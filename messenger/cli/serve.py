@@ -2,6 +2,7 @@
 ends at once; nothing is lost either way, what was in flight is taken up again."""
 
 import asyncio
+import gc
 import os
 import signal
 from pathlib import Path
@@ -39,6 +40,7 @@ async def _serve(settings: Settings, ready_file: Path | None) -> None:
         loop.add_signal_handler(number, _stop_or_end, stop, number)
 
     def ready() -> None:
+        _spare_what_stays()
         log.info("ready", pid=os.getpid())
         if ready_file is not None:
             ready_file.write_text(f"{os.getpid()}\n")
@@ -46,6 +48,13 @@ async def _serve(settings: Settings, ready_file: Path | None) -> None:
 
     await bootstrap.serve(settings, stop=stop, ready=ready)
     log.info("stopped", pid=os.getpid())
+
+
+def _spare_what_stays() -> None:
+    """Python's collector of cycles goes through all modules and rules every few hundred messages, which costs more than
+    what it finds: a message leaves hardly any."""
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 def _stop_or_end(stop: asyncio.Event, number: int) -> None:

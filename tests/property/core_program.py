@@ -62,12 +62,13 @@ class Reaper:
 
     program: "Program | None" = None
     left: int = 0
+    at: str = ""  # only steps of this name count; empty: all
     how: How = "dies"
     passed: Counter[str] = field(default_factory=Counter)
     ended_at: Counter[str] = field(default_factory=Counter)
 
-    def arm(self, how: How, nth: int) -> None:
-        self.how, self.left = how, nth
+    def arm(self, how: How, nth: int, at: str = "") -> None:
+        self.how, self.left, self.at = how, nth, at
 
     def step(self, name: str) -> None:
         """A crash point, or a call to the outside."""
@@ -76,7 +77,7 @@ class Reaper:
         if self.program.is_dead:
             raise Died
         self.passed[name] += 1
-        if self.how != "commit":
+        if self.how != "commit" and self.at in ("", name):
             self._count(name)
 
     def commits(self) -> None:

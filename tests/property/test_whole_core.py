@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from messenger.observability import failpoints
 from messenger.workers import outbox as outbox_worker
+from tests.crash.points import ELSEWHERE, LIVED, WALKED
 from tests.property.core_books import balance, nothing_leaks
 from tests.property.core_erased import nothing_is_left_of_the_erased
 from tests.property.core_house import PLAIN, House
@@ -36,12 +37,15 @@ COMMANDS = st.sampled_from(
     ["!claim", "!release", "!pause 3d", "!pause 2h", "!pause until reply", "!resume", "!resolve", "!reopen",
      "!transfer Pharmacy", "!transfer Claims", "!assign @cleo:x", "!room", "!undo", "!history 5"]
 )  # fmt: skip
+# Counted steps alone end most lives at the few that come most often.
+POINTS = sorted({point.name for point in WALKED}.union(*LIVED.values(), *ELSEWHERE.values()))
 SIGNS = st.sampled_from(["👀", "👀", "✅", "💤"])
 # What happens after each thing that is done: nothing yet, a turn of the workers, or a turn in which something breaks.
 THEN = st.one_of(
     st.just(("", 0)),
     st.just(("works", 0)),
-    st.tuples(st.sampled_from(["dies", "dies", "breaks"]), st.integers(1, 40)),
+    st.tuples(st.sampled_from(["dies", "breaks"]), st.integers(1, 40)),
+    st.tuples(st.sampled_from(["dies", "dies", "breaks"]), st.integers(1, 2), st.sampled_from(POINTS)),
     st.tuples(st.just("commit"), st.integers(1, 8)),
     st.tuples(st.sampled_from(["away", "deaf"]), st.integers(1, 3)),
 )
@@ -80,26 +84,26 @@ class WholeCore(RuleBasedStateMachine):
         self.run(open_house())
 
     @rule(letter=LETTERS, has_file=st.booleans(), is_key_late=st.booleans(), then=THEN)
-    def customer_sends(self, letter: str, has_file: bool, is_key_late: bool, then: tuple[str, int]) -> None:
+    def customer_sends(self, letter: str, has_file: bool, is_key_late: bool, then: tuple[Any, ...]) -> None:
         self.house.customer_says(letter, has_file=has_file, is_key_late=is_key_late and has_file)
         self.run(self._then(*then))
 
     @rule(then=THEN)
-    def keys_come(self, then: tuple[str, int]) -> None:
+    def keys_come(self, then: tuple[Any, ...]) -> None:
         self.house.key_comes()
         self.run(self._then(*then))
 
     @rule(which=WHICH, deletes=st.booleans(), then=THEN)
-    def customer_changes(self, which: int, deletes: bool, then: tuple[str, int]) -> None:
+    def customer_changes(self, which: int, deletes: bool, then: tuple[Any, ...]) -> None:
         self.house.customer_changes(which, deletes=deletes)
         self.run(self._then(*then))
 
     @rule(who=WHO, which=WHICH, then=THEN)
-    def staff_replies(self, who: str, which: int, then: tuple[str, int]) -> None:
+    def staff_replies(self, who: str, which: int, then: tuple[Any, ...]) -> None:
         self._staff(who, which, PLAIN, "r", then)
 
     @rule(which=WHICH, then=THEN)
-    def owner_replies(self, which: int, then: tuple[str, int]) -> None:
+    def owner_replies(self, which: int, then: tuple[Any, ...]) -> None:
         async def reply() -> None:
             known = [each for each in await self.house.known() if each.owner]
             if known:
@@ -109,24 +113,24 @@ class WholeCore(RuleBasedStateMachine):
         self.run(reply())
 
     @rule(who=WHO, which=WHICH, text=st.sampled_from(["// {token}", "!note {token}", "{token}\n// {token}"]), then=THEN)
-    def staff_notes(self, who: str, which: int, text: str, then: tuple[str, int]) -> None:
+    def staff_notes(self, who: str, which: int, text: str, then: tuple[Any, ...]) -> None:
         self._staff(who, which, text, "n", then)
 
     @rule(who=WHO, which=WHICH, then=THEN)
-    def staff_answers_later(self, who: str, which: int, then: tuple[str, int]) -> None:
+    def staff_answers_later(self, who: str, which: int, then: tuple[Any, ...]) -> None:
         self._staff(who, which, "!later 1h {token} as I said", "r", then)
 
     @rule(which=WHICH, deletes=st.booleans(), to_note=st.booleans(), then=THEN)
-    def staff_changes(self, which: int, deletes: bool, to_note: bool, then: tuple[str, int]) -> None:
+    def staff_changes(self, which: int, deletes: bool, to_note: bool, then: tuple[Any, ...]) -> None:
         self.house.staff_changes(which, deletes=deletes, to_note=to_note)
         self.run(self._then(*then))
 
     @rule(who=WHO, which=WHICH, text=COMMANDS, then=THEN)
-    def staff_orders(self, who: str, which: int, text: str, then: tuple[str, int]) -> None:
+    def staff_orders(self, who: str, which: int, text: str, then: tuple[Any, ...]) -> None:
         self._staff(who, which, text, "", then)
 
     @rule(who=WHO, which=WHICH, sign=SIGNS, then=THEN)
-    def staff_reacts(self, who: str, which: int, sign: str, then: tuple[str, int]) -> None:
+    def staff_reacts(self, who: str, which: int, sign: str, then: tuple[Any, ...]) -> None:
         async def react() -> None:
             await self.house.staff_reacts(who, which, sign)
             await self._then(*then)
@@ -139,7 +143,7 @@ class WholeCore(RuleBasedStateMachine):
         role=st.sampled_from(["agent", "agent", "clerk", ""]),
         then=THEN,
     )
-    def seat_changes(self, group: str, who: str, role: str, then: tuple[str, int]) -> None:
+    def seat_changes(self, group: str, who: str, role: str, then: tuple[Any, ...]) -> None:
         """Without a role they are out."""
 
         async def change() -> None:
@@ -149,7 +153,7 @@ class WholeCore(RuleBasedStateMachine):
         self.run(change())
 
     @rule(letter=LETTERS, then=THEN)
-    def customer_is_erased(self, letter: str, then: tuple[str, int]) -> None:
+    def customer_is_erased(self, letter: str, then: tuple[Any, ...]) -> None:
         async def erase() -> None:
             await self.house.erase(letter)
             await self._then(*then)
@@ -157,7 +161,7 @@ class WholeCore(RuleBasedStateMachine):
         self.run(erase())
 
     @rule(by=TIMES, then=THEN)
-    def time_passes(self, by: timedelta, then: tuple[str, int]) -> None:
+    def time_passes(self, by: timedelta, then: tuple[Any, ...]) -> None:
         async def passes() -> None:
             await self.house.passes(by)
             await self._then(*then)
@@ -193,20 +197,20 @@ class WholeCore(RuleBasedStateMachine):
         finally:
             self.runner.close()
 
-    def _staff(self, who: str, which: int, text: str, kind: str, then: tuple[str, int]) -> None:
+    def _staff(self, who: str, which: int, text: str, kind: str, then: tuple[Any, ...]) -> None:
         async def say() -> None:
             await self.house.staff_says(who, which, text, kind=kind)
             await self._then(*then)
 
         self.run(say())
 
-    async def _then(self, what: str, number: int) -> None:
+    async def _then(self, what: str, number: int, at: str = "") -> None:
         match what:
             case "works":
                 await self.house.rest()
             case "dies" | "breaks" | "commit":
                 how: How = what
-                self.reaper.arm(how, number)
+                self.reaper.arm(how, number, at)
                 await self.house.work()
                 self.reaper.left = 0
             case "away" | "deaf":
@@ -260,4 +264,4 @@ def test_a_thousand_lives_balance_that_died_everywhere(whole_core: type[WholeCor
     told = Counter(how.partition(":")[0] for how in whole_core.reaper.ended_at.elements())
     died = {how for how in whole_core.reaper.ended_at if how.startswith("dies:")}
     print(f"{dict(told)}; died at {len(died)} different steps of {len(whole_core.reaper.passed)}")
-    assert len(died) > min(40, MANY // 2), sorted(died)
+    assert len(died) > min(40, MANY // 10), sorted(died)
