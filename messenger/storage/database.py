@@ -65,11 +65,6 @@ def _end_long_transactions(connection: Any, record: object) -> None:
     connection.commit()
 
 
-async def first(connection: AsyncConnection, statement: Statement, values: Mapping[str, Any]) -> Any:
-    """The first row; None if there is none."""
-    return next(iter(await fetch(connection, statement, values)), None)
-
-
 class Borrowed(AsyncConnection):
     """A connection of the pool, on which SQLAlchemy begins and ends nothing. What it needs for its own statements is
     made when the first is asked: most transactions need none."""
@@ -124,6 +119,11 @@ async def fetch(connection: AsyncConnection, statement: Statement, values: Mappi
     if isinstance(connection, Borrowed):
         return await connection.fetch(statement, values)
     return (await connection.execute(statement.of, values)).all()
+
+
+async def first(connection: AsyncConnection, statement: Statement, values: Mapping[str, Any]) -> Any:
+    """The first row; None if there is none."""
+    return next(iter(await fetch(connection, statement, values)), None)
 
 
 @asynccontextmanager
