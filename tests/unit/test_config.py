@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
+from pydantic import ValidationError
 
 from messenger.config import ConfigError, Settings
 from messenger.config.reference import page, schema
@@ -145,6 +146,20 @@ def test_a_faulty_value_from_the_environment_names_the_variable(write: Write, mo
 )
 def test_what_the_database_could_not_take_is_refused(write: Write, line: str) -> None:
     assert line.partition(" ")[0].split(".")[1] in _fault(write(line.replace("%s", "9" * 30)))
+
+
+def test_no_text_of_any_section_takes_a_control_character() -> None:
+    sections = {name: of["$ref"].rpartition("/")[2] for name, of in schema()["properties"].items() if "$ref" in of}
+    texts = [
+        (section, name)
+        for section, model in sections.items()
+        for name, field in schema()["$defs"][model]["properties"].items()
+        if field.get("type") == "string" and field.get("format") not in ("path", "password")
+    ]
+    assert {("server", "organisation"), ("matrix", "homeserver"), ("scanner", "clamd")} <= {*texts}
+    for section, name in texts:
+        with pytest.raises(ValidationError):
+            Settings.model_fields[section].annotation.model_validate({name: "https://a.b:1\x07"})
 
 
 def test_every_whole_number_has_both_bounds() -> None:

@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from messenger.config.secret_files import read_secret
-from messenger.config.sections.kinds import Language, Line, ListenAddress, Section, TimeZone
+from messenger.config.sections.kinds import Language, ListenAddress, Section, TimeZone
 from messenger.i18n import LANGUAGES
 
 
@@ -20,7 +20,7 @@ class Server(Section):
             "child processes. Relative paths start at the folder of this file."
         ),
     )
-    organisation: Line = Field(
+    organisation: str = Field(
         default="Customer service", min_length=1, description="How your organisation introduces itself to customers."
     )
     time_zone: TimeZone = Field(

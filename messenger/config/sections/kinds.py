@@ -1,10 +1,10 @@
 """What every section is, and the kinds of values in them."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, field_validator, model_validator
 
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 RoomId = Annotated[str, StringConstraints(pattern=r"^(![^\s]+)?$")]
@@ -13,6 +13,15 @@ ServerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:\[\]-]+$", 
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*")
+    @classmethod
+    def _is_visible(cls, value: Any) -> Any:
+        """It is written into rows and messages, which take no control characters."""
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str) and not text.isprintable():
+                raise ValueError("must be one line of visible characters")
+        return value
 
     @model_validator(mode="after")
     def _a_secret_has_one_place(self) -> Self:
@@ -24,19 +33,11 @@ class Section(BaseModel):
         return self
 
 
-def _shown(text: str) -> str:
-    """It is written into rows and messages, which take no control characters."""
-    if not text.isprintable():
-        raise ValueError("must be one line of visible characters")
-    return text
-
-
-Line = Annotated[str, AfterValidator(_shown)]
-UserId = Annotated[str, StringConstraints(pattern=r"^@[^:\s]+:[^\s]+$"), AfterValidator(_shown)]
+UserId = Annotated[str, StringConstraints(pattern=r"^@[^:\s]+:[^\s]+$")]
 
 
 def _homeserver(url: str) -> str:
-    parts = urlsplit(_shown(url))
+    parts = urlsplit(url)
     if parts.scheme not in ("https", "http") or not parts.hostname:
         raise ValueError("must be an address like https://matrix.example.org")
     return url.rstrip("/")
@@ -46,7 +47,7 @@ Homeserver = Annotated[str, AfterValidator(_homeserver)]
 
 
 def _origin(url: str) -> str:
-    parts = urlsplit(_shown(url))
+    parts = urlsplit(url)
     if parts.scheme not in ("https", "http") or not parts.hostname or parts.path.strip("/") or parts.username:
         raise ValueError("must be an address without a path, like https://cdn.example.org or http://10.0.0.7:8080")
     return url.rstrip("/")

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 
 from messenger.config.secret_files import read_secret
-from messenger.config.sections.kinds import Line, RoomId, Section
+from messenger.config.sections.kinds import RoomId, Section
 
 
 class Security(Section):
@@ -18,7 +18,7 @@ class Security(Section):
             "read: keep a copy in a safe place, apart from the database."
         ),
     )
-    operator: Line = Field(
+    operator: str = Field(
         default="",
         description=(
             "In whose name verbs of the command line are done when `--as` does not say: a name or user id of the "
