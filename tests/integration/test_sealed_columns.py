@@ -16,7 +16,7 @@ from messenger.app.audit import AuditEntry
 from messenger.app.desk_ports import Arrival, CryptoRow
 from messenger.app.items import Unreadable
 from messenger.domain.routing.availability import Availability
-from messenger.storage import chats, conversations, desk_store, inbox, leases, messages, outbox, people
+from messenger.storage import cases, chats, desk_store, inbox, leases, messages, outbox, people
 from messenger.storage.audit import append, words_place
 from messenger.storage.crypto_rows import SqlCryptoRows, _key_columns
 from messenger.storage.desk_store import SqlDeskStore
@@ -37,7 +37,7 @@ Row = Mapping[str, Any]
 PLACES: dict[str, Callable[[Row], str]] = {
     "audit.enc_words": lambda row: words_place(row["seq"]),
     "contact.enc_name": lambda row: chats.name_place(row["id"]),
-    "conversation.enc_tags": lambda row: conversations._tags_place(row["id"]),
+    "conversation.enc_tags": lambda row: cases.tags_place(row["id"]),
     "message.enc_body": lambda row: messages.body_place(row["conversation_id"], row["id"]),
     "inbox.enc_body": lambda row: inbox.inbox_place(row["source"], row["source_id"]),
     "inbox.enc_raw": lambda row: desk_store._raw_place(row["source"], row["source_id"]),
