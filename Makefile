@@ -44,7 +44,7 @@ test-long: $(READY)
 
 kills: $(READY)
 	@echo "→ $(KILLS) kills, $$(($(KILLS) / 25)) crashes of each server, $$(($(KILLS) * 40)) messages"
-	@KILLS=$(KILLS) $(BIN)/pytest -m "" tests/crash/test_series.py $(ARGS)
+	@KILLS=$(KILLS) $(BIN)/pytest -m "" -o log_cli=true -o log_cli_level=WARNING -o faulthandler_timeout=0 tests/crash/test_series.py $(ARGS)
 
 check: $(READY)
 	@$(MAKE) --no-print-directory --keep-going lint types imports dependencies translations
