@@ -1,29 +1,22 @@
-"""One installation that may be crashed in all its parts: the program, its homeserver, its database. And the accountant
-who looks into the database afterwards."""
+"""One installation that may be crashed in all its parts: the program, its homeserver, its database. And the account
+afterwards."""
 
 import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.bootstrap.database import open_storage
 from messenger.demo.synapse import Synapse
-from messenger.domain.conversation import fold
-from messenger.storage.conversation_rows import as_conversation
-from messenger.storage.conversations import SqlConversations
 from messenger.storage.database import connect
 from messenger.storage.embedded import EmbeddedPostgres
-from messenger.storage.models.conversations import conversation
-from messenger.storage.models.queues import dead_letter, inbox, outbox
+from tests.crash import books
 from tests.crash.office import GROUP, Office
 from tests.support.ledger import Damage
 from tests.support.people import People
@@ -34,7 +27,9 @@ log = logging.getLogger(__name__)
 
 LEASE_S = 1  # of one process alone; the tests of the lease itself take longer ones
 DRAIN_PATIENCE_S = 150.0  # without any progress; longer than a claim that its process could not give back
-DEATH_PATIENCE_S, STIMULI = 60.0, 3
+STIMULI = 3
+MISSED_AFTER = 300  # rows handled since the stimulus: the point was not on their way
+DEATH_PATIENCE_S, LOOK_S = 60.0, 2.0  # in which nothing is handled at all; between two looks
 KILLED = -signal.SIGKILL
 
 Stimulus = Callable[["House"], Awaitable[None]]
@@ -126,16 +121,28 @@ class House:
             await stimulus(self)
         more = {"program": program} if program else {}
         await self.product.start(environment={"STELLWERK_FAILPOINT": failpoint}, wait=False, **more)
-        code = None
         for _ in range(STIMULI):
-            with contextlib.suppress(TimeoutError):
-                code = await self.product.wait_until_ended(timeout_s=DEATH_PATIENCE_S)
+            code = await self._exit_code()
+            if code is not None:
                 break
+            log.info("crash point %s was missed", failpoint)
             if stimulus:
                 await stimulus(self)
-        if code is None:
+        else:
             raise NotReached(f"crash point {failpoint} was not reached")
         assert code == KILLED, f"ended with {code} instead of dying at {failpoint}: {self.product.log_text()[-2000:]}"
+
+    async def _exit_code(self) -> int | None:
+        """Once the program has ended. None if it has handled so much meanwhile, or nothing for so long, that it will
+        not end."""
+        first = last = await books.handled(self.engine)
+        quiet_s = 0.0
+        while quiet_s < DEATH_PATIENCE_S and last - first < MISSED_AFTER:
+            with contextlib.suppress(TimeoutError):
+                return await self.product.wait_until_ended(timeout_s=LOOK_S)
+            before, last = last, await books.handled(self.engine)
+            quiet_s = quiet_s + LOOK_S if last == before else 0.0
+        return None
 
     async def dies_in_time(self, seconds: float) -> None:
         """Starts the product and kills it so long after the start: perhaps before it was ready."""
@@ -194,36 +201,20 @@ class House:
         """Nothing open, nothing given up, and the log tells the same story as the tables. Every customer has one
         conversation; `more`: of others."""
         assert await self.open_rows() == {}
-        assert await self._bad_rows() == []
-        await self._assert_log_folds(len(self.office.matters) + more)
+        assert await books.bad_rows(self.engine) == []
+        await books.assert_log_folds(self.product.settings, len(self.office.matters) + more)
 
     async def open_rows(self) -> dict[str, int]:
-        """By queue and state. Edits of cards that keep their distance are no open ends."""
-        found = {}
-        async with self.engine.connect() as connection:
-            for name, table in (("inbox", inbox), ("outbox", outbox)):
-                is_open = table.c.state.in_(("new", "claimed", "unknown", "waiting_key"))
-                waits = sa.true() if table is inbox else table.c.kind != "EditCard"
-                query = sa.select(table.c.kind, table.c.state, sa.func.count()).where(is_open, waits)
-                for kind, state, count in await connection.execute(query.group_by(table.c.kind, table.c.state)):
-                    found[f"{name} {kind} {state}"] = count
-        return found
+        return await books.open_rows(self.engine)
 
     async def has_read_everything_sent(self) -> bool:
         """Is every acknowledged event in our inbox? What was found once is not looked for again."""
         unread = {*self.office.ledger.events.values(), *self.office.claims} - self._read
-        self._read |= await self._known(unread)
+        self._read |= await books.known(self.engine, unread)
         return unread <= self._read
 
     async def has_read(self, token: str) -> bool:
-        return bool(await self._known([self.office.ledger.events[token]]))
-
-    async def _known(self, ids: Collection[str]) -> set[str]:
-        query = sa.select(inbox.c.source_id).where(
-            inbox.c.source_id == sa.any_(sa.literal(list(ids), sa.ARRAY(sa.Text)))
-        )
-        async with self.engine.connect() as connection:
-            return set(await connection.scalars(query))
+        return bool(await books.known(self.engine, [self.office.ledger.events[token]]))
 
     async def _is_done(self) -> bool:
         try:
@@ -233,31 +224,9 @@ class House:
 
     async def progress(self) -> object:
         try:
-            async with self.engine.connect() as connection:
-                ended = [
-                    await connection.scalar(sa.select(sa.func.count()).where(table.c.state.in_(("done", "sent"))))
-                    for table in (inbox, outbox)
-                ]
-            return ended, await self.open_rows()
+            return await books.handled(self.engine), await self.open_rows()
         except (SQLAlchemyError, OSError):
             return None
-
-    async def _bad_rows(self) -> list[Any]:
-        bad = ("dead", "failed", "quarantine", "undecryptable")
-        async with self.engine.connect() as connection:
-            rows = list(await connection.execute(sa.select(dead_letter.c.queue, dead_letter.c.reason)))
-            for table in (inbox, outbox):
-                rows += await connection.execute(sa.select(table.c.kind, table.c.state).where(table.c.state.in_(bad)))
-        return rows
-
-    async def _assert_log_folds(self, conversations: int) -> None:
-        async with open_storage(self.product.settings) as storage, storage.engine.connect() as connection:
-            rows = (await connection.execute(sa.select(conversation))).all()
-            assert len(rows) == conversations
-            stories = SqlConversations(connection, storage.keys)
-            for row in rows:
-                stored = as_conversation(row)
-                assert fold(await stories.history(stored.id)) == stored
 
 
 def _set_lease(settings_file: Path, lease_s: float) -> None:

@@ -193,6 +193,11 @@ class Office:
                 lambda: person.server.call("POST", f"{CLIENT}/keys/claim", {"one_time_keys": asked}), patience_s=60
             )
 
+    async def take_another_device(self, person: Person) -> None:
+        """Logged in once, and put aside."""
+        device = await self.people.another_device(person)
+        await device.leave()
+
     # Reading back
 
     async def arrived(self) -> dict[str, list[Arrived]]:

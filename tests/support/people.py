@@ -328,6 +328,7 @@ class People:
     def __init__(self, synapse: Synapse) -> None:
         self.synapse = synapse
         self._everybody: list[Person] = []
+        self._passwords: dict[str, str] = {}
 
     async def person(
         self, name: str, *, displayname: str | None = None, admin: bool = False, auto_join: bool = True
@@ -335,6 +336,7 @@ class People:
         account = await self.synapse.register(
             f"{name}-{secrets.token_hex(3)}", admin=admin, displayname=displayname or name
         )
+        self._passwords[account.user_id] = account.password
         return await self.device_of(account.user_id, account.password, name=name, auto_join=auto_join)
 
     async def colleague(self, name: str) -> Person:
@@ -348,6 +350,9 @@ class People:
         person = await Person.log_in(self.synapse.url, user_id, password, name=name, auto_join=auto_join)
         self._everybody.append(person)
         return person
+
+    async def another_device(self, person: Person) -> Person:
+        return await self.device_of(person.user_id, self._passwords[person.user_id], name=person.name)
 
     async def leave(self) -> None:
         await asyncio.gather(*(person.leave() for person in self._everybody))
