@@ -20,9 +20,7 @@ async def pause_and_wake(walk: Walk) -> None:
     if walk.is_healthy:
         await walk.dies("timer_removed", "ConversationResumed", "pack_posted")
     await walk.runs()
-    await walk.becomes("open")
-    await walk.house.drain()
-    assert await walk.wakes_are_set() == 0
+    await walk.wakes()
     assert await walk.times_said("is back") == 1
     await walk.stops()
 

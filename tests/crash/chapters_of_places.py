@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from tests.crash.house import House
 from tests.crash.office import GROUP
-from tests.crash.walk import HOLD_S, THERE, Walk, led_by
+from tests.crash.walk import HOLD_S, PATIENCE_S, THERE, Walk, led_by
 from tests.support.people import Person
 from tests.support.timeline import Seen
 from tests.support.waiting import eventually
@@ -29,7 +29,7 @@ async def somebody_joins(walk: Walk) -> None:
         await admin.add_agent(cleo.user_id, "Cleo")
         await admin.add_member(GROUP, cleo.user_id)
     await walk.comes_through("history_uploaded", "history_shared", "member_invited")
-    await eventually(lambda: walk.rooms[0] in cleo.rooms, walk.patience_s, what="the colleague is in the room")
+    await eventually(lambda: walk.rooms[0] in cleo.rooms, PATIENCE_S, what="the colleague is in the room")
     read = [each.body for each in await walk.by_desk(cleo, walk.rooms[0]) if each.thread == walk.matter.card]
     assert any(body.endswith(": c1-0000") for body in read), "the colleague cannot read the past"
 
@@ -80,12 +80,12 @@ async def in_a_room_of_its_own(walk: Walk) -> None:
 async def _comes_and_goes(walk: Walk, cleo: Person) -> None:
     await walk.say(f"!invite {cleo.user_id}")
     await walk.comes_through("MemberInvited", "history_shared", "member_invited")
-    await eventually(lambda: walk.room in cleo.rooms, walk.patience_s, what="who was invited is in the room")
+    await eventually(lambda: walk.room in cleo.rooms, PATIENCE_S, what="who was invited is in the room")
     read = [each.body for each in await walk.by_desk(cleo, walk.room)]
     assert any(body.endswith(": " + walk.house.office.ledger.sent["c1"][-1]) for body in read), "not what was before"
     await walk.say(f"!remove {cleo.user_id}")
     await walk.comes_through("MemberRemoved", "member_removed")
-    await eventually(lambda: walk.room not in cleo.rooms, walk.patience_s, what="who was removed is out")
+    await eventually(lambda: walk.room not in cleo.rooms, PATIENCE_S, what="who was removed is out")
 
 
 async def ended_and_begun_again(walk: Walk) -> None:
@@ -141,6 +141,6 @@ async def written_first(walk: Walk) -> None:
     await walk.dies("chat_opened")
     await walk.later(timedelta(seconds=HOLD_S))
     await walk.settles()
-    await eventually(lambda: lou.rooms, walk.patience_s, what="who is written to is in a room")
+    await eventually(lambda: lou.rooms, PATIENCE_S, what="who is written to is in a room")
     [chat] = lou.rooms
     assert sum("your report is here" in each.body for each in await walk.by_desk(lou, chat)) == 1

@@ -43,7 +43,6 @@ class Walk:
     id: UUID
     cleo: Person = field(init=False)  # since somebody_joins
     mutant: str = "none"
-    patience_s: float = PATIENCE_S
     rooms: list[str] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
 
@@ -109,7 +108,7 @@ class Walk:
     # What there is
 
     async def waits_for(self, check: Callable[[], object], what: str) -> None:
-        await eventually(check, self.patience_s, progress=self.house.progress, what=what)
+        await eventually(check, PATIENCE_S, progress=self.house.progress, what=what)
 
     async def has_noted(self, event: str) -> None:
         async def is_so() -> bool:
@@ -120,9 +119,22 @@ class Walk:
 
     async def becomes(self, state: str) -> None:
         async def is_so() -> bool:
-            return await self._scalar(sa.select(conversation.c.state).where(conversation.c.id == self.id)) == state
+            return await self._state() == state
 
         await self.waits_for(is_so, f"the conversation is {state}")
+
+    async def wakes(self) -> None:
+        """Its pause is over. What would wake it is a timer, or a row that the timer has become: one of them is there
+        until it is awake."""
+
+        async def has_nothing_to_wait_for() -> bool:
+            return not await self.wakes_are_set() and not await self.house.open_rows()
+
+        await self.waits_for(has_nothing_to_wait_for, "the timer is heard and handled")
+        assert await self._state() == "open", "nothing wakes it any more"
+
+    async def _state(self) -> object:
+        return await self._scalar(sa.select(conversation.c.state).where(conversation.c.id == self.id))
 
     async def wakes_are_set(self) -> int:
         return int(await self._scalar(sa.select(sa.func.count()).select_from(timer).where(timer.c.kind == "wake")))
@@ -144,7 +156,7 @@ class Walk:
             lines = [each for each in await person.read_back(room) if each.sender == self.house.office.desk]
             return lines if all(each.is_readable or each.is_redacted for each in lines) else None
 
-        return await eventually(readable, self.patience_s, what=f"{person.name} can read what the desk wrote")
+        return await eventually(readable, PATIENCE_S, what=f"{person.name} can read what the desk wrote")
 
     async def customer_has(self) -> list[str]:
         everything = await self.by_desk(self.matter.customer, self.matter.chat)
