@@ -6,16 +6,16 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from typing import Any
 
 from messenger.matrix.http import CLIENT
+from tests.crash.reading import Line, arrivals, by_thread, lines_of
 from tests.support.device import from_base64
 from tests.support.keys import persistently
-from tests.support.ledger import Arrived, Ledger, digest, token_in
+from tests.support.ledger import Arrived, Ledger, digest
 from tests.support.people import People, Person
-from tests.support.timeline import Seen, seen
 from tests.support.waiting import eventually
 
 GROUP = "General"
@@ -26,24 +26,42 @@ PATIENCE_S = 180.0
 
 
 @dataclass(slots=True)
-class Arrivals:
-    """Counts what the desk sent into a room or thread, as it comes, without opening it."""
+class Tally:
+    """Counts what the desk sent into one room, by thread, as it comes, without opening it."""
 
     person: Person
     room: str
     desk: str
-    thread: str | None = None
-    count: int = 0
+    roots: list[str] = field(default_factory=list)  # what is in no thread and no edit: cards
+    _counts: Counter[str | None] = field(default_factory=Counter)
     _looked_at: int = 0
 
+    def of(self, thread: str | None) -> int:
+        self.look()
+        return self._counts[thread]
+
+    def look(self) -> None:
+        events = self.person.rooms[self.room].since(self._looked_at)
+        self._looked_at += len(events)
+        for event in events:
+            if event["sender"] == self.desk and event["type"] == "m.room.encrypted":
+                self._take(event["event_id"], event["content"].get("m.relates_to") or {})
+
+    def _take(self, event_id: str, relation: Mapping[str, Any]) -> None:
+        self._counts[relation.get("event_id") if relation.get("rel_type") == "m.thread" else None] += 1
+        if not relation:
+            self.roots.append(event_id)
+
+
+@dataclass(slots=True)
+class Arrivals:
+    """What has arrived of one lane."""
+
+    tally: Tally
+    thread: str | None = None
+
     def now(self) -> int:
-        events = self.person.rooms[self.room].events
-        for event in islice(events.values(), self._looked_at, None):
-            relation = event["content"].get("m.relates_to") or {}
-            root = relation.get("event_id") if relation.get("rel_type") == "m.thread" else None
-            self.count += event["sender"] == self.desk and event["type"] == "m.room.encrypted" and root == self.thread
-        self._looked_at = len(events)
-        return self.count
+        return self.tally.of(self.thread)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,6 +113,7 @@ class Office:
         self.people, self.desk, self.room, self.agents = people, desk, room, agents
         self.ledger, self.matters, self.claims = Ledger(), list[Matter](), list[str]()
         self._talking: list[asyncio.Task[None]] = []
+        self._tallies = {agent.user_id: Tally(agent, room, desk) for agent in agents}
         self._numbers = 0
         self._is_open = False
 
@@ -108,7 +127,7 @@ class Office:
         customer = await self.people.person(f"customer{number}", displayname=f"Customer {number}")
         chat = await customer.start_direct_chat(self.desk, wait_until_joined=False)
         agent = self.agents[number % len(self.agents)]
-        asks = self._lane(f"c{number}", customer, chat, None, Arrivals(agent, self.room, self.desk))
+        asks = self._lane(f"c{number}", customer, chat, None, Arrivals(self._tallies[agent.user_id]))
         await eventually(lambda: self.desk in customer.rooms[chat].members, what="the invitation is out")
         await self.burst(asks, early)
         await customer.wait_for_members(chat, [self.desk], timeout_s=PATIENCE_S)
@@ -118,7 +137,7 @@ class Office:
         asks.arrivals.thread = card
         if claimed:
             self.claims.append(await agent.react(self.room, card, "👀"))
-        answers = self._lane(f"a{number}", agent, self.room, card, Arrivals(customer, chat, self.desk))
+        answers = self._lane(f"a{number}", agent, self.room, card, Arrivals(Tally(customer, chat, self.desk)))
         matter = Matter(customer=customer, chat=chat, card=card, agent=agent, asks=asks, answers=answers)
         self.matters.append(matter)
         if self._is_open:
@@ -136,13 +155,11 @@ class Office:
         return Lane(name=name, sender=sender, room=room, ledger=self.ledger, arrivals=arrivals, thread=thread)
 
     async def _card_with(self, agent: Person, token: str) -> str:
+        tally, view = self._tallies[agent.user_id], agent.rooms[self.room]
+
         def card() -> str | None:
-            for event in list(agent.rooms[self.room].events.values()):
-                is_sealed = event["sender"] == self.desk and event["type"] == "m.room.encrypted"
-                is_root = is_sealed and "m.relates_to" not in event["content"]
-                if is_root and token in seen(agent.device, self.room, event).body:
-                    return str(event["event_id"])
-            return None
+            tally.look()
+            return next((root for root in tally.roots if token in view.seen(agent.device, root).body), None)
 
         return await eventually(card, PATIENCE_S, what=f"a card for {token}")
 
@@ -202,40 +219,29 @@ class Office:
 
     async def arrived(self) -> dict[str, list[Arrived]]:
         """Of every lane's target what is there, by the persons' own devices; every agent reads every thread."""
-        targets = await self._in_threads(self.agents[0])
-        for agent in self.agents[1:]:
-            assert await self._in_threads(agent) == targets, "the agents see different things"
+        first, *others = [await self._in_threads(agent) for agent in self.agents]
+        assert all(other == first for other in others), "the agents see different things"
+        lanes = {lane: (self.agents[0], lines) for lane, lines in first.items()}
         for matter in self.matters:
-            everything = await matter.customer.read_back(matter.chat)
-            targets[matter.answers.name] = await self._tokens(matter.customer, everything)
-        return targets
+            lines = await lines_of(self.people, matter.customer, matter.chat, self.desk)
+            lanes[matter.answers.name] = (matter.customer, lines)
+        return await arrivals(lanes)
 
-    async def _in_threads(self, agent: Person) -> dict[str, list[Arrived]]:
-        everything = await agent.read_back(self.room)
-        return {
-            matter.asks.name: await self._tokens(agent, [each for each in everything if each.thread == matter.card])
-            for matter in self.matters
-        }
-
-    async def _tokens(self, reader: Person, events: Sequence[Seen]) -> list[Arrived]:
-        arrived = []
-        for event in events:
-            token = token_in(event.body) if event.sender == self.desk and not event.replaces else None
-            if token is not None:
-                is_file = event.msgtype == "m.file"
-                arrived.append(Arrived(token, digest(await reader.download(event)) if is_file else ""))
-        return arrived
+    async def _in_threads(self, agent: Person) -> dict[str, list[Line]]:
+        lines = await lines_of(self.people, agent, self.room, self.desk)
+        return by_thread(lines, {matter.asks.name: matter.card for matter in self.matters})
 
     def reused(self) -> list[str]:
         """Indices of the desk's room keys that were used for two texts."""
-        events = {
-            event["event_id"]: (event["content"]["session_id"], _index_of(event["content"]["ciphertext"]))
+        sealed = {
+            event["event_id"]: event["content"]
             for person in (*self.agents, *(matter.customer for matter in self.matters))
             for view in person.rooms.values()
             for event in view.events.values()
             if event["sender"] == self.desk and "ciphertext" in event["content"]
         }
-        return sorted(f"{session} {index}" for (session, index), times in Counter(events.values()).items() if times > 1)
+        used = Counter((content["session_id"], _index_of(content["ciphertext"])) for content in sealed.values())
+        return sorted(f"{session} {index}" for (session, index), times in used.items() if times > 1)
 
     def unreadable(self) -> int:
         """Events of the desk whose key has not come to somebody who should have it."""

@@ -8,10 +8,10 @@ import logging
 import os
 import random
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -48,49 +48,97 @@ def _in_round(point: Point, times: int) -> Point:
     return point if point.before else replace(point, nth=point.nth + times % 2)
 
 
+@dataclass(slots=True)
+class Figures:
+    """Told on the way, so that they are known whatever becomes of the rest."""
+
+    office: Office
+    began: float = field(default_factory=time.monotonic)
+    done: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    missed: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def timed(self, what: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[what] += time.monotonic() - began
+
+    def tell(self, what: str) -> None:
+        ledger = self.office.ledger
+        files = sum(bool(digest) for digest in ledger.digests.values())
+        answers = sum(len(sent) for lane, sent in ledger.sent.items() if lane.startswith("a"))
+        now = {"messages": ledger.count, "answers": answers, "files": files, "customers": len(self.office.matters)}
+        log.warning("series, %s: %s; load %.1f", what, _listed({**self.done, **now}), os.getloadavg()[0])
+        whole = round(time.monotonic() - self.began)
+        log.warning("seconds: %d, of them %s", whole, _listed(self.seconds))
+        if self.missed:
+            log.warning("points not reached: %s", ", ".join(self.missed))
+
+
+def _listed(figures: Mapping[str, float]) -> str:
+    return ", ".join(f"{round(value)} {name}" for name, value in figures.items())
+
+
 async def test_nothing_is_lost_doubled_or_moved_in_the_whole_series(house: House) -> None:
-    began, done, took = time.monotonic(), Counter[str](), Counter[str]()
-    office = await house.open_office(customers=5)
+    figures = Figures(await house.open_office(customers=5))
     house.product.kill()
-    office.talk()
-    for number, moment in enumerate(moments(KILLS), 1):
-        kind = "points" if isinstance(moment, Point) else "random moments"
-        with _timed(took, kind):
-            is_reached = await _dies(house, moment)
-        done[kind if is_reached else "points not reached"] += 1
-        if number % SERVERS_EVERY == 0:
-            log.warning("series: %d of %d kills, %.0f s", number, KILLS, time.monotonic() - began)
-        if number % SERVERS_EVERY in (12, 24):
-            with _timed(took, "servers"):
-                await _a_server_crashes(house, done, is_homeserver=number % SERVERS_EVERY == 12)
-        elif number % CALM_EVERY == 0:
-            with _timed(took, "catching up"):
-                await _catches_up(house, number * MESSAGES_A_KILL)
-    with _timed(took, "the end"):
-        await _catches_up(house, KILLS * MESSAGES_A_KILL)
-        await house.product.start()
-        await office.hush()
-        await house.drain()
-        damage = await house.judge()
-    _report(office, done, took, time.monotonic() - began)
+    figures.office.talk()
+    try:
+        await _is_killed_again_and_again(house, figures)
+        figures.tell("all kills")
+        await _ends(house, figures)
+        figures.tell("all arrived")
+        with figures.timed("the account"):
+            damage = await house.judge()
+    finally:
+        figures.tell("the end")
     assert not damage
     await house.assert_books_balance()
-    assert done["points not reached"] <= KILLS / 50, "the walk takes each point; here chance has a hand in it"
-    assert office.ledger.count >= KILLS * MESSAGES_A_KILL
+    assert len(figures.missed) <= KILLS / 50, "the walk takes each point; here chance has a hand in it"
+    assert figures.office.ledger.count >= KILLS * MESSAGES_A_KILL
 
 
-async def _dies(house: House, moment: Point | float) -> bool:
-    """False: another was faster than the newcomer whom a point needs, or nobody came by. Then it dies where it is."""
+async def _is_killed_again_and_again(house: House, figures: Figures) -> None:
+    for number, moment in enumerate(moments(KILLS), 1):
+        await _dies(house, moment, figures)
+        if number % SERVERS_EVERY == 0:
+            figures.tell(f"{number} of {KILLS} kills")
+        if number % SERVERS_EVERY in (12, 24):
+            with figures.timed("servers"):
+                await _a_server_crashes(house, figures.done, is_homeserver=number % SERVERS_EVERY == 12)
+        elif number % CALM_EVERY == 0:
+            with figures.timed("catching up"):
+                await _catches_up(house, number * MESSAGES_A_KILL)
+
+
+async def _ends(house: House, figures: Figures) -> None:
+    with figures.timed("catching up"):
+        await _catches_up(house, KILLS * MESSAGES_A_KILL)
+    with figures.timed("the last drain"):
+        await house.product.start()
+        await figures.office.hush()
+        await house.drain()
+
+
+async def _dies(house: House, moment: Point | float, figures: Figures) -> None:
+    """A point is not reached if another was faster than the newcomer whom it needs, or nobody came by. Then it dies
+    where it is."""
     if not isinstance(moment, Point):
-        await house.dies_in_time(moment)
-        return True
+        with figures.timed("random moments"):
+            await house.dies_in_time(moment)
+        figures.done["at random"] += 1
+        return
     try:
-        await house.dies_at(moment.spec, program=moment.program, stimulus=moment.before)
+        with figures.timed("points"):
+            await house.dies_at(moment.spec, program=moment.program, stimulus=moment.before)
+        figures.done["at points"] += 1
     except NotReached as missed:
         log.warning("series: %s", missed)
         house.product.kill()
-        return False
-    return True
+        figures.missed.append(moment.spec)
 
 
 async def _a_server_crashes(house: House, done: Counter[str], *, is_homeserver: bool) -> None:
@@ -113,21 +161,6 @@ async def _catches_up(house: House, count: int) -> None:
 
     await eventually(lambda: ledger.count >= count, PATIENCE_S, progress=moved, what=f"{count} messages")
     house.product.kill()
-
-
-@contextmanager
-def _timed(took: Counter[str], what: str) -> Iterator[None]:
-    began = time.monotonic()
-    yield
-    took[what] += round(time.monotonic() - began)
-
-
-def _report(office: Office, done: Counter[str], took: Counter[str], seconds: float) -> None:
-    files = sum(bool(digest) for digest in office.ledger.digests.values())
-    answers = sum(len(sent) for lane, sent in office.ledger.sent.items() if lane.startswith("a"))
-    figures = {**done, "messages": office.ledger.count, "answers": answers, "files": files, "seconds": round(seconds)}
-    log.warning("series: %s", ", ".join(f"{value} {name}" for name, value in figures.items()))
-    log.warning("seconds: %s", ", ".join(f"{value} {name}" for name, value in took.items()))
 
 
 def test_the_whole_series_has_every_point_five_times() -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 
@@ -32,6 +34,18 @@ def fresh_homeserver(folder: Path, *, default_limits: bool = False) -> Synapse:
             _make_template()
     shutil.copytree(TEMPLATE, folder)
     return Synapse(folder, server_name=SERVER_NAME, default_limits=default_limits, extra=CHEAP, child=WarmChild)
+
+
+_WRITTEN_BY = """SELECT event_id FROM events
+    WHERE room_id = ? AND sender = ? AND type IN ('m.room.message', 'm.room.encrypted')
+    AND NOT outlier AND rejection_reason IS NULL ORDER BY topological_ordering, stream_ordering"""
+
+
+def written_by(server: Synapse, user_id: str, room_id: str) -> list[str]:
+    """The ids of somebody's messages in a room, in the order of /messages, from the homeserver's own tables while it
+    works. Its pages would each bring the newest edits of what is on them: of a card with thousands that takes long."""
+    with closing(sqlite3.connect(f"file:{server.folder / 'homeserver.db'}?mode=ro", uri=True)) as tables:
+        return [event_id for (event_id,) in tables.execute(_WRITTEN_BY, (room_id, user_id))]
 
 
 def _make_template() -> None:

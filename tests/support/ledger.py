@@ -86,4 +86,5 @@ class Ledger:
 
     def _is_in_order(self, lane: str, all_there: Sequence[Arrived]) -> bool:
         found = [token for token in dict.fromkeys(arrived.token for arrived in all_there) if token in self.events]
-        return found == [token for token in self.sent[lane] if token in set(found)]
+        there = set(found)
+        return found == [token for token in self.sent[lane] if token in there]

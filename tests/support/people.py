@@ -5,10 +5,11 @@ the homeserver acknowledged it, repeats carry the same transaction id, and readi
 
 import asyncio
 import contextlib
+import json
 import logging
 import secrets
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from nio.crypto import attachments
@@ -18,13 +19,16 @@ from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError, Unreach
 from tests.support.device import Device, new_device_id
 from tests.support.history import cross_sign, take_bundle
 from tests.support.keys import KeyExchange, persistently
-from tests.support.timeline import Reaction, RoomView, Seen, messages, reactions, read
+from tests.support.timeline import Reaction, RoomView, Seen, messages, reactions, read, seen
 from tests.support.waiting import eventually
 
 logger = logging.getLogger(__name__)
 
 LONG_POLL_MS = 30_000
 PAGE = 100
+# As many as Synapse gives. Else each room where more than ten events came at once costs it a page, and the search for
+# the newest edit of all that is on it.
+LONG_TIMELINES = json.dumps({"room": {"timeline": {"limit": PAGE}}})
 MAX_DOWNLOAD_BYTES = 64 * 1024 * 1024
 ENCRYPTION = {"type": "m.room.encryption", "state_key": "", "content": {"algorithm": "m.megolm.v1.aes-sha2"}}
 
@@ -186,7 +190,18 @@ class Person:
 
     def events(self, room_id: str) -> list[Seen]:
         """Everything seen so far, in order, without asking the homeserver."""
-        return read(self.device, room_id, list(self.rooms[room_id].events.values())) if room_id in self.rooms else []
+        return self.rooms[room_id].read(self.device) if room_id in self.rooms else []
+
+    async def these(self, room_id: str, event_ids: Sequence[str]) -> list[Seen]:
+        """Of these events those that this person may see. What /sync has not brought (yet) is asked for."""
+        room = self.rooms.get(room_id) or RoomView(room_id)
+        found = []
+        for event_id in event_ids:
+            if event_id in room.events:
+                found.append(room.seen(self.device, event_id))
+            elif event := await self._event(room_id, event_id):
+                found.append(seen(self.device, room_id, event))
+        return found
 
     def messages(self, room_id: str, *, thread: str | None = None, sender: str | None = None) -> list[Seen]:
         """The messages seen so far, edits left out; of one thread and one sender if wanted. Unreadable ones are among
@@ -210,7 +225,7 @@ class Person:
     async def read_back(self, room_id: str) -> list[Seen]:
         """The whole room from the homeserver, oldest first, decrypted with all keys that have come: for the final
         account."""
-        return read(self.device, room_id, await self._history(room_id, from_token=None, until=frozenset()))
+        return read(self.device, room_id, await self._history(room_id, from_token=None, until={}))
 
     async def wait_for(self, room_id: str, wanted: Callable[[Seen], bool], *, timeout_s: float = 30) -> Seen:
         """The first event that fits, once it is there and readable."""
@@ -226,14 +241,14 @@ class Person:
 
     async def download(self, message: Seen) -> bytes:
         """The file of a message, decrypted and its hash checked."""
-        file = message.content.get("file")
-        url = str(file["url"] if file else message.content["url"])
-        data = await persistently(lambda: self.server.download(url, max_bytes=MAX_DOWNLOAD_BYTES))
-        return (
-            attachments.decrypt_attachment(data, file["key"]["k"], file["hashes"]["sha256"], file["iv"])
-            if file
-            else data
-        )
+        return await self.download_file(message.content.get("file") or {"url": message.content["url"]})
+
+    async def download_file(self, file: Mapping[str, Any]) -> bytes:
+        """`file` as in the content of an encrypted message; of an unencrypted one the `url` alone."""
+        data = await persistently(lambda: self.server.download(str(file["url"]), max_bytes=MAX_DOWNLOAD_BYTES))
+        if "key" not in file:
+            return data
+        return attachments.decrypt_attachment(data, file["key"]["k"], file["hashes"]["sha256"], file["iv"])
 
     # Inside
 
@@ -257,7 +272,7 @@ class Person:
                 await asyncio.sleep(0.2)
 
     async def _sync_once(self, *, timeout_ms: int) -> None:
-        query = {"timeout": str(timeout_ms), "set_presence": "offline"}
+        query = {"timeout": str(timeout_ms), "set_presence": "offline", "filter": LONG_TIMELINES}
         if self._since:
             query["since"] = self._since
         answer = await self.server.call("GET", f"{CLIENT}/sync", query=query, silence_s=timeout_ms / 1000 + 30)
@@ -290,14 +305,13 @@ class Person:
         room = self.rooms.get(room_id) or RoomView(room_id)
         timeline = update.get("timeline", {})
         if timeline.get("limited") and timeline.get("prev_batch"):
-            known = frozenset(room.events)
-            room.take_timeline(await self._history(room_id, from_token=timeline["prev_batch"], until=known))
+            room.take_timeline(await self._history(room_id, from_token=timeline["prev_batch"], until=room.events))
         room.take_state(update.get("state", {}).get("events", []))
         room.take_timeline(timeline.get("events", []))
         self.rooms[room_id] = room
         self.invites.pop(room_id, None)
 
-    async def _history(self, room_id: str, *, from_token: str | None, until: frozenset[str]) -> list[Mapping[str, Any]]:
+    async def _history(self, room_id: str, *, from_token: str | None, until: Container[str]) -> list[Mapping[str, Any]]:
         """Pages backwards to the beginning, or to the first event in `until`. Oldest first."""
         found: list[Mapping[str, Any]] = []
         while True:
@@ -311,6 +325,16 @@ class Person:
         url = f"{CLIENT}/rooms/{path(room_id)}/messages"
         page = await persistently(lambda: self.server.call("GET", url, query=query))
         return page["chunk"], page.get("end")
+
+    async def _event(self, room_id: str, event_id: str) -> Mapping[str, Any] | None:
+        url = f"{CLIENT}/rooms/{path(room_id, 'event', event_id)}"
+        try:
+            event: Mapping[str, Any] = await persistently(lambda: self.server.call("GET", url))
+        except MatrixError as error:
+            if error.status == 404:
+                return None
+            raise
+        return event
 
     async def _join_invites(self) -> None:
         for room_id in list(self.invites) if self._auto_join else []:

@@ -2,7 +2,7 @@
 late)."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.support.device import Device
@@ -53,12 +53,16 @@ class Reaction:
 
 @dataclass(slots=True)
 class RoomView:
-    """Collected from /sync; gaps of limited timelines are filled before their newer events come in here."""
+    """Collected from /sync; gaps of limited timelines are filled before their newer events come in here. What a device
+    could open once is not opened again."""
 
     room_id: str
     members: dict[str, str] = field(default_factory=dict)  # user id -> membership
     is_encrypted: bool = False
     events: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # raw, by event id, in the order of the server
+    _in_order: list[Mapping[str, Any]] = field(default_factory=list)  # the same: a dict has no quick way to its end
+    _opened: dict[str, Seen] = field(default_factory=dict)
+    _redacted: set[str] = field(default_factory=set)
 
     def take_state(self, events: Iterable[Mapping[str, Any]]) -> None:
         for event in events:
@@ -70,7 +74,23 @@ class RoomView:
     def take_timeline(self, events: Sequence[Mapping[str, Any]]) -> None:
         self.take_state(event for event in events if "state_key" in event)
         for event in events:
-            self.events.setdefault(event["event_id"], event)
+            if event["event_id"] not in self.events:
+                self.events[event["event_id"]] = event
+                self._in_order.append(event)
+        self._redacted |= _redacted_by(events)
+
+    def since(self, count: int) -> Sequence[Mapping[str, Any]]:
+        """The raw events after the first `count`."""
+        return self._in_order[count:]
+
+    def read(self, device: Device) -> list[Seen]:
+        return [self.seen(device, event_id) for event_id in self.events]
+
+    def seen(self, device: Device, event_id: str) -> Seen:
+        known = self._opened.get(event_id) or seen(device, self.room_id, self.events[event_id])
+        if known.is_readable:
+            self._opened[event_id] = known
+        return replace(known, is_redacted=True) if event_id in self._redacted else known
 
     def people_inside(self) -> frozenset[str]:
         return frozenset(user for user, membership in self.members.items() if membership in {"join", "invite"})
@@ -102,12 +122,16 @@ def seen(device: Device, room_id: str, event: Mapping[str, Any], *, redacted: fr
 
 
 def read(device: Device, room_id: str, events: Sequence[Mapping[str, Any]]) -> list[Seen]:
-    redacted = frozenset(
+    redacted = _redacted_by(events)
+    return [seen(device, room_id, event, redacted=redacted) for event in events]
+
+
+def _redacted_by(events: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    return frozenset(
         event.get("redacts") or event["content"].get("redacts", "")
         for event in events
         if event["type"] == "m.room.redaction"
     )
-    return [seen(device, room_id, event, redacted=redacted) for event in events]
 
 
 def messages(events: Sequence[Seen], *, thread: str | None = None, sender: str | None = None) -> list[Seen]:
