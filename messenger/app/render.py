@@ -19,6 +19,7 @@ from messenger.app import sas_emoji
 from messenger.domain.attachment import MARKS, MAX_BYTES, Mark
 from messenger.domain.text import clean_filename, clean_message, clean_name, to_html
 from messenger.i18n import Field, Texts
+from messenger.observability.time import utc_now
 
 Leg = Literal["matrix", "web", "web_sealed", "provider", "readable"]
 FileKind = Literal["image", "document", "audio", "video"]
@@ -42,7 +43,7 @@ class Rendered:
 class Clock:
     """The moment and the time zone of the readers: times of another day carry their date."""
 
-    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    now: datetime = field(default_factory=utc_now)
     tz: tzinfo = UTC
 
 

@@ -24,7 +24,7 @@ from tests.integration.staff_house import open_house
 from tests.support.databases import TestDatabases
 from tests.support.waiting import eventually
 
-HOUR_S, HOLD_S = 3600, 60
+HOUR_S, HOLD_S, LOOKS_EVERY_S = 3600, 60, 4
 BEN = "@ben:x"
 
 
@@ -160,6 +160,23 @@ async def test_a_clock_that_was_set_back_while_the_program_was_down_delays_no_an
     window.clock = QueueClock(window.desk.engine, steady=window.steady)
     await window.clock.look()
     assert (await window.waits())[0] in NEARLY
+
+
+@pytest.mark.parametrize("drift", [0.1, -0.1])
+async def test_a_clock_of_the_database_that_drifts_cuts_and_draws_out_a_hold_window_by_its_drift_only(
+    window: HoldWindow, drift: float
+) -> None:
+    async def pass_by(seconds: int) -> None:
+        for _ in range(0, seconds, LOOKS_EVERY_S):
+            await window.passes(LOOKS_EVERY_S)
+            await window.jumps(LOOKS_EVERY_S * drift)
+            assert not await window.clock.look(), "that is no jump"
+
+    await window.says("said before it")
+    await pass_by(HOLD_S - 16)
+    assert await window.leaves() == 0
+    await pass_by(24)
+    assert await window.leaves() == 1
 
 
 def _clock_that_is_wrong(hours: int) -> datetime:
