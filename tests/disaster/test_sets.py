@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from messenger.bootstrap.erasures import ledger
-from messenger.cli import app
 from messenger.config import Settings
 from messenger.observability.time import utc_now
 from messenger.storage.database import connect
 from messenger.storage.encryption import write_root_key
 from messenger.storage.models.disaster import backup_set
 from tests.support.databases import TestDatabases
+from tests.support.verbs import run_verb
 
 Run = Callable[..., Result]
 
@@ -57,7 +57,7 @@ class Place:
         return self.settings.key_database.address()
 
     def __call__(self, *arguments: str) -> Result:
-        return CliRunner().invoke(app, list(arguments))
+        return run_verb(*arguments)
 
     def _fresh(self) -> str:
         self.made.append(asyncio.run(self._databases.fresh(empty=True)))

@@ -11,9 +11,8 @@ from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from messenger.cli import app
 from messenger.cli.doctor.database import floods as doctors_floods
 from messenger.config import Settings
 from messenger.storage.database import connect
@@ -21,6 +20,7 @@ from messenger.storage.models.floods import flood
 from messenger.storage.models.people import skill_group
 from messenger.storage.models.queues import dead_letter, inbox
 from tests.support.databases import TestDatabases, key_database_of, make_database
+from tests.support.verbs import run_verb
 
 Run = Callable[..., Result]
 
@@ -31,19 +31,15 @@ def installation(databases: TestDatabases, folder: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(folder)
     monkeypatch.setenv("COLUMNS", "160")
     address = databases.server.uri(name)
-
-    def run(*arguments: str) -> Result:
-        return CliRunner().invoke(app, list(arguments))
-
     (folder / "pw").write_text("hunter2")
     (folder / "pw").chmod(0o400)
     options = ["--homeserver", "http://127.0.0.1:1", "--user-id", "@desk:example.org", "--password-file", "pw"]
-    alone = run("init", *options, "--database-url", address)
+    alone = run_verb("init", *options, "--database-url", address)
     assert alone.exit_code == 1 and "--key-database-url" in alone.output
     asyncio.run(make_database(key_database_of(address)))
     options += ["--key-database-url", key_database_of(address)]
-    assert run("init", *options, "--database-url", address).exit_code == 0
-    yield run
+    assert run_verb("init", *options, "--database-url", address).exit_code == 0
+    yield run_verb
     asyncio.run(databases.drop(name))
 
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,7 @@ class Element:
         process = await asyncio.create_subprocess_exec(
             oracle.node,
             oracle.folder / "mxclient.mjs",
+            env={**os.environ, "NODE_COMPILE_CACHE": str(oracle.folder / "compiled")},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=MAX_LINE_BYTES,

@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 import typer
 from aiohttp import web
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
-from messenger.cli import app
 from messenger.cli.doctor import account, homeserver, local
 from messenger.cli.doctor.finding import Finding, ok, run_checks
 from messenger.cli.doctor.verb import examine
@@ -23,6 +22,7 @@ from messenger.cli.state import State, overrides_of
 from messenger.config import Settings
 from messenger.config.reference import schema
 from messenger.observability.service_manager import notify_service_manager
+from tests.support.verbs import run_verb as stellwerk
 
 INIT = ["init", "--homeserver", "https://matrix.example.org", "--user-id", "@desk:example.org"]
 
@@ -33,10 +33,6 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STELLWERK_SECRETS_DIR", str(tmp_path / "secrets"))
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "200")
-
-
-def stellwerk(*arguments: str, typed: str | None = None) -> Result:
-    return CliRunner().invoke(app, list(arguments), input=typed)
 
 
 def mode(file: Path) -> int:
