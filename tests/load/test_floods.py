@@ -32,6 +32,7 @@ async def test_a_flood_of_one_customer_keeps_nobody_waiting_and_loses_nothing(pr
         await person.say(chats[person.user_id], f"hello of {person.name}")
         await agent.wait_for(room, lambda seen, name=person.name: seen.thread is not None and f"of {name}" in seen.body)
 
+    before = [await _wait_of(agent, room, one, chats, f"{one.name} before.") for one in others]
     begun = time.monotonic()
     flood = asyncio.create_task(_write(flooder, chats[flooder.user_id]))
     waits = [wait for each in await asyncio.gather(*(_served(agent, room, one, chats, flood) for one in others))
@@ -48,11 +49,13 @@ async def test_a_flood_of_one_customer_keeps_nobody_waiting_and_loses_nothing(pr
     p50, p95 = percentile(waits, 0.5), percentile(waits, 0.95)
     print(
         f"\n{MESSAGES} messages in {took:.0f} s ({60 * MESSAGES / took:.0f}/min); others: {len(waits)} messages, "
-        f"p50 {1000 * p50:.0f} ms, p95 {1000 * p95:.0f} ms, longest {1000 * max(waits):.0f} ms; "
+        f"at most {1000 * max(before):.0f} ms before it, p50 {1000 * p50:.0f} ms, p95 {1000 * p95:.0f} ms, "
+        f"longest {1000 * max(waits):.0f} ms; "
         f"let in: all after {time.monotonic() - admitted:.0f} s; load {os.getloadavg()[0]:.1f}"
     )
     assert relayed == [f"{n:04}" for n in range(MESSAGES)]  # none lost, none twice, in order
-    assert p95 < 2.0
+    # Two seconds, and on a busy machine no more than a few times what they waited when nobody else wrote.
+    assert p95 < max(2.0, 3 * max(before))
 
 
 def _with_the_usual_limits(product: Product) -> None:
@@ -72,12 +75,17 @@ async def _served(
     seconds: within the limit."""
     waits: list[float] = []
     while not flood.done():
-        begun, text = time.monotonic(), f"{person.name} says {len(waits)}."
-        await person.say(chats[person.user_id], text)
-        await agent.wait_for(room, lambda seen, text=text: text in seen.body, timeout_s=60)
-        waits.append(time.monotonic() - begun)
+        waits.append(await _wait_of(agent, room, person, chats, f"{person.name} says {len(waits)}."))
         await asyncio.wait([flood], timeout=4)
     return waits
+
+
+async def _wait_of(agent: Person, room: str, person: Person, chats: dict[str, str], text: str) -> float:
+    """Seconds until the agent reads what this person writes."""
+    begun = time.monotonic()
+    await person.say(chats[person.user_id], text)
+    await agent.wait_for(room, lambda seen: text in seen.body, timeout_s=60)
+    return time.monotonic() - begun
 
 
 def _of(agent: Person, room: str, text: str) -> list[Seen]:
