@@ -27,12 +27,3 @@ async def small_house(
     """Only the program may be killed: the servers are everybody's."""
     async with House.build(tmp_path, synapse, test_databases.server, database_url) as built:
         yield built
-
-
-@pytest.fixture
-async def leased_house(
-    tmp_path: Path, synapse: Synapse, test_databases: TestDatabases, database_url: str
-) -> AsyncIterator[House]:
-    """As `small_house`, with a lease that a process keeps on a loaded machine."""
-    async with House.build(tmp_path, synapse, test_databases.server, database_url, lease_s=3) as built:
-        yield built

@@ -25,7 +25,6 @@ from tests.support.waiting import eventually
 
 log = logging.getLogger(__name__)
 
-LEASE_S = 1  # of one process alone; the tests of the lease itself take longer ones
 DRAIN_PATIENCE_S = 150.0  # without any progress; longer than a claim that its process could not give back
 STIMULI = 3
 MISSED_AFTER = 300  # rows handled since the stimulus: the point was not on their way
@@ -60,11 +59,12 @@ class House:
         postgres: EmbeddedPostgres,
         database_url: str,
         *,
-        lease_s: float = LEASE_S,
+        lease_s: float | None = None,
         is_alone: bool = False,
     ) -> AsyncIterator["House"]:
         product = await Product.install(folder / "stellwerk", synapse, database_url)
-        _set_lease(product.settings_file, lease_s)
+        if lease_s is not None:
+            _set_lease(product.settings_file, lease_s)
         house = cls(product, synapse, postgres, People(synapse), is_alone=is_alone)
         try:
             yield house

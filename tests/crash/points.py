@@ -64,7 +64,7 @@ WALKED = (
     # media
     Point("downloaded", 2), Point("scanned", 2), Point("uploaded", 2),
     # desk
-    Point("lease_renewed", 4), Point("otk_saved", 1, keys_run_out), Point("otk_uploaded", 1, keys_run_out),
+    Point("lease_renewed", 2), Point("otk_saved", 1, keys_run_out), Point("otk_uploaded", 1, keys_run_out),
     # a newcomer's way in
     Point("chat_joined", 1, newcomer), Point("sk_created", 1, newcomer), Point("dek_wrapped", 2, newcomer),
     Point("ConversationOpened", 1, newcomer), Point("ConversationClaimed", 1, newcomer),

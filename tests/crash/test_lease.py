@@ -37,8 +37,8 @@ async def standby_of(house: House) -> AsyncIterator[Product]:
 
 
 @pytest.fixture
-async def standby(leased_house: House) -> AsyncIterator[Product]:
-    async with standby_of(leased_house) as second:
+async def standby(small_house: House) -> AsyncIterator[Product]:
+    async with standby_of(small_house) as second:
         yield second
 
 
@@ -47,8 +47,8 @@ async def _epoch(house: House) -> int:
         return int(await connection.scalar(sa.select(lease.c.epoch)) or 0)
 
 
-async def test_a_stopped_desk_is_followed_and_wakes_up_to_nothing(leased_house: House, standby: Product) -> None:
-    await _is_stopped_and_followed(leased_house, standby, stopped_s=0)
+async def test_a_stopped_desk_is_followed_and_wakes_up_to_nothing(small_house: House, standby: Product) -> None:
+    await _is_stopped_and_followed(small_house, standby, stopped_s=0)
 
 
 @pytest.mark.long
@@ -83,8 +83,8 @@ async def _is_stopped_and_followed(house: House, standby: Product, *, stopped_s:
     await house.assert_books_balance()
 
 
-async def test_a_stopped_standby_never_touches_the_desk(leased_house: House, standby: Product) -> None:
-    house = leased_house
+async def test_a_stopped_standby_never_touches_the_desk(small_house: House, standby: Product) -> None:
+    house = small_house
     office = await house.open_office(agents=1, customers=1)
     epoch = await _epoch(house)
     await standby.start(wait=False)

@@ -44,7 +44,7 @@ class Site:
 
 @asynccontextmanager
 async def open_site(
-    folder: Path, synapse: Synapse, databases: TestDatabases, *, customers: int = 2, lease_s: float = 3
+    folder: Path, synapse: Synapse, databases: TestDatabases, *, customers: int = 2, lease_s: float | None = None
 ) -> AsyncIterator[Site]:
     name = await databases.fresh()
     url, address = databases.server.uri(name), urlsplit(synapse.url)

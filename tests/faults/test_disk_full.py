@@ -38,7 +38,7 @@ async def house(small_disk: Path, tmp_path: Path, synapse: Synapse) -> AsyncIter
     await server.start()
     try:
         url = await server.create_database("stellwerk")
-        async with House.build(tmp_path, synapse, server, url, lease_s=3) as built:
+        async with House.build(tmp_path, synapse, server, url) as built:
             yield built
     finally:
         await server.stop()

@@ -5,20 +5,26 @@
 import asyncio
 import os
 import secrets
+import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
+
+import sqlalchemy as sa
 
 from messenger import bootstrap
 from messenger.bootstrap import Admin
 from messenger.config import Settings
 from messenger.demo.synapse import Synapse
+from messenger.storage.database import connect
+from messenger.storage.models.queues import lease
 from tests.support.databases import key_database_of, make_database
 from tests.support.waiting import eventually
 from tests.support.warm import WarmChild
 
-# Short, so that a process that was killed is followed soon; long enough for a loaded machine to renew it.
+# Short, so that a process that stands still is followed soon; long enough for a loaded machine to renew it.
 LEASE_S = 3
 START_PATIENCE_S = 60.0
 
@@ -86,7 +92,9 @@ class Product:
         program: Sequence[str] | None = None,
         wait: bool = True,
     ) -> None:
-        """Runs `stellwerk serve`. `environment` arms crash points; `program` may be a mutant."""
+        """Runs `stellwerk serve`. `environment` arms crash points; `program` may be a mutant. Nobody waits here for the
+        lease of one that was killed before: that it is waited for is seen with a standby."""
+        await self._end_lease_of_the_killed()
         program = program or _program()
         ready = self.folder / "ready"
         ready.unlink(missing_ok=True)
@@ -99,6 +107,15 @@ class Product:
 
         if wait:
             await self._child.wait_healthy(is_ready, timeout_s=START_PATIENCE_S)
+
+    async def _end_lease_of_the_killed(self) -> None:
+        if self._child is None or self._child.exit_code != -signal.SIGKILL:
+            return
+        was_its = lease.c.owner.endswith(f":{self._child.pid}", autoescape=True)
+        engine = connect(self.database_url, application="tests")
+        async with engine.begin() as connection:
+            await connection.execute(lease.update().where(was_its).values(until=sa.func.now() - timedelta(seconds=1)))
+        await engine.dispose()
 
     async def stop(self) -> None:
         if self._child is not None:
