@@ -66,18 +66,20 @@ class Arrivals:
 
 @dataclass(slots=True, kw_only=True)
 class Lane:
-    """One direction of one matter: who writes, where to, and where it must arrive."""
+    """One direction of one matter: who writes, where to, and where it must arrive. `turn`: a client sends into one room
+    one message after the other, whatever the thread. (More than ten at once branch a room for good: Synapse names ten
+    earlier events in each new one, and works the longer on each the more branches there are.)"""
 
     name: str
     sender: Person
     room: str
     ledger: Ledger
     arrivals: Arrivals
+    turn: asyncio.Lock
     thread: str | None = None
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def write(self, *, file: bool = False) -> str:
-        async with self._turn:
+        async with self.turn:
             token = self.ledger.next_token(self.name)
             if not file:
                 self.ledger.acknowledged(token, await self.sender.say(self.room, token, thread=self.thread))
@@ -113,6 +115,7 @@ class Office:
         self.people, self.desk, self.room, self.agents = people, desk, room, agents
         self.ledger, self.matters, self.claims = Ledger(), list[Matter](), list[str]()
         self._talking: list[asyncio.Task[None]] = []
+        self._turns: dict[tuple[str, str], asyncio.Lock] = {}
         self._tallies = {agent.user_id: Tally(agent, room, desk) for agent in agents}
         self._numbers = 0
         self._is_open = False
@@ -152,7 +155,10 @@ class Office:
         await self.open()
 
     def _lane(self, name: str, sender: Person, room: str, thread: str | None, arrivals: Arrivals) -> Lane:
-        return Lane(name=name, sender=sender, room=room, ledger=self.ledger, arrivals=arrivals, thread=thread)
+        turn = self._turns.setdefault((sender.user_id, room), asyncio.Lock())
+        return Lane(
+            name=name, sender=sender, room=room, ledger=self.ledger, arrivals=arrivals, turn=turn, thread=thread
+        )
 
     async def _card_with(self, agent: Person, token: str) -> str:
         tally, view = self._tallies[agent.user_id], agent.rooms[self.room]

@@ -18,6 +18,7 @@ import pytest
 from tests.crash.house import House, NotReached
 from tests.crash.office import Office
 from tests.crash.points import WALKED, Point
+from tests.support.homeservers import branches_of
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.crash, pytest.mark.long]
@@ -71,6 +72,7 @@ class Figures:
         files = sum(bool(digest) for digest in ledger.digests.values())
         answers = sum(len(sent) for lane, sent in ledger.sent.items() if lane.startswith("a"))
         now = {"messages": ledger.count, "answers": answers, "files": files, "customers": len(self.office.matters)}
+        now["branches of the group's room"] = branches_of(self.office.people.synapse, self.office.room)
         log.warning("series, %s: %s; load %.1f", what, _listed({**self.done, **now}), os.getloadavg()[0])
         whole = round(time.monotonic() - self.began)
         log.warning("seconds: %d, of them %s", whole, _listed(self.seconds))

@@ -44,8 +44,19 @@ _WRITTEN_BY = """SELECT event_id FROM events
 def written_by(server: Synapse, user_id: str, room_id: str) -> list[str]:
     """The ids of somebody's messages in a room, in the order of /messages, from the homeserver's own tables while it
     works. Its pages would each bring the newest edits of what is on them: of a card with thousands that takes long."""
-    with closing(sqlite3.connect(f"file:{server.folder / 'homeserver.db'}?mode=ro", uri=True)) as tables:
+    with closing(_tables(server)) as tables:
         return [event_id for (event_id,) in tables.execute(_WRITTEN_BY, (room_id, user_id))]
+
+
+def branches_of(server: Synapse, room_id: str) -> int:
+    """How many events of the room are not yet named by a later one. Each new one costs work on all of them."""
+    query = "SELECT count(*) FROM event_forward_extremities WHERE room_id = ?"
+    with closing(_tables(server)) as tables:
+        return int(tables.execute(query, (room_id,)).fetchone()[0])
+
+
+def _tables(server: Synapse) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{server.folder / 'homeserver.db'}?mode=ro", uri=True)
 
 
 def _make_template() -> None:
