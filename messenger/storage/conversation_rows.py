@@ -43,6 +43,22 @@ UPDATE conversation SET {", ".join(f"{name} = {_WRITTEN.get(name, f':{name}')}" 
 WHERE id = CAST(:id AS uuid) AND version = :before RETURNING id""",  # noqa: S608 - fixed texts of ours
     told=("id",),
 )
+# What `as_conversation` reads, and whether anybody may work on it.
+_READ = ("id", "number", "contact_id", "chat_id", "opened_at", "previous_id", "blocked", *_CHANGING)
+# With a row of the inbox comes, locked, the conversation that goes on in the chat in whose lane it stands.
+CONVERSATION_OF_CHAT = f"""
+SELECT {", ".join(f"{name} AS v_{name}" for name in _READ)}
+FROM conversation WHERE conversation.id = in_chat.c_conversation FOR UPDATE"""  # noqa: S608 - fixed texts of ours
+
+
+class OfChat:
+    """A row's columns from `CONVERSATION_OF_CHAT`, by their own names."""
+
+    def __init__(self, row: Any) -> None:
+        self._row = row
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._row, f"v_{name}")
 
 
 def as_conversation(row: Any) -> Conversation:

@@ -17,7 +17,7 @@ from messenger.observability.failpoints import fp
 from messenger.storage import event_log
 from messenger.storage.cases import UnknownConversation, load_case, load_case_of, opened_tags, tags_place
 from messenger.storage.chats import ChatRows
-from messenger.storage.conversation_rows import CHANGE, as_conversation, columns
+from messenger.storage.conversation_rows import CHANGE, OfChat, as_conversation, columns
 from messenger.storage.data_keys import DataKeys, conversation_scope
 from messenger.storage.database import first
 from messenger.storage.messages import key_of_conversation
@@ -40,9 +40,16 @@ SELECT count(*) > :cards FROM (
 class SqlConversations:
     def __init__(self, connection: AsyncConnection, keys: DataKeys) -> None:
         self._connection, self._keys = connection, keys
+        self._of_lane: OfChat | None = None
+
+    def remember(self, of_lane: Any) -> None:
+        """What was locked along with the claim, for the first that asks: afterwards this turn may have changed it."""
+        self._of_lane = OfChat(of_lane)
 
     async def lock(self, id: ConversationId) -> Conversation:
-        row = await first(self._connection, _LOCK, {"which": id})
+        known, self._of_lane = self._of_lane, None
+        is_known = known is not None and known.id == id
+        row = known if is_known else await first(self._connection, _LOCK, {"which": id})
         if row is None:
             raise UnknownConversation(str(id))
         fp("conversation_locked")

@@ -14,6 +14,7 @@ from messenger.app.items import Unreadable
 from messenger.app.records import InboxRow, NewItem
 from messenger.storage.chats import CHAT_OF_LANE
 from messenger.storage.codec import UNREADABLE, dump, load_item
+from messenger.storage.conversation_rows import CONVERSATION_OF_CHAT
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.database import fetch, first
 from messenger.storage.lanes import Round, walk
@@ -29,7 +30,7 @@ _KEEPS_LANE = "state IN ('new', 'waiting_key') AND (state = 'new' OR next_at > n
 _LOOK_AT = 16
 _CLAIM = Statement(
     f"""{walk("inbox", _KEEPS_LANE)}
-SELECT claimed.*, in_chat.* FROM (
+SELECT claimed.*, in_chat.*, going_on.* FROM (
 SELECT head.*, now() AS claimed_at, oldest.is_alone AND NOT EXISTS (
   SELECT FROM inbox AS next WHERE next.lane = head.lane AND next.id > head.id AND next.state IN ('new', 'waiting_key')
 ) AS is_last
@@ -44,7 +45,8 @@ FROM (
   WHERE inbox.id = oldest.id AND state = 'new' AND next_at <= now()
   FOR UPDATE SKIP LOCKED
 ) AS head LIMIT 1
-) AS claimed LEFT JOIN LATERAL ({CHAT_OF_LANE}) AS in_chat ON true"""  # noqa: S608 - fixed texts of ours
+) AS claimed LEFT JOIN LATERAL ({CHAT_OF_LANE}) AS in_chat ON true
+LEFT JOIN LATERAL ({CONVERSATION_OF_CHAT}) AS going_on ON true"""  # noqa: S608 - fixed texts of ours
 )
 _SETTLE = inbox.update().where(inbox.c.id == sa.bindparam("row")).values(state=sa.bindparam("ended"))
 # What is handled needs its words no more: only that it came, so that it comes once.
@@ -89,8 +91,8 @@ def inbox_place(source: str, source_id: str) -> str:
 
 
 class SqlInbox:
-    """`on_claim` hears, when a row was claimed, what time it was in the database, and in whose chat it was said: the
-    columns of `CHAT_OF_LANE`."""
+    """`on_claim` hears, when a row was claimed, what time it was in the database, in whose chat it was said, and what
+    goes on there: the columns of `CHAT_OF_LANE` and `CONVERSATION_OF_CHAT`."""
 
     def __init__(
         self,

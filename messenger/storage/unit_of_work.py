@@ -73,6 +73,7 @@ class SqlUnit:
         if self._is_theirs:
             self.now = self.audit.now = self.trust.now = self.floods.now = now
         self.chats.remember(of_lane)
+        self.conversations.remember(of_lane)
         self.floods.remember(of_lane)
 
     def new_id(self, *parts: str) -> UUID:
