@@ -40,7 +40,7 @@ class CryptoRow:
     removed: bool = False
 
 
-class CryptoRows(Protocol):
+class CryptoReading(Protocol):
     async def read(
         self, table: CryptoTable, where: Sequence[Mapping[str, Any]] | None = None, *, limit: int | None = None
     ) -> Sequence[CryptoRow]:
@@ -48,6 +48,8 @@ class CryptoRows(Protocol):
         rows."""
         ...
 
+
+class CryptoRows(CryptoReading, Protocol):
     async def write(self, rows: Sequence[CryptoRow]) -> None:
         """Inserts or replaces, one statement per table. A session in `mx_megolm` is replaced only by one with the same
         Ed25519 key and a LOWER first index, or by itself with changed flags."""
@@ -62,6 +64,11 @@ class DeskStore(Protocol):
     account: str  # the bot's user id
 
     def unit(self) -> AbstractAsyncContextManager[DeskUnit]: ...
+
+    def look(self) -> AbstractAsyncContextManager[CryptoReading]:
+        """For reading: one way to the database and back, no transaction and no fence. What comes of it is saved in a
+        unit."""
+        ...
 
     async def save_ratchets(self, rows: Sequence[CryptoRow]) -> None:
         """As a unit that writes these rows, all of `mx_megolm_out`, and nothing else. Committed, and fenced, when it
@@ -185,6 +192,8 @@ class IngestStore(Protocol):
     account: str
 
     def unit(self) -> AbstractAsyncContextManager[IngestUnit]: ...
+
+    def look(self) -> AbstractAsyncContextManager[CryptoReading]: ...
 
     def batch(self) -> AbstractAsyncContextManager[IngestUnit]:
         """A unit that ends with `set_cursor`, which is its fence."""

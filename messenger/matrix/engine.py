@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from messenger.app.desk_ports import Ciphertext, DeskUnit
+from messenger.app.desk_ports import Ciphertext, CryptoReading, DeskUnit
 from messenger.matrix.suspicion import Suspicion
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class CryptoEngine(Protocol):
         ...
 
     async def load_sessions(
-        self, unit: DeskUnit, wanted: Sequence[tuple[str, str]], senders: Collection[str] = ()
+        self, stored: CryptoReading, wanted: Sequence[tuple[str, str]], senders: Collection[str] = ()
     ) -> None:
         """Loads inbound sessions (room id, session id) for events that `prepare` has not seen: parked rows. `senders`
         are their authors."""

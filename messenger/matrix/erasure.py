@@ -132,8 +132,8 @@ class MatrixErasure:
         wanted = {(room, as_text(event["content"].get("session_id"))) for event in sealed}
         if not wanted:
             return []
-        async with self.store.unit() as unit:
-            await self.engine.load_sessions(unit, sorted(wanted), {event["sender"] for event in sealed})
+        async with self.store.look() as stored:
+            await self.engine.load_sessions(stored, sorted(wanted), {event["sender"] for event in sealed})
         return [self.engine.decrypt(room, event) for event in sealed]
 
     async def _foreign_servers(self, target: Target) -> Sequence[str]:

@@ -55,8 +55,8 @@ class SentLookup:
             event for event in chunk if event["sender"] == self._store.account and event["type"] == "m.room.encrypted"
         ]
         wanted = {(room_id, as_text(event["content"].get("session_id"))) for event in ours}
-        async with self._store.unit() as unit:
-            await self._engine.load_sessions(unit, sorted(wanted), {self._store.account})
+        async with self._store.look() as stored:
+            await self._engine.load_sessions(stored, sorted(wanted), {self._store.account})
         for event in ours:
             if txn in (event["content"].get(OID), self._engine.decrypt(room_id, event).content_field(OID)):
                 return str(event["event_id"])

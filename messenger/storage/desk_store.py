@@ -269,6 +269,11 @@ class SqlDeskStore:
             yield self._unit(connection)
 
     @asynccontextmanager
+    async def look(self) -> AsyncIterator[SqlCryptoRows]:
+        async with at_once(self._engine) as connection:
+            yield SqlCryptoRows(connection, account=self.account, key=self._key)
+
+    @asynccontextmanager
     async def batch(self) -> AsyncIterator[SqlDeskUnit]:
         async with transaction(self._engine) as connection:
             together = Together(connection)

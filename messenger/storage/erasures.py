@@ -17,15 +17,22 @@ from messenger.observability.time import utc_now
 from messenger.storage import erased_rows
 from messenger.storage.audit import append
 from messenger.storage.data_keys import DataKeys
-from messenger.storage.database import transaction
+from messenger.storage.database import at_once, first, transaction
 from messenger.storage.erasure_plan import planned
 from messenger.storage.models.conversations import conversation
 from messenger.storage.models.people import staff
 from messenger.storage.models.rights import erasure, erasure_target
 from messenger.storage.outbox import SqlOutbox
+from messenger.storage.statements import Statement
 
 _OPEN = erasure.c.done_at.is_(None)
 _ROOMS = sa.select(erasure_target.c.room_id).where(erasure_target.c.kind == "room").distinct()
+_NEXT = Statement(
+    sa.select(erasure)
+    .where(_OPEN, erasure.c.next_at <= sa.func.now())
+    .order_by(erasure.c.scope != "person", erasure.c.next_at)
+    .limit(1)
+)
 LONGEST_PAUSE_S = 300.0
 
 
@@ -67,11 +74,8 @@ async def get(engine: AsyncEngine, id: UUID) -> Erasure:
 
 async def next_due(engine: AsyncEngine) -> Erasure | None:
     """People first: they wait for it."""
-    query = sa.select(erasure).where(_OPEN, erasure.c.next_at <= sa.func.now())
-    async with transaction(engine) as connection:
-        row = (
-            await connection.execute(query.order_by(erasure.c.scope != "person", erasure.c.next_at).limit(1))
-        ).first()
+    async with at_once(engine) as connection:
+        row = await first(connection, _NEXT, {})
     return _erasure(row) if row else None
 
 

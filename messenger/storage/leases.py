@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.channels.errors import LeaseLost
 from messenger.observability.failpoints import fp
-from messenger.storage.database import fetch, transaction
+from messenger.storage.database import at_once, fetch, transaction
 from messenger.storage.models.queues import lease
 from messenger.storage.statements import Statement
 
@@ -52,15 +52,16 @@ async def acquire(engine: AsyncEngine, resource: str, owner: str, lasting: timed
 async def renew(engine: AsyncEngine, held: Lease, lasting: timedelta) -> None:
     """Raises LeaseLost if another owner has taken it."""
     mine = lease.update().where(lease.c.resource == held.resource, lease.c.epoch == held.epoch)
-    async with engine.begin() as connection:
-        if not (await connection.execute(mine.values(until=sa.func.now() + lasting))).rowcount:
-            raise LeaseLost(held.resource)
+    async with at_once(engine) as connection:
+        is_mine = (await connection.execute(mine.values(until=sa.func.now() + lasting))).rowcount
+    if not is_mine:
+        raise LeaseLost(held.resource)
     fp("lease_renewed")
 
 
 async def release(engine: AsyncEngine, held: Lease) -> None:
     mine = lease.update().where(lease.c.resource == held.resource, lease.c.epoch == held.epoch)
-    async with engine.begin() as connection:
+    async with at_once(engine) as connection:
         await connection.execute(mine.values(until=sa.func.now() - timedelta(seconds=1)))
 
 

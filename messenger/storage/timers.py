@@ -15,13 +15,17 @@ from messenger.app.items import KeyStillMissing, TimerDue
 from messenger.app.records import NewItem
 from messenger.observability.failpoints import fp
 from messenger.storage.data_keys import DataKeys
+from messenger.storage.database import at_once, fetch, transaction
 from messenger.storage.inbox import add_rows, sealed_row
 from messenger.storage.models.queues import timer
+from messenger.storage.statements import Statement
 
 KEY_TIMER = "KeyStillMissing"
+_IS_DUE = timer.c.due_at <= sa.func.coalesce(sa.bindparam("at", type_=timer.c.due_at.type), sa.func.now())
+_ARE_ANY_DUE = Statement(sa.select(sa.exists().where(_IS_DUE)))
 _DUE = (
     sa.select(timer)
-    .where(timer.c.due_at <= sa.func.coalesce(sa.bindparam("at", type_=timer.c.due_at.type), sa.func.now()))
+    .where(_IS_DUE)
     .order_by(timer.c.due_at)
     .limit(sa.bindparam("most"))
     .with_for_update(skip_locked=True)
@@ -42,7 +46,11 @@ class SqlTimers:
 
 async def fire_due(engine: AsyncEngine, keys: DataKeys, *, most: int = 100, at: datetime | None = None) -> int:
     """Returns how many timers fired. `at`: as if it were that time."""
-    async with engine.begin() as connection:
+    async with at_once(engine) as connection:  # nearly always there are none
+        ((is_due,),) = await fetch(connection, _ARE_ANY_DUE, {"at": at})
+    if not is_due:
+        return 0
+    async with transaction(engine) as connection:
         due = (await connection.execute(_DUE, {"most": most, "at": at})).all()
         if due:
             await add_rows(connection, [await sealed_row(keys, _item(row)) for row in due])

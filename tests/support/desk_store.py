@@ -41,6 +41,8 @@ class SqlDeskStore:
                 self.fail_next -= 1
                 raise ConnectionError("the database is gone")
 
+    look = unit
+
     async def save_ratchets(self, rows: Sequence[CryptoRow]) -> None:
         async with self.unit() as unit:
             await unit.write(rows)
@@ -72,6 +74,8 @@ class MemoryDeskStore:
         unit = MemoryRows(copy.copy(self.rows))
         yield unit
         self.rows = unit.rows
+
+    look = unit
 
     async def save_ratchets(self, rows: Sequence[CryptoRow]) -> None:
         async with self.unit() as unit:

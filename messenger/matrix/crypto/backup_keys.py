@@ -22,8 +22,8 @@ class BackupKeys:
 
     async def to_back_up(self, limit: int) -> Sequence[RoomKey]:
         await self._state.ensure_loaded()
-        async with self._state.desk_store.unit() as unit:
-            rows = await unit.read("mx_megolm", [{"backed_up": False}], limit=limit)
+        async with self._state.desk_store.look() as stored:
+            rows = await stored.read("mx_megolm", [{"backed_up": False}], limit=limit)
         self._handed_out = {(row.key["room_id"], row.key["session_id"], row.key["sender_key"]): row for row in rows}
         return [_room_key(inbound_of(row, self._state.changes.pickle_key.raw)) for row in rows]
 

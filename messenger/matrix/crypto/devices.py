@@ -46,8 +46,8 @@ class DeviceLists:
     async def load(self, user_ids: Collection[str]) -> None:
         await self._state.ensure_loaded()
         if any(user not in self._state.users for user in user_ids):
-            async with self._state.desk_store.unit() as unit:
-                await self._state.load_users(unit, user_ids)
+            async with self._state.desk_store.look() as stored:
+                await self._state.load_users(stored, user_ids)
 
     async def _query_surely(self, user_ids: Sequence[str], generation: int) -> None:
         """One user id that the homeserver refuses must not keep the others, or the whole batch, waiting."""

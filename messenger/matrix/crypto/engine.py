@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any
 
-from messenger.app.desk_ports import CryptoRow, CryptoTable, DeskStore, DeskUnit
+from messenger.app.desk_ports import CryptoReading, CryptoRow, CryptoTable, DeskStore, DeskUnit
 from messenger.matrix.crypto import decryption, forgetting
 from messenger.matrix.crypto.backup_keys import BackupKeys
 from messenger.matrix.crypto.devices import DeviceLists
@@ -106,8 +106,8 @@ class NioEngine:
         authors = authors_of(batch) | self._wanted
         await self._state.ensure_loaded()
         if not self._state.has(self._users_of(batch, users | authors), sessions_of(batch), keys):
-            async with self._store.unit() as unit:
-                await self._load(unit, batch, users | authors, keys)
+            async with self._store.look() as stored:
+                await self._load(stored, batch, users | authors, keys)
         changed = _names(batch.changed)
         await self._lists.refresh((authors | {self.user_id}) & changed, force=True)
         await self._lists.refresh(authors | {self.user_id})
@@ -115,10 +115,12 @@ class NioEngine:
         self._wanted.clear()
         await self._find_news()
 
-    async def _load(self, unit: DeskUnit, batch: SyncCrypto, users: Collection[str], keys: Collection[str]) -> None:
-        await self._state.load_users(unit, self._users_of(batch, users))
-        await self._state.load_olm(unit, keys)
-        await self._state.load_inbound(unit, sessions_of(batch))
+    async def _load(
+        self, stored: CryptoReading, batch: SyncCrypto, users: Collection[str], keys: Collection[str]
+    ) -> None:
+        await self._state.load_users(stored, self._users_of(batch, users))
+        await self._state.load_olm(stored, keys)
+        await self._state.load_inbound(stored, sessions_of(batch))
 
     def _users_of(self, batch: SyncCrypto, users: Collection[str]) -> set[str]:
         return {*users, *_names(batch.changed), *_names(batch.left), self.user_id}
@@ -135,8 +137,8 @@ class NioEngine:
         """Sessions of devices that we know only now: what they sent can be bound."""
         learned, self._lists.learned = self._lists.learned, []
         if learned:
-            async with self._store.unit() as unit:
-                rows = await unit.read("mx_megolm", [{"sender_key": device.curve25519} for device in learned])
+            async with self._store.look() as stored:
+                rows = await stored.read("mx_megolm", [{"sender_key": device.curve25519} for device in learned])
             self._news |= {(row.key["room_id"], row.key["session_id"]) for row in rows}
 
     async def receive(self, unit: DeskUnit, batch: SyncCrypto) -> frozenset[RoomSession]:
@@ -172,13 +174,15 @@ class NioEngine:
             self._wanted.add(event["sender"])
         return decrypted
 
-    async def load_sessions(self, unit: DeskUnit, wanted: Sequence[RoomSession], senders: Collection[str] = ()) -> None:
+    async def load_sessions(
+        self, stored: CryptoReading, wanted: Sequence[RoomSession], senders: Collection[str] = ()
+    ) -> None:
         """`senders` are the parked events' authors; their devices are loaded too."""
-        await self._state.load_inbound(unit, wanted)
+        await self._state.load_inbound(stored, wanted)
         owners = {
             session.user_id for pair in wanted for session in self._state.inbound[pair].values() if session.user_id
         }
-        await self._state.load_users(unit, owners.union(senders))
+        await self._state.load_users(stored, owners.union(senders))
 
     def suspicions(self) -> Sequence[Suspicion]:
         return self._state.suspicions.waiting()
@@ -241,8 +245,8 @@ class NioEngine:
 
     async def changed_identities(self) -> Sequence[str]:
         """Users whose master key changed: paused under the strict policies until `approve_identity`."""
-        async with self._store.unit() as unit:
-            rows = await unit.read("mx_identity", [{"changed": True}])
+        async with self._store.look() as stored:
+            rows = await stored.read("mx_identity", [{"changed": True}])
         return sorted(row.key["user_id"] for row in rows)
 
     async def approve_identity(self, user_id: str, *, verified: bool = False) -> str | None:

@@ -94,8 +94,8 @@ class HistorySharing:
     async def _sessions(self, room_id: str) -> list[InboundSession]:
         """All of the room, newest first."""
         await self._state.ensure_loaded()
-        async with self._state.desk_store.unit() as unit:
-            rows = await unit.read("mx_megolm", [{"room_id": room_id}])
+        async with self._state.desk_store.look() as stored:
+            rows = await stored.read("mx_megolm", [{"room_id": room_id}])
         sessions = []
         for start in range(0, len(rows), SESSIONS_AT_ONCE):
             part = rows[start : start + SESSIONS_AT_ONCE]

@@ -64,8 +64,8 @@ class Outgoing:
     async def _load(self, rooms: set[str]) -> None:
         await self._state.ensure_loaded()
         if any(room not in self._state.outbound for room in rooms):
-            async with self._state.desk_store.unit() as unit:
-                await self._state.load_outbound(unit, rooms)
+            async with self._state.desk_store.look() as stored:
+                await self._state.load_outbound(stored, rooms)
 
     async def _share(self, requests: Sequence[SendRequest]) -> dict[str, BaseException]:
         if not requests:

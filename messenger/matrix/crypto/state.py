@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from nio.crypto import Session
 
-from messenger.app.desk_ports import CryptoRow, CryptoRows, DeskStore
+from messenger.app.desk_ports import CryptoReading, CryptoRow, CryptoRows, DeskStore
 from messenger.matrix.crypto.machine import SafeOlm
 from messenger.matrix.crypto.records import (
     Device,
@@ -127,8 +127,8 @@ class CryptoState:
 
     async def ensure_loaded(self) -> None:
         if not self.is_loaded:
-            async with self.desk_store.unit() as unit:
-                rows = await unit.read("mx_account")
+            async with self.desk_store.look() as stored:
+                rows = await stored.read("mx_account")
             self.load(rows[0] if rows else None)
 
     def load(self, account: CryptoRow | None) -> None:
@@ -206,7 +206,7 @@ class CryptoState:
             and all(key in self.olm_peers for key in sender_keys)
         )
 
-    async def load_users(self, rows: CryptoRows, user_ids: Collection[str]) -> None:
+    async def load_users(self, rows: CryptoReading, user_ids: Collection[str]) -> None:
         wanted = _missing(self.users, user_ids)
         if not wanted:
             return
@@ -224,7 +224,7 @@ class CryptoState:
             entries[identity.user_id].identity = identity
         _add(self.users, entries)
 
-    async def load_inbound(self, rows: CryptoRows, pairs: Collection[RoomSession]) -> None:
+    async def load_inbound(self, rows: CryptoReading, pairs: Collection[RoomSession]) -> None:
         wanted = _missing(self.inbound, pairs)
         if not wanted:
             return
@@ -242,7 +242,7 @@ class CryptoState:
         _add(self.inbound, found)
         _add(self.withheld, codes)
 
-    async def load_olm(self, rows: CryptoRows, sender_keys: Collection[str]) -> None:
+    async def load_olm(self, rows: CryptoReading, sender_keys: Collection[str]) -> None:
         wanted = _missing(self.olm_peers, sender_keys)
         if not wanted:
             return
@@ -255,7 +255,7 @@ class CryptoState:
                 self.machine.session_store.add(row.key["sender_key"], self.changes.session_of(row))
         self.olm_peers.update(dict.fromkeys(fresh))
 
-    async def load_outbound(self, rows: CryptoRows, rooms: Collection[str]) -> None:
+    async def load_outbound(self, rows: CryptoReading, rooms: Collection[str]) -> None:
         wanted = _missing(self.outbound, rooms)
         if not wanted:
             return

@@ -73,8 +73,8 @@ class ToDevice:
     async def load(self, devices: Collection[Device]) -> None:
         keys = {device.curve25519 for device in devices}
         if any(key not in self._state.olm_peers for key in keys):
-            async with self._state.desk_store.unit() as unit:
-                await self._state.load_olm(unit, keys)
+            async with self._state.desk_store.look() as stored:
+                await self._state.load_olm(stored, keys)
 
     async def claim(self, devices: Collection[Device]) -> Mapping[UserDevice, str]:
         """One-time keys of these devices, as the homeserver gave them. Network only; `open_sessions` uses them."""
