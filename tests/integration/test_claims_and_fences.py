@@ -79,6 +79,8 @@ async def test_who_has_lost_the_lease_writes_nothing(desk: StaffDesk) -> None:
         with pytest.raises(LeaseLost):
             await attempt()
     await settling
+    async with store.look() as stored:
+        assert await stored.read("mx_megolm_out") == [], "who only reads needs no lease"
     assert await rows(desk) == before
 
 
