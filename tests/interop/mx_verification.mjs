@@ -26,12 +26,10 @@ export async function verify(request, { first = false } = {}) {
     if (!request.initiatedByMe) await request.accept();
     await reached(request, () => request.phase >= VerificationPhase.Ready);
     const verifier = first ? await request.startVerification('m.sas.v1') : await startedByOther(request);
-    verifier.on(VerifierEvent.ShowSas, (sas) => {
-      write({ ev: 'sas', emoji: sas.sas.emoji?.map(([, name]) => name), pictures: sas.sas.emoji?.map(([each]) => each),
-        decimal: sas.sas.decimal });
-      if (says === 'match') sas.confirm();
-      if (says === 'mismatch') sas.mismatch();
-    });
+    verifier.on(VerifierEvent.ShowSas, compare);
+    // On a busy machine /sync may have brought the other side's key before our start was answered.
+    const shown = verifier.getShowSasCallbacks();
+    if (shown) compare(shown);
     await verifier.verify();
     await reached(request, () => request.phase === VerificationPhase.Done);
     write({ ev: 'verified', user: request.otherUserId });
@@ -39,6 +37,13 @@ export async function verify(request, { first = false } = {}) {
     write({ ev: 'verify_failed', error: String(error) });
     throw error;
   }
+}
+
+function compare(sas) {
+  write({ ev: 'sas', emoji: sas.sas.emoji?.map(([, name]) => name), pictures: sas.sas.emoji?.map(([each]) => each),
+    decimal: sas.sas.decimal });
+  if (says === 'match') sas.confirm();
+  if (says === 'mismatch') sas.mismatch();
 }
 
 async function startedByOther(request) {
