@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
+from weakref import WeakValueDictionary
 
 from messenger.app.desk_ports import RoomState
 from messenger.channels.errors import BadCredentials, ChannelError, Quota, Rejected, Temporary, Undecided
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 NS = "net.stellwerk"
 OID = f"{NS}.oid"
 MOST_AT_ONCE = 50
+# Into one room. A homeserver names at most ten of the newest events in a new one. What is sent beside more than ten
+# others leaves branches that nothing joins again, and Synapse works on all of them with every later event.
+AT_ONCE_IN_A_ROOM = 6
 _PERMANENT = {"M_FORBIDDEN": "blocked", "M_TOO_LARGE": "too_large", "M_NOT_FOUND": "no_such_recipient"}
 
 
@@ -110,6 +114,7 @@ class Sender:
         self._http, self._book, self._encryptor, self._on_left_out = http, book, encryptor, on_left_out
         self._on_doubts, self._sent_before = on_doubts, sent_before
         self._told: set[LeftOut] = set()
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()  # of rooms that are written to
         # By room, and by the rule under which it was asked: what is doubted under one is not settled under another.
         self._doubts: dict[str, dict[str, frozenset[Doubt]]] = {}
 
@@ -192,11 +197,16 @@ class Sender:
         """A room that refuses us may have been replaced, or have thrown us out, a moment ago: then it is no refusal,
         and waits for the news."""
         try:
-            return await self._http.call("PUT", f"{CLIENT}/rooms/{url}", content)
+            return await self._put_in_turn(room.room_id, url, content)
         except MatrixError as error:
             if error.status == 403:
                 await self._must_be_final(room, error)
             raise
+
+    async def _put_in_turn(self, room_id: str, url: str, content: Mapping[str, Any]) -> Any:
+        turn = self._turns.get(room_id) or asyncio.Semaphore(AT_ONCE_IN_A_ROOM)
+        async with self._turns.setdefault(room_id, turn):
+            return await self._http.call("PUT", f"{CLIENT}/rooms/{url}", content)
 
     async def _must_be_final(self, room: RoomState, error: MatrixError) -> None:
         if room.succession == "" and await self._state(room.room_id, successors.TOMBSTONE):
@@ -240,7 +250,7 @@ class Sender:
         assert type == "m.reaction", "text never leaves in clear"
         try:
             await self._book.must_be_inside(room_id)
-            answer = await self._http.call("PUT", f"{CLIENT}/rooms/{path(room_id, 'send', type, txn)}", content)
+            answer = await self._put_in_turn(room_id, path(room_id, "send", type, txn), content)
         except MatrixError as error:
             if error.errcode == "M_DUPLICATE_ANNOTATION":
                 return None
@@ -252,7 +262,7 @@ class Sender:
     async def redact(self, room_id: str, event_id: str, *, txn: str) -> None:
         try:
             await self._book.must_be_inside(room_id)
-            await self._http.call("PUT", f"{CLIENT}/rooms/{path(room_id, 'redact', event_id, txn)}", {})
+            await self._put_in_turn(room_id, path(room_id, "redact", event_id, txn), {})
         except (MatrixError, Unreachable) as error:
             raise as_channel_error(error) from error
 

@@ -1,6 +1,7 @@
 """What the desk and the Matrix channel can do, on a real homeserver and with clients of another make: answers, edits,
 deletions, reactions, menus, case rooms."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from messenger.matrix.desk import MatrixDesk
 from messenger.matrix.erasure import MatrixErasure
 from messenger.storage.administration import Administration
 from tests.support.hands import NAMESPACE, DeskHands
+from tests.support.homeservers import branches_of
 from tests.support.people import People, Person
 from tests.support.timeline import Seen
 from tests.support.waiting import eventually
@@ -98,6 +100,18 @@ async def world(synapse: Synapse, database: AsyncEngine, people: People) -> Asyn
 
 async def seen(person: Person, room: str, event: str) -> Seen:
     return await person.wait_for(room, lambda each: each.event_id == event and each.is_readable)
+
+
+async def test_what_leaves_for_one_room_all_at_once_does_not_branch_it(world: World, synapse: Synapse) -> None:
+    """The homeserver would work on every branch with every later event."""
+    chat = await world.chat()
+    event = await chat.sent("much to react to")
+    sender = world.hands.sender
+    keys = [f"{number}" for number in range(40)]
+    reactions = [{"m.relates_to": {"rel_type": "m.annotation", "event_id": event, "key": key}} for key in keys]
+    await asyncio.gather(*(sender.send_clear(chat.room, "m.reaction", each, txn=uuid4().hex) for each in reactions))
+    await eventually(lambda: len(chat.anna.reactions(chat.room)) == 40, what="all reactions are there")
+    assert branches_of(synapse, chat.room) <= 10
 
 
 async def test_a_customer_sees_answers_edits_and_what_is_taken_back(world: World) -> None:
