@@ -32,7 +32,7 @@ def statements(database: AsyncEngine) -> Iterator[list[str]]:
     sa.event.remove(database.sync_engine, "checkout", listen)
 
 
-async def test_a_customers_message_is_claimed_locked_and_written_in_three_statements(
+async def test_a_customers_message_is_claimed_with_its_conversation_and_written_in_two_statements(
     database: AsyncEngine, statements: list[str]
 ) -> None:
     desk = StaffDesk(database)
@@ -40,8 +40,8 @@ async def test_a_customers_message_is_claimed_locked_and_written_in_three_statem
     await desk.put(customer_says("$second", "And?"), lane="!chat")
     statements.clear()
     assert await desk.work(1) == 1
-    claim, lock, writes, last_look = statements
-    assert "walk" in claim and "FOR UPDATE" in lock and "walk" in last_look
+    claim, writes, last_look = statements
+    assert "walk" in claim and "FROM conversation" in claim and "walk" in last_look
     for table in ("conversation", "event_log", "message", "remote_message", "outbox", "inbox"):
         assert f"UPDATE {table} " in writes or f"INSERT INTO {table} " in writes
 
