@@ -10,9 +10,10 @@ unexport PYTHONDONTWRITEBYTECODE
 # A uv on PATH is used first. pip's --target is allowed where the system's own Python may not be changed (PEP 668).
 UV := $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.tools/bin/uv)
 BIN := .venv/bin
-# Most of a test run is waiting for servers. Each worker has its own; tests of one module stay together on one worker.
+# Much of a test run is waiting for servers: with four workers two cores have no pause. Each worker has its own servers;
+# tests of one module stay together on one worker.
 # The order of the folders is kept: crash tests are the longest and begin.
-WORKERS ?= 3
+WORKERS ?= 4
 KILLS ?= 500
 PARALLEL := -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 READY := .venv/.ready
@@ -22,7 +23,7 @@ SOURCES := messenger bridges tests benchmarks migrations
 help:
 	@echo "make demo        start everything on this machine and print the addresses   (ARGS=--story or ARGS=--reset)"
 	@echo "make test        unit, contract, property and integration tests on real homeservers and databases   (ARGS=...)"
-	@echo "                 in WORKERS=3 processes; WORKERS=0 runs them in one"
+	@echo "                 in WORKERS=4 processes; WORKERS=0 runs them in one"
 	@echo "make test-long   the long ones too: crash series, load, soak"
 	@echo "make kills       the nightly series of kills and crashes   (KILLS=60 plays a part of it)"
 	@echo "make check       format, lint, types, layers, dependencies, translations"

@@ -1,4 +1,5 @@
 // The commands: what a person does in Element, and what an observer asks it.
+import { UserId } from '@matrix-org/matrix-sdk-crypto-wasm';
 import { EventShieldColour, EventShieldReason } from 'matrix-js-sdk/lib/crypto-api/index.js';
 import { PollResponseEvent } from 'matrix-js-sdk/lib/extensible_events_v1/PollResponseEvent.js';
 import { downloadFile, sendFile } from './mx_files.mjs';
@@ -34,7 +35,7 @@ export const commands = {
   set_displayname: ({ name }) => client().setDisplayName(name),
 
   // people
-  knows_identity: ({ user }) => client().getCrypto().userHasCrossSigningKeys(user, true),
+  knows_identity: knowsIdentity,
 
   // messages
   send,
@@ -56,6 +57,13 @@ export const commands = {
   },
   threads: ({ room }) => known(room).getThreads().map((thread) => ({ root: thread.id, length: thread.length })),
 };
+
+// The engine asks, and keeps what it hears. `userHasCrossSigningKeys` forgets it where the engine does not track the user.
+async function knowsIdentity({ user }) {
+  const { olmMachine, outgoingRequestProcessor } = client().getCrypto();
+  await outgoingRequestProcessor.makeOutgoingRequest(olmMachine.queryKeysForUsers([new UserId(user)]));
+  return (await olmMachine.getIdentity(new UserId(user))) !== undefined;
+}
 
 // The SDK trips over its own event where that came back before the answer to its sending. Then it has been sent.
 async function maybeEchoed(sending) {
