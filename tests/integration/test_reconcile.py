@@ -2,9 +2,12 @@
 homeserver's memory of transaction ids does not help there, our own id inside the ciphertext does. Of a text in several
 parts each is looked for."""
 
+from datetime import timedelta
+
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from messenger.storage.models.people import skill_group
 from messenger.storage.models.queues import desk, outbox
 from tests.support.people import People, Person
 from tests.support.product import Product
@@ -26,6 +29,8 @@ async def test_a_repeat_from_a_new_device_finds_the_first_message(
     await agent.wait_for(room, lambda seen: seen.body.endswith(": first"))
     await eventually(lambda: _nothing_open(database), what="the next start has nothing to send before the long text")
     await product.stop()
+    async with database.begin() as connection:  # the board keeps still: nothing else is sent before the long text
+        await connection.execute(skill_group.update().values(board_edit_at=sa.func.now() + timedelta(hours=1)))
 
     await product.start(environment={"STELLWERK_FAILPOINT": "http_answered:1"})
     await customer.say(chat, LONG)

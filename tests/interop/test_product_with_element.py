@@ -53,10 +53,13 @@ class Desk:
         await self.in_thread("You have K-")
 
     async def in_thread(self, text: str) -> Report:
-        return await self.agent.waits_for(
-            lambda each: each["ev"] == "event" and each.get("thread") == self.card and text in text_of(each),
-            what=repr(text),
-        )
+        """Below the card, which itself may show the same words (see `is_root`)."""
+
+        def is_there(each: Report) -> bool:
+            is_below = each["ev"] == "event" and each.get("thread") == self.card and each["id"] != self.card
+            return is_below and text in text_of(each)
+
+        return await self.agent.waits_for(is_there, what=repr(text))
 
     async def at_the_customers(self, text: str) -> Report:
         return await self.customer.waits_for(
