@@ -55,6 +55,7 @@ EFFECTS: dict[type[Effect], str] = {
     customer.DeleteAtCustomer: "none",
     customer.MirrorReactions: "none",
     customer.TellCustomer: "none",
+    customer.GreetCustomer: "none",
     customer.WarnCustomer: "none",
     customer.OfferMenu: "none",
     customer.EndMenu: "none",

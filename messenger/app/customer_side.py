@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from messenger.app import menus
 from messenger.app.addressing import conversation_meant, spoke_last
-from messenger.app.effects.customer import JoinChat, TellCustomer, WarnCustomer
+from messenger.app.effects.customer import GreetCustomer, JoinChat, WarnCustomer
 from messenger.app.effects.places import EditCard
 from messenger.app.effects.thread import PostRemarks, Remark
 from messenger.app.items import ChatInvited, ChatReady, Unreadable
@@ -51,7 +51,7 @@ async def invited(turn: Turn, item: ChatInvited) -> None:
 async def chat_ready(turn: Turn, item: ChatReady) -> None:
     chat, is_new = await turn.unit.chats.open(item)
     if is_new:
-        turn.effects.append(TellCustomer(chat=chat.id, text="C1"))
+        turn.effects.append(GreetCustomer(chat=chat.id))
     elif (thread := await _thread_of(turn, chat)) is not None:
         turn.effects.append(EditCard(conversation=thread))  # the person's name may be known now
 

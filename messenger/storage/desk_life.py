@@ -29,6 +29,7 @@ SAID_ONCE = (
     "PostPack",
     "SendToCustomer",
     "TellCustomer",
+    "GreetCustomer",
     "OfferMenu",
 )
 

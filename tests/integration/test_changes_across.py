@@ -109,7 +109,7 @@ async def test_the_next_line_of_a_thread_is_no_reply_to_the_last_one(house: Hous
 
 async def test_a_reply_to_a_text_of_the_desk_carries_the_words_it_quotes(house: House) -> None:
     thread = await house.conversation(owner=house.ben)
-    greeting = next(each for each in thread.customer.messages(thread.chat) if "Linden Health" in each.body)
+    greeting = await thread.customer.wait_for_text(thread.chat, "Linden Health")
     quoted = f"> <{house.product.desk}> Welcome to Linden Health.\n> Who reads this?\n\nAnd who is that?"
     await thread.customer.say(thread.chat, quoted, reply_to=greeting.event_id)
     shown = await thread.told(house.ben, "And who is that?")

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app.effects.base import Effect
-from messenger.app.effects.customer import SendToCustomer, TellCustomer
+from messenger.app.effects.customer import GreetCustomer, SendToCustomer, TellCustomer
 from messenger.app.effects.staff import AnswerInRoom, React, SayAnswer, ShowMine, ShowQueue, TellPerson
 from messenger.app.effects.thread import PostNotice
 from messenger.app.items import ChatReady, StaffSaid
@@ -143,7 +143,7 @@ async def test_staff_that_opens_a_chat_with_the_desk_is_no_customer(desk: StaffD
         assert await connection.scalar(sa.select(staff.c.direct_room).where(staff.c.address == BEN)) == BENS_CHAT
     assert await has_direct_chat(desk) == [], "the same chat again says nothing anew"
     customers = await said(desk, ready("!kim"))
-    assert [type(each) for each in customers] == [TellCustomer]
+    assert [type(each) for each in customers] == [GreetCustomer]
 
 
 async def test_a_direct_chat_obeys_its_person_and_forwards_nothing(desk: StaffDesk) -> None:

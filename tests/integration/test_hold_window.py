@@ -36,6 +36,7 @@ async def desk(database: AsyncEngine) -> StaffDesk:
     desk = StaffDesk(database)
     await desk.set_up([BEN], hold_seconds=5)
     await desk.says(BEN, "!claim")
+    await becomes_older(desk.engine, HOLD)  # the greeting waits, too
     return desk
 
 

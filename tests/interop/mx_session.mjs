@@ -21,7 +21,7 @@ export const slowDown = (how) => { slow = how; };
 
 async function slowly(url, init) {
   const answer = await fetch(url, init);
-  if (slow.part && init?.method === 'PUT' && String(url).includes(slow.part)) {
+  if (slow.part && init?.method !== 'GET' && String(url).includes(slow.part)) {
     await new Promise((done) => { setTimeout(done, slow.ms); });
   }
   return answer;
