@@ -62,13 +62,17 @@ class Reaper:
 
     program: "Program | None" = None
     left: int = 0
-    at: str = ""  # only steps of this name count; empty: all
     how: How = "dies"
+    traps: dict[str, How] = field(default_factory=dict)  # at the step of this name, whenever it comes
     passed: Counter[str] = field(default_factory=Counter)
     ended_at: Counter[str] = field(default_factory=Counter)
 
-    def arm(self, how: How, nth: int, at: str = "") -> None:
-        self.how, self.left, self.at = how, nth, at
+    def arm(self, how: How, nth: int) -> None:
+        self.how, self.left = how, nth
+
+    def disarm(self) -> None:
+        self.left = 0
+        self.traps.clear()
 
     def step(self, name: str) -> None:
         """A crash point, or a call to the outside."""
@@ -77,7 +81,9 @@ class Reaper:
         if self.program.is_dead:
             raise Died
         self.passed[name] += 1
-        if self.how != "commit" and self.at in ("", name):
+        if name in self.traps:
+            self._end(self.traps.pop(name), name, self.program)
+        elif self.how != "commit":
             self._count(name)
 
     def commits(self) -> None:
@@ -89,17 +95,19 @@ class Reaper:
         if not self.left or self.program is None:
             return
         self.left -= 1
-        if self.left:
-            return
-        self.ended_at[f"{self.how}:{name}"] += 1
-        match self.how:
+        if not self.left:
+            self._end(self.how, name, self.program)
+
+    def _end(self, how: How, name: str, program: "Program") -> None:
+        self.ended_at[f"{how}:{name}"] += 1
+        match how:
             case "dies":
-                self.program.die()
+                program.die()
                 raise Died
             case "breaks":
-                self.program.break_lines()
+                program.break_lines()
             case "commit":  # what was asked is on its way, and no answer will come
-                asyncio.get_running_loop().call_soon(self.program.break_lines)
+                asyncio.get_running_loop().call_soon(program.break_lines)
 
 
 class Quiet(Wake):

@@ -20,12 +20,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from messenger.observability import failpoints
 from messenger.workers import outbox as outbox_worker
-from tests.crash.points import ELSEWHERE, LIVED, WALKED
 from tests.property.core_books import balance, nothing_leaks
 from tests.property.core_erased import nothing_is_left_of_the_erased
 from tests.property.core_house import PLAIN, House
-from tests.property.core_program import How, Lines, Reaper
+from tests.property.core_program import Lines, Reaper
 from tests.property.core_seats import BEN, STAFF
+from tests.property.core_steps import STEPS
 from tests.support.databases import TestDatabases
 from tests.support.keyring import new_root
 
@@ -37,15 +37,14 @@ COMMANDS = st.sampled_from(
     ["!claim", "!release", "!pause 3d", "!pause 2h", "!pause until reply", "!resume", "!resolve", "!reopen",
      "!transfer Pharmacy", "!transfer Claims", "!assign @cleo:x", "!room", "!undo", "!history 5"]
 )  # fmt: skip
-# Counted steps alone end most lives at the few that come most often.
-POINTS = sorted({point.name for point in WALKED}.union(*LIVED.values(), *ELSEWHERE.values()))
 SIGNS = st.sampled_from(["👀", "👀", "✅", "💤"])
 # What happens after each thing that is done: nothing yet, a turn of the workers, or a turn in which something breaks.
 THEN = st.one_of(
     st.just(("", 0)),
     st.just(("works", 0)),
     st.tuples(st.sampled_from(["dies", "breaks"]), st.integers(1, 40)),
-    st.tuples(st.sampled_from(["dies", "dies", "breaks"]), st.integers(1, 2), st.sampled_from(POINTS)),
+    st.tuples(st.just("trap"), st.sampled_from(["dies", "dies", "breaks"]), st.sampled_from(STEPS)),
+    st.tuples(st.just("trap"), st.just("dies"), st.sampled_from(STEPS)),
     st.tuples(st.just("commit"), st.integers(1, 8)),
     st.tuples(st.sampled_from(["away", "deaf"]), st.integers(1, 3)),
 )
@@ -75,6 +74,7 @@ class WholeCore(RuleBasedStateMachine):
             self.name = await self.databases.fresh()
             for lines in (self.ours, self.programs):
                 lines.move(self.databases.server.uri(self.name))
+            self.reaper.disarm()
             self.house = House(self.ours.engine, self.programs, new_root(), self.reaper)
             await self.house.open(**settings)
             self.house.customer_says("a")
@@ -204,22 +204,25 @@ class WholeCore(RuleBasedStateMachine):
 
         self.run(say())
 
-    async def _then(self, what: str, number: int, at: str = "") -> None:
-        match what:
-            case "works":
+    async def _then(self, what: Any, *how: Any) -> None:
+        match what, *how:
+            case "works", _:
                 await self.house.rest()
-            case "dies" | "breaks" | "commit":
-                how: How = what
-                self.reaper.arm(how, number, at)
+            case "dies" | "breaks" | "commit", number:
+                self.reaper.arm(what, number)
                 await self.house.work()
                 self.reaper.left = 0
-            case "away" | "deaf":
+            case "trap", end, name:
+                self.reaper.traps[name] = end
+                await self.house.work()
+            case "away" | "deaf", number:
                 setattr(self.house.line, what, number)
                 await self.house.work()
             case _:
                 pass
 
     async def _rest(self) -> None:
+        self.reaper.disarm()
         await self.house.rest()
         await balance(self.house)
         await nothing_is_left_of_the_erased(self.house)
@@ -255,6 +258,7 @@ QUICK = settings(
 def test_whatever_happens_and_wherever_it_dies_the_books_balance(whole_core: type[WholeCore]) -> None:
     run_state_machine_as_test(whole_core, settings=QUICK)
     assert len(whole_core.reaper.passed) > 20, "nobody hears the crash points"
+    assert set(whole_core.reaper.passed) <= set(STEPS), "a new step: lives shall end there, too"
 
 
 @pytest.mark.long
@@ -264,4 +268,5 @@ def test_a_thousand_lives_balance_that_died_everywhere(whole_core: type[WholeCor
     told = Counter(how.partition(":")[0] for how in whole_core.reaper.ended_at.elements())
     died = {how for how in whole_core.reaper.ended_at if how.startswith("dies:")}
     print(f"{dict(told)}; died at {len(died)} different steps of {len(whole_core.reaper.passed)}")
-    assert len(died) > min(40, MANY // 10), sorted(died)
+    assert len(died) > min(50, MANY // 4), sorted(died)
+    assert set(whole_core.reaper.passed) <= set(STEPS), "a new step: lives shall end there, too"
