@@ -76,8 +76,8 @@ class TellCustomer(Effect):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GreetCustomer(TellCustomer):
-    """The first that a customer's app has to read of us. Element, told to exclude insecure devices, asks for our keys as
-    we join and does not try again what came before the answer; a homeserver far away has answered by then."""
+    """The first that a customer's app has to read of us. Element, told to exclude insecure devices, asks for our keys
+    as we join and does not try again what came before the answer; a homeserver far away has answered by then."""
 
     delay_s = 2.0
     text: str = "C1"
