@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from messenger.app.desk_ports import RoomState
@@ -124,7 +124,7 @@ async def decided(
     last = (
         sa.select(trust_alert.c.user_id, trust_alert.c.state)
         .where(*about)
-        .distinct(trust_alert.c.user_id)
+        .ext(distinct_on(trust_alert.c.user_id))
         .order_by(trust_alert.c.user_id, trust_alert.c.id.desc())
     )
     return frozenset(row.user_id for row in await connection.execute(last) if row.state == state)
