@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from messenger.cli.words import words_of
+from messenger.matrix.versions import Fit, Verdict
 
 Level = Literal["ok", "warn", "fail"]
 Check = Callable[[], Awaitable[Sequence["Finding"]]]
 TIMEOUT_S = 15.0
+_LEVELS: dict[Fit, Level] = {Fit.FITS: "ok", Fit.UNTRIED: "warn", Fit.WRONG: "fail"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,10 @@ def warn(check: str, words: str) -> Finding:
 
 def fail(check: str, words: str) -> Finding:
     return Finding(level="fail", check=check, words=words)
+
+
+def found_by(verdict: Verdict) -> Finding:
+    return Finding(level=_LEVELS[verdict.fit], check=verdict.part, words=verdict.words)
 
 
 async def run_checks(checks: dict[str, Check], *, timeout_s: float = TIMEOUT_S) -> list[Finding]:

@@ -2,24 +2,21 @@
 
 import shutil
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from messenger.cli.doctor.finding import Finding, fail, ok, warn
+from messenger.cli.doctor.finding import Finding, fail, found_by, ok, warn
 from messenger.config import Desk, Settings
 from messenger.config.secret_files import wrong_with
+from messenger.matrix.versions import judge_libraries
 from messenger.storage.encryption import BadRootKey, read_root_key
 from messenger.storage.erasure_ledger import ErasureLedger, LedgerDamaged
 from messenger.storage.signing import read_signing_key
 
-# Before 0.10 vodozemac accepted non-contributory keys; of nio private methods are used: exactly this series.
-VODOZEMAC_AT_LEAST = (0, 10)
-NIO_SERIES = "0.26."
 GIB = 1024**3
 
 
 async def libraries() -> Sequence[Finding]:
-    return [_vodozemac(_version("vodozemac")), _nio(_version("matrix-nio"))]
+    return [found_by(verdict) for verdict in judge_libraries()]
 
 
 async def root_key(settings: Settings) -> Sequence[Finding]:
@@ -82,28 +79,6 @@ def _recovery_key(file: Path, desk: Desk) -> Finding:
     if wrong := wrong_with(file):
         return fail(check, wrong)
     return ok(check, f"{file} is in order. Is there a copy in a safe place?")
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _vodozemac(found: str | None) -> Finding:
-    wanted = ".".join(str(part) for part in VODOZEMAC_AT_LEAST)
-    if found is None:
-        return fail("vodozemac", f"not installed: install Stellwerk again, with vodozemac {wanted} or later")
-    if tuple(int(part) for part in found.split(".")[:2]) < VODOZEMAC_AT_LEAST:
-        return fail("vodozemac", f"{found} is too old for safe encryption: upgrade to {wanted} or later")
-    return ok("vodozemac", found)
-
-
-def _nio(found: str | None) -> Finding:
-    if found is None or not found.startswith(NIO_SERIES):
-        return fail("matrix-nio", f"{found or 'nothing'} is there, {NIO_SERIES}x is needed: install Stellwerk again")
-    return ok("matrix-nio", found)
 
 
 def _existing(folder: Path) -> Path:
