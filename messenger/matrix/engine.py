@@ -75,6 +75,16 @@ class Doubt:
     key: str = ""
 
 
+class MemoryLost(Exception):
+    """Another transaction of this desk failed meanwhile and memory was thrown away. Nothing was sent: the outbox
+    repeats."""
+
+
+class RecipientsUnknown(Exception):
+    """A recipient's homeserver does not answer, and the policy forbids to go by what we knew. The outbox tries
+    again."""
+
+
 class Doubted(Exception):
     """A person must decide first. Nothing was shared."""
 
@@ -201,6 +211,10 @@ class CryptoEngine(Protocol):
 
     async def share_history(self, room_id: str, user_id: str) -> HistoryShared:
         """MSC4268: hands the room's keys to a user who is about to be invited. Call BEFORE the invite."""
+        ...
+
+    async def forget(self, rooms: Collection[str], people: Collection[str]) -> None:
+        """For good: part of erasing a person. A new key of theirs would have to come anew."""
         ...
 
 

@@ -12,8 +12,7 @@ from messenger.app.desk_ports import IngestStore
 from messenger.app.erasure_ports import Ended, Found, NotNow, Target
 from messenger.channels.errors import ChannelError, Rejected
 from messenger.matrix.batch import as_dict, as_text, events, server_of
-from messenger.matrix.crypto.engine import NioEngine
-from messenger.matrix.engine import Decrypted
+from messenger.matrix.engine import CryptoEngine, Decrypted
 from messenger.matrix.http import CLIENT, CLIENT_V1, HomeserverClient, MatrixError, Unreachable, path
 from messenger.matrix.identity.key_backup import BackupChanged, KeyBackup
 from messenger.matrix.room_book import RoomBook
@@ -30,7 +29,7 @@ class MatrixErasure:
     """Implements `ErasureRooms`. `admin` is an administrator's connection; None: files stay on the homeserver."""
 
     http: HomeserverClient
-    engine: NioEngine
+    engine: CryptoEngine
     store: IngestStore
     lookup: SentLookup
     backup: KeyBackup

@@ -15,9 +15,7 @@ from messenger.channels.errors import BadCredentials, ChannelError, Quota, Rejec
 from messenger.domain.people import DevicePolicy
 from messenger.matrix import successors
 from messenger.matrix.batch import as_dict
-from messenger.matrix.crypto.sharing import RecipientsUnknown
-from messenger.matrix.crypto.state import MemoryLost
-from messenger.matrix.engine import CryptoEngine, Doubt, Doubted, Sealed, SendRequest
+from messenger.matrix.engine import CryptoEngine, Doubt, Doubted, MemoryLost, RecipientsUnknown, Sealed, SendRequest
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError, Unreachable, path
 from messenger.matrix.room_book import RoomBook
 from messenger.observability.failpoints import fp

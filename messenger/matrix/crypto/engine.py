@@ -18,10 +18,10 @@ from messenger.matrix.crypto.one_time_keys import KeyPool, StoreIsOlder, Unwedge
 from messenger.matrix.crypto.outgoing import Outgoing
 from messenger.matrix.crypto.records import Identity, RoomSession
 from messenger.matrix.crypto.sharing import RoomKeys
-from messenger.matrix.crypto.state import CryptoState, Limits, MemoryLost
+from messenger.matrix.crypto.state import CryptoState, Limits
 from messenger.matrix.crypto.store import without_olm_account
 from messenger.matrix.crypto.todevice import ToDevice
-from messenger.matrix.engine import Decrypted, HistoryShared, RoomKey, Sealed, SendRequest, SyncCrypto
+from messenger.matrix.engine import Decrypted, HistoryShared, MemoryLost, RoomKey, Sealed, SendRequest, SyncCrypto
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError, Unreachable
 from messenger.matrix.suspicion import Suspicion
 from messenger.matrix.verification.heard import Heard
@@ -315,7 +315,6 @@ class NioEngine:
         await self._backup.mark(keys)
 
     async def forget(self, rooms: Collection[str], people: Collection[str]) -> None:
-        """For good: part of erasing a person. A new key of theirs would have to come anew."""
         self._backup.drop(rooms)
         await forgetting.forget(self._state, rooms, people)
         self._room_keys.forget(set(self._state.outbound))

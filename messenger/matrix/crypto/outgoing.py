@@ -11,8 +11,8 @@ from weakref import WeakValueDictionary
 from messenger.matrix.crypto.machine import MEGOLM
 from messenger.matrix.crypto.records import OutboundSession
 from messenger.matrix.crypto.sharing import RoomKeys
-from messenger.matrix.crypto.state import CryptoState, MemoryLost
-from messenger.matrix.engine import Sealed, SendRequest
+from messenger.matrix.crypto.state import CryptoState
+from messenger.matrix.engine import MemoryLost, Sealed, SendRequest
 from messenger.observability.failpoints import fp
 
 Turn = tuple[int, SendRequest]

@@ -20,7 +20,7 @@ from messenger.matrix.crypto.machine import MEGOLM
 from messenger.matrix.crypto.records import Device, InboundSession, OutboundSession, UserDevice
 from messenger.matrix.crypto.state import CryptoState, UserEntry
 from messenger.matrix.crypto.todevice import Messages, ToDevice
-from messenger.matrix.engine import Doubt, Doubted, SendRequest
+from messenger.matrix.engine import Doubt, Doubted, RecipientsUnknown, SendRequest
 from messenger.matrix.http import MatrixError, Unreachable
 from messenger.observability.failpoints import fp
 
@@ -28,11 +28,6 @@ log = logging.getLogger(__name__)
 
 MIN_ROTATION_MS = 60_000
 Refusal = tuple[str, str, str]  # user id, device id, code
-
-
-class RecipientsUnknown(Exception):
-    """A recipient's homeserver does not answer, and the policy forbids to go by what we knew. The outbox tries
-    again."""
 
 
 @dataclass(slots=True)

@@ -35,17 +35,13 @@ from messenger.matrix.crypto.records import (
     withheld_row,
 )
 from messenger.matrix.crypto.store import MachineStore
+from messenger.matrix.engine import MemoryLost
 from messenger.matrix.suspicion import Suspicions
 
 log = logging.getLogger(__name__)
 
 Name = TypeVar("Name")
 Value = TypeVar("Value")
-
-
-class MemoryLost(Exception):
-    """Another transaction of this desk failed meanwhile and memory was thrown away. Nothing was sent: the outbox
-    repeats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
