@@ -251,14 +251,21 @@ class Office:
 
     def unreadable(self) -> int:
         """Events of the desk whose key has not come to somebody who should have it."""
-        views = [(agent, self.room) for agent in self.agents]
-        views += [(matter.customer, matter.chat) for matter in self.matters]
         return sum(
             not event.is_readable
-            for person, room in views
+            for person, room in self._views()
             for event in person.events(room)
             if event.sender == self.desk
         )
+
+    def in_the_clear(self) -> list[str]:
+        """Messages that anybody sent without encryption."""
+        events = (event for person, room in self._views() for event in person.rooms[room].events.values())
+        return sorted({event["event_id"] for event in events if event["type"] == "m.room.message"})
+
+    def _views(self) -> list[tuple[Person, str]]:
+        views = [(agent, self.room) for agent in self.agents]
+        return views + [(matter.customer, matter.chat) for matter in self.matters]
 
 
 def _text_file(token: str) -> bytes:

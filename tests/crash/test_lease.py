@@ -1,5 +1,5 @@
-"""Two processes, one desk: one works, the other stands by. A process that lost its lease while it was
-stopped writes nothing when it wakes up."""
+"""Two processes, one desk: one works, the other stands by and follows it when it is killed or stands still. A process
+that lost its lease while it was stopped writes nothing when it wakes up."""
 
 import os
 import shutil
@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -42,9 +43,36 @@ async def standby(small_house: House) -> AsyncIterator[Product]:
         yield second
 
 
-async def _epoch(house: House) -> int:
+async def _lease(house: House) -> Any:
     async with house.engine.connect() as connection:
-        return int(await connection.scalar(sa.select(lease.c.epoch)) or 0)
+        return (await connection.execute(sa.select(lease))).one()
+
+
+async def _epoch(house: House) -> int:
+    return int((await _lease(house)).epoch)
+
+
+async def test_a_killed_desk_is_followed_by_its_standby_once_its_lease_has_ended(
+    small_house: House, standby: Product
+) -> None:
+    house = small_house
+    office = await house.open_office(agents=1, customers=2)
+    await standby.start(wait=False)
+    await eventually(lambda: "waiting as its standby" in standby.log_text(), 60)
+    office.talk()
+    await house.goes_on()
+    house.product.kill()
+    left = await _lease(house)
+    assert left.owner.endswith(f":{house.product.pid}"), "the dead one's lease is still its own"
+    await eventually(lambda: (standby.folder / "ready").exists(), 90, what="the standby takes over")
+    await house.goes_on()
+    taken = await _lease(house)
+    assert taken.owner.endswith(f":{standby.pid}") and taken.epoch == left.epoch + 1
+    await office.hush()
+    await house.drain()
+    assert not await house.judge()
+    assert not office.in_the_clear()
+    await house.assert_books_balance()
 
 
 async def test_a_stopped_desk_is_followed_and_wakes_up_to_nothing(small_house: House, standby: Product) -> None:
