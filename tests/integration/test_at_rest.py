@@ -74,7 +74,8 @@ async def test_no_marker_is_found_anywhere_in_any_form(
     told = watched.log_text()
     assert "inbox row failed" in told and "DBAPIError" in told, "there was a failure to tell"
     found = list(_files_with(tmp_path, NAME))
-    # The homeserver knows the display name: the customer published it there. It is none of our data.
+    # The homeserver knows the display name: the customer published it there. It is none of our data. That the desk
+    # does not write it anywhere there is seen in test_case_rooms_on_synapse.
     assert found, "the search finds what is there"
     assert [file for file in found if "synapse" not in str(file)] == []
     assert list(_files_with(tmp_path, SAID)) == []

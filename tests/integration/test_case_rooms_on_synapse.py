@@ -11,6 +11,7 @@ from messenger.domain.replies import MARKERS, Fate
 from messenger.matrix.http import CLIENT, path
 from tests.integration.staff_house import House, Thread, open_house
 from tests.support.databases import TestDatabases
+from tests.support.homeservers import in_clear
 from tests.support.people import Person
 from tests.support.timeline import Seen
 from tests.support.waiting import eventually
@@ -156,6 +157,63 @@ async def test_out_of_its_own_room_a_conversation_goes_to_another_groups_thread(
     assert not [each for each in house.ben.events(room) if "and with food?" in each.body]
     assert "one more thing" not in await thread.everything_the_customer_has()
     assert await eventually(house.nothing_is_left, what="nothing is left behind")
+
+
+SAID, NAME, LOCALPART = "Glimmerwort", "Feldspat", "quarzkundin"
+# A person's address is in what makes them a member, and a creator beside the desk, of a chat that it opens for them.
+# Their name is there because the homeserver writes what they have published themselves into each invitation.
+MUST_STAND = {"m.room.member": {NAME, LOCALPART}, "m.room.create": {LOCALPART}}
+
+
+async def test_nothing_of_a_customer_is_in_what_the_homeserver_can_read_of_the_desk(
+    house: House, synapse: Synapse
+) -> None:
+    """A whole conversation, in a chat that the desk had to make; then all that the desk ever sent, in every room."""
+    customer = await house.people.person(LOCALPART, displayname=f"Berta {NAME}")
+    in_vain = await customer.create_room(invite=[house.product.desk], encrypted=False, preset="private_chat")
+    await eventually(lambda: set(customer.rooms) - {in_vain}, what="the desk's own room")
+    (chat,) = set(customer.rooms) - {in_vain}
+    thread = await house.asked(customer, chat, f"My {SAID} hurts", owner=house.ben)
+    await thread.fate(await thread.say(house.ben, f"!tag {SAID}"), Fate.DONE)
+    await thread.fate(await thread.say(house.ben, f"!pause reply {SAID}"), Fate.DONE)
+    first = await customer.say(chat, f"still {SAID}")
+    await customer.edit(chat, first, f"less {SAID}")
+    await customer.send_file(chat, PDF, name=f"{SAID}.pdf", mimetype="application/pdf")
+    await thread.told(house.ben, f"{SAID}.pdf")
+    await thread.say(house.ben, f"!transfer Prescriptions {SAID}")
+    there = await house.product.group_room("Prescriptions")
+    card = await house.ben.wait_for(there, lambda seen: seen.thread is None and SAID in seen.body)
+    await house.ben.react(there, card.event_id, "👀")
+    before = set(house.ben.rooms)
+    await house.ben.say(there, "!room @cleo", thread=card.event_id)
+    room = await own_room(house, house.ben, before)
+    await house.ben.wait_for(room, lambda seen: "This room is for K-" in seen.body)
+    await house.ben.say(room, f"// {SAID}")
+    answer = await house.ben.say(room, f"Your {SAID} is fine")
+    await customer.react(chat, (await thread.received(f"Your {SAID} is fine")).event_id, "❤️")
+    await house.ben.send_file(room, PDF, name=f"{SAID}-2.pdf", mimetype="application/pdf")
+    await thread.received(f"{SAID}-2.pdf")
+    await eventually(lambda: "❤️" in marks(house, room, answer), what="the customer's sign")
+    await house.ben.say(room, "!resolve")
+    await house.lea.wait_for(there, lambda seen: seen.replaces == card.event_id and "Resolved" in seen.body)
+    readable = list(in_clear(synapse, house.product.desk))
+    kinds = {each.kind for each in readable}
+    assert kinds >= {
+        *MUST_STAND,
+        "m.room.name",
+        "m.room.power_levels",
+        "m.room.pinned_events",
+        "m.reaction",
+        "m.room.encrypted",
+        "alias",
+    }
+    told = [
+        (each, canary)
+        for each in readable
+        for canary in {SAID, NAME, LOCALPART} - MUST_STAND.get(each.kind, set())
+        if canary in each.text
+    ]
+    assert told == []
 
 
 async def test_a_room_that_somebody_has_closed_gets_another_with_the_same_people(house: House) -> None:

@@ -1,12 +1,16 @@
 """A prepared Synapse folder, made once per Synapse version and copied for each server: a start takes half the time."""
 
 import asyncio
+import json
 import os
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from messenger.demo.synapse import Synapse
 from tests.support.databases import PREPARED, one_at_a_time
@@ -46,6 +50,40 @@ def written_by(server: Synapse, user_id: str, room_id: str) -> list[str]:
     works. Its pages would each bring the newest edits of what is on them: of a card with thousands that takes long."""
     with closing(_tables(server)) as tables:
         return [event_id for (event_id,) in tables.execute(_WRITTEN_BY, (room_id, user_id))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InClear:
+    """What one user has given the homeserver to read. `kind` is an event's type, or the table that keeps it."""
+
+    kind: str
+    text: str
+
+
+_EVENTS = "SELECT json FROM event_json JOIN events USING (event_id) WHERE sender = ?"
+_BESIDE_EVENTS = {
+    "alias": "SELECT room_alias FROM room_aliases WHERE creator = ?",
+    "file": "SELECT upload_name FROM local_media_repository WHERE user_id = ?",
+    "device": "SELECT display_name FROM devices WHERE user_id = ?",
+    "account data": "SELECT account_data_type || content FROM account_data WHERE user_id = ?",
+    "room account data": "SELECT account_data_type || content FROM room_account_data WHERE user_id = ?",
+}
+
+
+def in_clear(server: Synapse, user_id: str) -> Iterator[InClear]:
+    """All events that somebody has sent in any room, states that were replaced since among them; of encrypted ones what
+    stands around the ciphertext. Then what they keep outside of rooms."""
+    with closing(_tables(server)) as tables:
+        for (event,) in tables.execute(_EVENTS, (user_id,)):
+            yield _around_the_ciphertext(json.loads(event))
+        for kind, query in _BESIDE_EVENTS.items():
+            yield from (InClear(kind=kind, text=text) for (text,) in tables.execute(query, (user_id,)) if text)
+
+
+def _around_the_ciphertext(event: dict[str, Any]) -> InClear:
+    content = {key: value for key, value in event["content"].items() if key != "ciphertext"}
+    said = [event.get("state_key", ""), content]
+    return InClear(kind=event["type"], text=json.dumps(said, ensure_ascii=False))
 
 
 def branches_of(server: Synapse, room_id: str) -> int:
