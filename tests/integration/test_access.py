@@ -17,7 +17,7 @@ from messenger.app.effects.customer import SendToCustomer, TellCustomer
 from messenger.app.effects.groups import TellGroup
 from messenger.app.effects.staff import SayAnswer, TellPerson
 from messenger.app.effects.thread import ShowHistory
-from messenger.domain.access import COMMAND_ACTIONS, GRANTABLE, HouseRole
+from messenger.domain.access import GRANTABLE, HouseRole
 from messenger.domain.command_table import COMMANDS
 from messenger.domain.ids import ConversationId
 from messenger.observability.time import utc_now
@@ -91,17 +91,6 @@ async def test_no_command_shows_or_changes_a_foreign_conversation(desk: StaffDes
         assert [row.outcome for row in about] == ["refused"] * len(about), text
         assert about or not command.takes_ref or (command.needs_text and not rest), text
     assert (await desk.state_and_log(id))[0] == before
-
-
-async def test_each_command_of_ones_own_is_one_row_done_or_refused(desk: StaffDesk) -> None:
-    await opened(desk)
-    ben = f"agent:{await person(desk, BEN)}"
-    for name, action in COMMAND_ACTIONS.items():
-        seen = await end(desk)
-        await desk.says(BEN, f"!{name} @cleo:x tomorrow 9:00")
-        asked = [row for row in await log(desk, seen) if row.details.get("command") == name]
-        assert [(row.action, row.actor) for row in asked] == [(action.value, ben)], name
-    assert (await verify(desk.engine, desk.keys, [])).is_whole
 
 
 async def test_a_clerk_sends_nothing_by_any_command(desk: StaffDesk) -> None:

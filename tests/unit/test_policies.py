@@ -83,7 +83,8 @@ def test_every_effect_says_what_it_shows() -> None:
     assert set(EFFECTS.values()) == {"none", "stream", "command", "reader"}
 
 
-def test_every_command_is_carried_out_behind_the_gate() -> None:
+def test_no_command_is_only_declared() -> None:
+    """That each one comes to the gate, and what it says there, is played in `integration/test_access_cross.py`."""
     assert {command.name for command in COMMANDS} == set(_ORDERS) | set(DESK_ORDERS)
 
 
