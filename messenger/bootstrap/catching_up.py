@@ -14,8 +14,9 @@ from messenger.channels.messages import Handle
 from messenger.matrix.batch import as_dict, as_list, as_text, is_user_id, server_of
 from messenger.matrix.crypto.engine import NioEngine
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError, path
+from messenger.matrix.invites import InvitePolicy
 from messenger.matrix.sent_index import is_missing
-from messenger.matrix.sync import InvitePolicy, SyncLoop
+from messenger.matrix.sync import SyncLoop
 from messenger.observability.time import utc_now
 from messenger.storage import desk_life
 from messenger.storage.desk_store import SqlDeskStore

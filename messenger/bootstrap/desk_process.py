@@ -33,11 +33,12 @@ from messenger.matrix.crypto.engine import NioEngine
 from messenger.matrix.desk import MatrixDesk
 from messenger.matrix.erasure import MatrixErasure
 from messenger.matrix.http import HomeserverClient, MatrixError, Unreachable
+from messenger.matrix.invites import InvitePolicy
 from messenger.matrix.media import MatrixMedia
 from messenger.matrix.room_book import RoomBook
 from messenger.matrix.sender import Encryptor, Sender
 from messenger.matrix.sent_lookup import SentLookup
-from messenger.matrix.sync import InvitePolicy, SyncLoop
+from messenger.matrix.sync import SyncLoop
 from messenger.matrix.verification.sas import Side
 from messenger.matrix.verification.verifier import KEY_GRACE_S, Verifier
 from messenger.matrix.verification.voice import MatrixVoice

@@ -2,24 +2,32 @@
 last.
 
 A crash anywhere before COMMIT brings the same batch again; a crash after it brings the next. Memory never runs ahead of
-the database: when the transaction fails, the Olm machine is thrown away and loaded again."""
+the database: when the transaction fails, the Olm machine is thrown away and loaded again.
+
+What fails again and again, and by nobody's absence, is taken in parts: what cannot be taken alone is buried with the
+token's transaction, so that it stops neither the other rooms nor those who come after it."""
 
 import asyncio
 import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from messenger.app.desk_ports import Arrival, IngestStore, IngestUnit, RoomState
 from messenger.app.items import ChatInvited, DeskBack, DeskOut, RoomReplaced
+from messenger.app.ports import StorageAway
+from messenger.channels.errors import LeaseLost
 from messenger.channels.messages import Handle
 from messenger.matrix import convert, room_state, successors
-from messenger.matrix.batch import RoomBatch, SyncBatch, as_dict, as_list, events, parse, server_of, state_events
+from messenger.matrix.batch import RoomBatch, SyncBatch, parse, server_of
 from messenger.matrix.engine import CryptoEngine, Decrypted, SyncCrypto
-from messenger.matrix.http import CLIENT, AnswerTooLarge, HomeserverClient, MatrixError, path
+from messenger.matrix.gaps import Gaps
+from messenger.matrix.http import CLIENT, AnswerTooLarge, HomeserverClient, MatrixError, Unreachable
+from messenger.matrix.invites import InvitePolicy, steady_now
+from messenger.matrix.parts import Part, only, parts_of
 from messenger.matrix.verification import heard
 from messenger.matrix.verification.heard import Heard
 from messenger.matrix.vigilance import Vigilance
@@ -36,37 +44,10 @@ LONG_POLL_MS, GRACE_S = 20_000, 10  # a dead line is noticed after 30 seconds
 # From one /sync to the next: so much for each event that the last one has brought, but never less than the first and
 # never more than the second. From 60 events a second on it grows to its end; below, it falls back.
 SPACING_S, LONGEST_SPACING_S, SPACING_OF_AN_EVENT_S = 0.1, 0.4, 1 / 60
-GAP_PAGE = 100
-GAP_PAGES = 1_000  # 100,000 events of one room; more is a flood, and said so
-MOST_SERVERS = 10_000
+WHOLE_TRIES = 3  # then a batch is taken in parts
+# Nothing in the batch has to do with it: it is tried until it works, as a whole.
+_PASSING = (LeaseLost, StorageAway, MatrixError, Unreachable, OSError)
 NO_ROOM = RoomState(room_id="")
-
-
-@dataclass(slots=True)
-class InvitePolicy:
-    """Whose invitations are taken, and how fast. An empty list of servers means all. Each other server may invite
-    `per_minute` times a minute (a token bucket of that size); what comes faster gets a later moment, which its row
-    keeps. Rooms that are `not_ours` are no chats: what happens there is not looked at."""
-
-    servers: frozenset[str] = frozenset()
-    per_minute: int = 30
-    not_ours: frozenset[str] = frozenset()
-    _full_at: dict[str, datetime] = field(default_factory=dict)
-
-    def allows(self, user_id: str) -> bool:
-        return not self.servers or server_of(user_id) in self.servers
-
-    def not_before(self, server: str, now: datetime) -> datetime | None:
-        """When the next invitation of this server may be taken; None: at once."""
-        full_at = max(self._full_at.get(server, now), now) + timedelta(minutes=1) / self.per_minute
-        self._forget_the_quiet(now)
-        self._full_at[server] = full_at
-        due = full_at - timedelta(minutes=1)
-        return due if due > now else None
-
-    def _forget_the_quiet(self, now: datetime) -> None:
-        if len(self._full_at) >= MOST_SERVERS:
-            self._full_at = {server: at for server, at in self._full_at.items() if at > now}
 
 
 class SyncLoop:
@@ -89,9 +70,10 @@ class SyncLoop:
         self._on_rooms, self._on_batch, self._on_verification = on_rooms, on_batch, on_verification
         self._on_own_keys = on_own_keys
         self._heard: list[Heard] = []
-        self._vigilance = Vigilance(engine, account=store.account)
+        self._vigilance, self._gaps = Vigilance(engine, account=store.account), Gaps(http, account=store.account)
         self._account, self._most_events = store.account, MOST_EVENTS
         self._since: str | None = None
+        self._failures = 0  # of the batch that comes after `_since`
         self.heard_at = time.monotonic()  # when the last batch was committed; in the beginning, when we were made
         self._asked_at, self._spacing_s, self._has_started = 0.0, SPACING_S, False
 
@@ -103,8 +85,8 @@ class SyncLoop:
         await self._keep_distance()
         answer = await self._ask(since, timeout_ms)
         answered_at = time.monotonic()
-        batch = await self._fill_gaps(answer, since)
-        await self._commit(batch, since)
+        batch = await self._gaps.fill(answer, since)
+        await self._take_or_bury(batch, since)
         self._count(batch, answered_at)
         self._since, self._most_events = batch.next_batch, MOST_EVENTS
         await self._engine.settle()
@@ -124,21 +106,8 @@ class SyncLoop:
         answer = parse(await self._http.call("GET", f"{CLIENT}/sync", query=_query(1, 0, None)))
         if answer is None:
             raise ValueError("a sync answer without a token")
-        batch = replace(answer, rooms=[await self._read_back(room, not_before) for room in answer.rooms])
+        batch = replace(answer, rooms=[await self._gaps.read_back(room, not_before) for room in answer.rooms])
         await self._commit(batch, None)
-
-    async def _read_back(self, room: RoomBatch, not_before: datetime) -> RoomBatch:
-        start, limit_ms, older = room.prev_batch, int(not_before.timestamp() * 1000), []
-        for _ in range(GAP_PAGES):
-            if not start:
-                break
-            chunk, start = await self._page_if_allowed(room.room_id, start, None)
-            recent = [event for event in chunk if _moment_ms(event) >= limit_ms]
-            older += recent
-            if not recent:
-                break
-        timeline = [event for event in room.timeline if _moment_ms(event) >= limit_ms]
-        return replace(room, timeline=[*reversed(older), *timeline])
 
     async def _keep_distance(self) -> None:
         """A /sync answers at the first news; under load, one for each event would cost the homeserver a quarter of its
@@ -175,19 +144,69 @@ class SyncLoop:
                 await self._unpark(unit, sessions)
         self._has_started = True
 
-    async def _commit(self, batch: SyncBatch, since: str | None) -> None:
+    async def _take_or_bury(self, batch: SyncBatch, since: str | None) -> None:
+        try:
+            await self._commit(batch, since)
+        except _PASSING:
+            raise
+        except Exception as error:
+            self._failures += 1
+            if self._failures < WHOLE_TRIES:
+                raise
+            log.error("a batch cannot be taken as a whole", extra={"error": type(error).__name__})
+            await self._commit_in_parts(batch, since)
+        self._failures = 0
+
+    async def _commit_in_parts(self, batch: SyncBatch, since: str | None) -> None:
+        """A crash on the way brings all of it again; what was taken by then is not taken twice."""
+        nothing = only(batch, [])
+        await self._commit(nothing, since, is_part=True)  # if this fails, none of the parts is to blame
+        suspects = await self._bad_among(batch, parts_of(batch), since)
+        bad = await self._bad_among(batch, [part for part, _ in suspects], since)  # a second chance
+        for part, reason in bad:
+            log.error("a part of a batch is put aside", extra={"event_id": part.name, "error": reason})
+        await self._commit(nothing, since, buried=bad)
+
+    async def _bad_among(
+        self, batch: SyncBatch, parts: Sequence[Part], since: str | None
+    ) -> Sequence[tuple[Part, str]]:
+        """Takes all the others, in their order. Returns with each the kind of its error."""
+        try:
+            await self._commit(only(batch, parts), since, is_part=True)
+        except _PASSING:
+            raise
+        except Exception as error:
+            if len(parts) <= 1:
+                return [(part, type(error).__name__) for part in parts]
+            half = len(parts) // 2
+            first = await self._bad_among(batch, parts[:half], since)
+            return [*first, *await self._bad_among(batch, parts[half:], since)]
+        return []
+
+    async def _commit(
+        self,
+        batch: SyncBatch,
+        since: str | None,
+        *,
+        is_part: bool = False,
+        buried: Sequence[tuple[Part, str]] = (),
+    ) -> None:
+        """`is_part`: the token stays."""
         crypto = _crypto(batch)
         self._heard = []
         await self._engine.prepare(crypto)
         try:
-            async with self._engine.exclusive(), self._store.batch() as unit:
+            async with self._engine.exclusive(), self._store.unit() if is_part else self._store.batch() as unit:
                 learned = await self._engine.receive(unit, crypto)
                 changed = await self._take(unit, batch, since)
                 await self._unpark(unit, list(learned))
                 await self._engine.flush(unit)
                 if alerts := await self._vigilance.rows(unit, batch.next_batch):
                     await unit.take(alerts)
-                await unit.set_cursor(batch.next_batch)
+                for part, reason in buried:
+                    await unit.bury(part.name, reason, part.raw)
+                if not is_part:
+                    await unit.set_cursor(batch.next_batch)
         except BaseException:
             self._vigilance.forget()
             await self._engine.reload()
@@ -332,77 +351,11 @@ class SyncLoop:
             server=server,
             at=utc_now(),
         )
-        due = None if is_ours else self._invites.not_before(server, steady := _steady_now())
+        due = None if is_ours else self._invites.not_before(server, steady := steady_now())
         patience = due - steady if due else timedelta(0)
         return Arrival(
             source_id=f"invite|{room_id}|{since or ''}", lane=f"invite|{server}", item=item, patience=patience
         )
-
-    async def _fill_gaps(self, batch: SyncBatch, since: str | None) -> SyncBatch:
-        """A limited timeline is paged backwards to our own token, oldest first. The first sync has no gap: history
-        before our time is not paged."""
-        if since is None or not any(room.is_limited for room in batch.rooms):
-            return batch
-        return replace(
-            batch, rooms=[await self._filled(room, since) if room.is_limited else room for room in batch.rooms]
-        )
-
-    async def _filled(self, room: RoomBatch, since: str) -> RoomBatch:
-        metrics.SYNC_GAPS.of(desk=self._account).inc()
-        # What was said in a room between our invitation and our joining stands before our token. Only the batch itself
-        # tells that we have just come in: the sender may know the room already.
-        until = None if any(self._lets_us_in(event) for event in room.state) else since
-        older: list[Mapping[str, Any]] = []
-        start, pages = room.prev_batch, 0
-        while start and pages < GAP_PAGES:
-            chunk, start = await self._page_if_allowed(room.room_id, start, until)
-            older += chunk
-            pages += 1
-            if until is None and any(self._invites_us(event) for event in chunk):
-                break
-        else:
-            if start:
-                log.error("a gap is too long to be filled", extra={"room_id": room.room_id, "count": len(older)})
-        older.reverse()
-        if until is None:
-            older = self._since_invited(older)
-        return replace(room, state=[*state_events(older), *room.state], timeline=[*older, *room.timeline])
-
-    async def _page_if_allowed(
-        self, room_id: str, start: str, until: str | None
-    ) -> tuple[list[Mapping[str, Any]], str]:
-        """A room that the homeserver keeps from us (we were thrown out, it was deleted) must not stop the others."""
-        try:
-            return await self._page(room_id, start, until)
-        except MatrixError as error:
-            if error.status not in (403, 404):
-                raise
-            log.error("a gap cannot be filled: refused", extra={"room_id": room_id, "errcode": error.errcode})
-            return [], ""
-
-    async def _page(self, room_id: str, start: str, until: str | None) -> tuple[list[Mapping[str, Any]], str]:
-        """Events, newest first, and where the next page begins; "" at the end."""
-        query = {"dir": "b", "limit": str(GAP_PAGE), "from": start} | ({"to": until} if until else {})
-        answer = await self._http.call("GET", f"{CLIENT}/rooms/{path(room_id)}/messages", query=query)
-        page = as_dict(answer)
-        fp("gap_page")
-        end = page.get("end")
-        return list(events(page.get("chunk"))), end if as_list(page.get("chunk")) and isinstance(end, str) else ""
-
-    def _since_invited(self, timeline: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Oldest first; what others said before they let us in is not for us."""
-        invited = [index for index, event in enumerate(timeline) if self._invites_us(event)]
-        return timeline[invited[-1] :] if invited else timeline
-
-    def _lets_us_in(self, event: Mapping[str, Any]) -> bool:
-        """Our join, and not a new name of ours in a room where we were before."""
-        is_ours = event["type"] == "m.room.member" and event.get("state_key") == self._account
-        before = as_dict(as_dict(event.get("unsigned")).get("prev_content")).get("membership")
-        return is_ours and event["content"].get("membership") == "join" and before != "join"
-
-    def _invites_us(self, event: Mapping[str, Any]) -> bool:
-        is_ours = event["type"] == "m.room.member" and event.get("state_key") == self._account
-        return is_ours and event["content"].get("membership") == "invite"
 
 
 def _crypto(batch: SyncBatch) -> SyncCrypto:
@@ -417,16 +370,6 @@ def _crypto(batch: SyncBatch) -> SyncCrypto:
         unused_fallback_keys=batch.unused_fallback_keys,
         events=encrypted,
     )
-
-
-def _steady_now() -> datetime:
-    """For distances only: it goes on evenly whatever happens to the clock."""
-    return datetime.fromtimestamp(time.monotonic(), UTC)
-
-
-def _moment_ms(event: Mapping[str, Any]) -> int:
-    at = event.get("origin_server_ts")
-    return at if isinstance(at, int) else 0
 
 
 def _query(most_events: int, timeout_ms: int, since: str | None) -> dict[str, str]:

@@ -18,7 +18,7 @@ from messenger.app.records import OutboxRow
 from messenger.bootstrap import housekeeping
 from messenger.channels.errors import Temporary
 from messenger.cli import main
-from messenger.matrix import sync
+from messenger.matrix import gaps, sync
 from messenger.matrix.crypto.sharing import RoomKeys, RoomPlan
 from messenger.matrix.crypto.todevice import ToDevice
 from messenger.matrix.http import CLIENT
@@ -114,10 +114,10 @@ def _without_lanes(claim: Statement, table: str, keeps_lane: str) -> Statement:
 def no_gap_fill() -> None:
     """A limited timeline is taken for the whole one."""
 
-    async def fill(self: sync.SyncLoop, batch: Any, since: str | None) -> Any:
+    async def fill(self: gaps.Gaps, batch: Any, since: str | None) -> Any:
         return batch
 
-    sync.SyncLoop._fill_gaps = fill  # type: ignore[method-assign]
+    gaps.Gaps.fill = fill  # type: ignore[method-assign]
 
 
 def drop_waiting_key() -> None:

@@ -20,7 +20,8 @@ from messenger.channels.errors import LeaseLost
 from messenger.channels.messages import Handle
 from messenger.matrix.crypto.engine import NioEngine
 from messenger.matrix.http import CLIENT, HomeserverClient
-from messenger.matrix.sync import InvitePolicy, SyncLoop
+from messenger.matrix.invites import InvitePolicy
+from messenger.matrix.sync import SyncLoop
 from messenger.observability.time import utc_now
 from messenger.storage import leases
 from messenger.storage.desk_store import SqlDeskStore

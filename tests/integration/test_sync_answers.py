@@ -41,7 +41,7 @@ async def test_more_than_fits_into_one_answer_comes_in_several(
     honest = lookout.rooms[lookout.honest]
     said = [lookout.honest.say(honest, "x" * 1_000 + str(number)) for number in range(60)]
     monkeypatch.setattr(http, "MAX_JSON_BYTES", 30_000)
-    monkeypatch.setattr("messenger.matrix.sync.GAP_PAGE", 10)
+    monkeypatch.setattr("messenger.matrix.gaps.GAP_PAGE", 10)
     errors = [await lookout.step() for _ in range(4)]
     assert errors == ["AnswerTooLarge", "", "", ""]
     assert [await lookout.has_taken(event) for event in said] == [True] * 60

@@ -25,7 +25,8 @@ from messenger.app.ports import StorageAway
 from messenger.channels.errors import LeaseLost
 from messenger.matrix.engine import Decrypted, SyncCrypto
 from messenger.matrix.http import HomeserverClient, Unreachable
-from messenger.matrix.sync import InvitePolicy, SyncLoop
+from messenger.matrix.invites import InvitePolicy
+from messenger.matrix.sync import SyncLoop
 from messenger.storage import leases
 from messenger.storage.courier import Courier
 from messenger.storage.database import connect

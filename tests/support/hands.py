@@ -17,11 +17,12 @@ from messenger.matrix.chat_door import MatrixDoor
 from messenger.matrix.crypto.engine import NioEngine
 from messenger.matrix.desk import MatrixDesk
 from messenger.matrix.http import CLIENT, HomeserverClient, path
+from messenger.matrix.invites import InvitePolicy
 from messenger.matrix.media import MatrixMedia
 from messenger.matrix.room_book import RoomBook
 from messenger.matrix.sender import Encryptor, Sender
 from messenger.matrix.sent_lookup import SentLookup
-from messenger.matrix.sync import InvitePolicy, SyncLoop
+from messenger.matrix.sync import SyncLoop
 from messenger.storage import leases
 from messenger.storage.administration import Administration
 from messenger.storage.desk_store import SqlDeskStore

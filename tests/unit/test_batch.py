@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from messenger.matrix.batch import as_event_id, as_text, parse, server_of
-from messenger.matrix.sync import InvitePolicy
+from messenger.matrix.invites import InvitePolicy
 
 GOOD = {"event_id": "$1", "sender": "@anna:x", "type": "m.room.message", "content": {"body": "x"}}
 

@@ -1,0 +1,108 @@
+"""What a /sync leaves out is read page by page: the gap of a limited timeline, and all that was said since a moment.
+
+Client-server API v1.16, "Syncing" and GET /rooms/{roomId}/messages."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from messenger.matrix.batch import RoomBatch, SyncBatch, as_dict, as_list, events, state_events
+from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError, path
+from messenger.observability import metrics
+from messenger.observability.failpoints import fp
+
+log = logging.getLogger(__name__)
+
+GAP_PAGE = 100
+GAP_PAGES = 1_000  # 100,000 events of one room; more is a flood, and said so
+
+
+class Gaps:
+    def __init__(self, http: HomeserverClient, *, account: str) -> None:
+        self._http, self._account = http, account
+
+    async def fill(self, batch: SyncBatch, since: str | None) -> SyncBatch:
+        """A limited timeline is paged backwards to our own token, oldest first. The first sync has no gap: history
+        before our time is not paged."""
+        if since is None or not any(room.is_limited for room in batch.rooms):
+            return batch
+        return replace(
+            batch, rooms=[await self._filled(room, since) if room.is_limited else room for room in batch.rooms]
+        )
+
+    async def _filled(self, room: RoomBatch, since: str) -> RoomBatch:
+        metrics.SYNC_GAPS.of(desk=self._account).inc()
+        # What was said in a room between our invitation and our joining stands before our token. Only the batch itself
+        # tells that we have just come in: the sender may know the room already.
+        until = None if any(self._lets_us_in(event) for event in room.state) else since
+        older: list[Mapping[str, Any]] = []
+        start, pages = room.prev_batch, 0
+        while start and pages < GAP_PAGES:
+            chunk, start = await self._page_if_allowed(room.room_id, start, until)
+            older += chunk
+            pages += 1
+            if until is None and any(self._invites_us(event) for event in chunk):
+                break
+        else:
+            if start:
+                log.error("a gap is too long to be filled", extra={"room_id": room.room_id, "count": len(older)})
+        older.reverse()
+        if until is None:
+            older = self._since_invited(older)
+        return replace(room, state=[*state_events(older), *room.state], timeline=[*older, *room.timeline])
+
+    async def _page_if_allowed(
+        self, room_id: str, start: str, until: str | None
+    ) -> tuple[list[Mapping[str, Any]], str]:
+        """A room that the homeserver keeps from us (we were thrown out, it was deleted) must not stop the others."""
+        try:
+            return await self._page(room_id, start, until)
+        except MatrixError as error:
+            if error.status not in (403, 404):
+                raise
+            log.error("a gap cannot be filled: refused", extra={"room_id": room_id, "errcode": error.errcode})
+            return [], ""
+
+    async def _page(self, room_id: str, start: str, until: str | None) -> tuple[list[Mapping[str, Any]], str]:
+        """Events, newest first, and where the next page begins; "" at the end."""
+        query = {"dir": "b", "limit": str(GAP_PAGE), "from": start} | ({"to": until} if until else {})
+        answer = await self._http.call("GET", f"{CLIENT}/rooms/{path(room_id)}/messages", query=query)
+        page = as_dict(answer)
+        fp("gap_page")
+        end = page.get("end")
+        return list(events(page.get("chunk"))), end if as_list(page.get("chunk")) and isinstance(end, str) else ""
+
+    def _since_invited(self, timeline: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Oldest first; what others said before they let us in is not for us."""
+        invited = [index for index, event in enumerate(timeline) if self._invites_us(event)]
+        return timeline[invited[-1] :] if invited else timeline
+
+    def _lets_us_in(self, event: Mapping[str, Any]) -> bool:
+        """Our join, and not a new name of ours in a room where we were before."""
+        is_ours = event["type"] == "m.room.member" and event.get("state_key") == self._account
+        before = as_dict(as_dict(event.get("unsigned")).get("prev_content")).get("membership")
+        return is_ours and event["content"].get("membership") == "join" and before != "join"
+
+    def _invites_us(self, event: Mapping[str, Any]) -> bool:
+        is_ours = event["type"] == "m.room.member" and event.get("state_key") == self._account
+        return is_ours and event["content"].get("membership") == "invite"
+
+    async def read_back(self, room: RoomBatch, not_before: datetime) -> RoomBatch:
+        start, limit_ms, older = room.prev_batch, int(not_before.timestamp() * 1000), []
+        for _ in range(GAP_PAGES):
+            if not start:
+                break
+            chunk, start = await self._page_if_allowed(room.room_id, start, None)
+            recent = [event for event in chunk if _moment_ms(event) >= limit_ms]
+            older += recent
+            if not recent:
+                break
+        timeline = [event for event in room.timeline if _moment_ms(event) >= limit_ms]
+        return replace(room, timeline=[*reversed(older), *timeline])
+
+
+def _moment_ms(event: Mapping[str, Any]) -> int:
+    at = event.get("origin_server_ts")
+    return at if isinstance(at, int) else 0
