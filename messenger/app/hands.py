@@ -118,6 +118,8 @@ class Hands:
             pause_note=pause_note,
             resolved_at=now.resolved_at,
             resolution=now.resolution or "",
+            reopen=case.group.reopen,
+            reopen_days=case.group.reopen_days,
             tags=case.tags,
             is_room=now.is_in_room,
         )

@@ -88,7 +88,7 @@ def living(
             until = after.pause.until.isoformat() if after.pause.until else ""
             return [PostNotice(conversation=here, text="S18b", fields={"until": until})]
         case e.ConversationResolved():
-            return [card, _resolved_notice(event, before), *changed]
+            return [card, _resolved_notice(event, before, group), *changed]
         case e.ConversationReopened():
             pack = [] if event.cause == "reply" else [post_pack(after, f"reopen_{event.cause}", event.owner)]
             return [card, *pack, *changed]
@@ -108,12 +108,15 @@ def _goes_on_alone(event: e.ConversationResumed, before: Conversation) -> bool:
     return event.cause == "reply" or (event.cause == "agent" and event.by != before.owner)
 
 
-def _resolved_notice(event: e.ConversationResolved, before: Conversation) -> Effect:
+def _resolved_notice(event: e.ConversationResolved, before: Conversation, group: SkillGroup | None) -> Effect:
+    """With what the customer's next message will do in this group."""
+    assert group is not None, "what is resolved has a group"
+    further = {"reopen": group.reopen.value, "days": str(group.reopen_days)}
     if event.by is None:
         since = before.answered_at.isoformat() if before.answered_at else ""
-        return PostNotice(conversation=before.id, text="S22.silence", fields={"since": since})
+        return PostNotice(conversation=before.id, text="S22.silence", fields={"since": since, **further})
     told = {"by": str(event.by), "resolution": event.reason, "note": str(event.note or "")}
-    return PostNotice(conversation=before.id, text="S22", fields=told)
+    return PostNotice(conversation=before.id, text="S22", fields={**told, **further})
 
 
 def _silence_fields(after: Conversation, group: SkillGroup | None) -> dict[str, str]:

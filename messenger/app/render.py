@@ -17,6 +17,7 @@ from babel.numbers import format_decimal
 
 from messenger.app import sas_emoji
 from messenger.domain.attachment import MARKS, MAX_BYTES, Mark
+from messenger.domain.people import Reopen
 from messenger.domain.text import clean_filename, clean_message, clean_name, to_html
 from messenger.i18n import Field, Texts
 from messenger.observability.time import utc_now
@@ -125,7 +126,7 @@ def notice(texts: Texts, id: str, *, clock: Clock | None = None, **fields: Field
     """Any text of the catalogue. Fields a text does not name are ignored, so that a caller may give all it knows. Aware
     datetimes, and ISO texts in `at`, `since` and `until`, are shown as times of the clock; a missing `limit` is the
     attachment policy's; names of customers and files are cleaned; an unknown code of a family is told by the family's
-    general text."""
+    general text. With `reopen` and `days`, settings of the group, a line says what the customer's next message does."""
     clock = clock or Clock()
     shown: dict[str, Field] = {"limit": say_size(texts, MAX_BYTES)}
     shown.update({name: _shown_field(texts, name, value, clock) for name, value in fields.items()})
@@ -144,7 +145,11 @@ def notice(texts: Texts, id: str, *, clock: Clock | None = None, **fields: Field
     shown["comment"] = texts.plain("comment", note=shown["note"]) if shown.get("note") else ""
     if id == "S10c.owner" and not shown.get("owner"):
         id = "S10c.nobody"
-    return both(texts, _known(texts, id), **shown)
+    said = both(texts, _known(texts, id), **shown)
+    if not fields.get("reopen"):
+        return said
+    line = say_reopening(texts, Reopen(str(fields["reopen"])), int(str(fields["days"])))
+    return Rendered(f"{said.plain}\n{line.plain}", stacked([said.html, line.html]))
 
 
 def say_time(texts: Texts, at: datetime, clock: Clock) -> str:
@@ -195,6 +200,14 @@ def say_wakes(texts: Texts, until: datetime | None, wake_on: Sequence[str], cloc
         return texts.plain("wake.when", causes=others)
     at = say_time(texts, until, clock)
     return texts.plain("wake.until_or", at=at, causes=others) if others else texts.plain("wake.until", at=at)
+
+
+def say_reopening(texts: Texts, policy: Reopen, days: int) -> Rendered:
+    """S22: what the customer's next message does to a resolved conversation (`life.reopens`). A window of no days is
+    over as soon as it begins."""
+    if policy is Reopen.WINDOW and days > 0:
+        return both(texts, "S22.next.window", n=days)
+    return both(texts, "S22.next.always" if policy is Reopen.ALWAYS else "S22.next.never")
 
 
 def say_resolution(texts: Texts, code: str) -> str:

@@ -15,6 +15,7 @@ from messenger.app.render import (
     say_channel,
     say_duration,
     say_leg,
+    say_reopening,
     say_resolution,
     say_time,
     say_wakes,
@@ -22,6 +23,7 @@ from messenger.app.render import (
     shown_name,
     stacked,
 )
+from messenger.domain.people import Reopen
 from messenger.domain.text import clean_message
 from messenger.i18n import LANGUAGES, Texts
 
@@ -60,6 +62,8 @@ class CardView:
     pause_note: str = ""
     resolved_at: datetime | None = None
     resolution: str = ""
+    reopen: Reopen = Reopen.WINDOW
+    reopen_days: int = 7
     tags: Sequence[str] = ()
     origin: str = ""
     follows: Earlier | None = None
@@ -78,6 +82,8 @@ def card(texts: Texts, view: CardView) -> Rendered:
     if view.tags:
         lines.append(both(texts, "S1.tags", tags=", ".join(map(clean_message, view.tags))))
     lines += [*_follows(texts, view.follows), both(texts, _next(view, state), **fields)]
+    if state == "resolved":
+        lines.append(say_reopening(texts, view.reopen, view.reopen_days))
     return Rendered("\n".join(line.plain for line in lines), stacked([line.html for line in lines]))
 
 

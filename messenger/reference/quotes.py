@@ -104,7 +104,9 @@ _FIELDS: Mapping[str, str | int | datetime] = {
     "rested": "3 days",
 }
 # Where the story of the page is another one.
-_FIELDS_OF: Mapping[str, Mapping[str, str]] = {"S22": {"by": "Leonie Brandt", "note": "sent by post"}}
+_FIELDS_OF: Mapping[str, Mapping[str, str]] = {
+    "S22": {"by": "Leonie Brandt", "note": "sent by post", "reopen": "window", "days": "7"}
+}
 
 
 class UnknownQuote(LookupError):

@@ -2,7 +2,8 @@
 
 import dataclasses
 import typing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -12,11 +13,16 @@ from messenger.app.effects.customer import SendToCustomer, TellCustomer
 from messenger.app.effects.inside import RouteGroup, SetTimer
 from messenger.app.effects.places import EditCard, PostCard
 from messenger.app.effects.thread import PostContext, PostNotice, RelayToThread, ShowFate
+from messenger.app.notices import worded
 from messenger.app.react import fate_after, react
+from messenger.app.render import Clock
 from messenger.domain import events as e
 from messenger.domain.conversation import Conversation, evolve
-from messenger.domain.people import SkillGroup
+from messenger.domain.ids import AgentId
+from messenger.domain.life import reopens
+from messenger.domain.people import Reopen, SkillGroup
 from messenger.domain.replies import Fate
+from messenger.i18n import texts
 from tests.support.effects import kinds
 from tests.unit.test_conversation import ANNA, ANNAS, CLAIMS, ID, NEW, OPENED, QUEUED, given, message, received
 
@@ -24,15 +30,24 @@ NOBODY_TOLD: frozenset[str] = frozenset()
 
 
 def effects_of(
-    event: e.Event, before: Conversation | None, *, tell: frozenset[str] = NOBODY_TOLD, hold: int = 0
+    event: e.Event,
+    before: Conversation | None,
+    *,
+    tell: frozenset[str] = NOBODY_TOLD,
+    hold: int = 0,
+    **settings: Any,
 ) -> list[Effect]:
     """Without the looks at the queue, which go nowhere outside."""
     version = before.version + 1 if before else 1
     at = datetime(2026, 11, 24, 12, tzinfo=UTC)
     recorded = e.Recorded(conversation=ID, version=version, event=event, at=at, actor="test")
-    group = SkillGroup(id=CLAIMS, name="Claims", hold_seconds=hold, tell_customer=tell)
+    group = SkillGroup(id=CLAIMS, name="Claims", hold_seconds=hold, tell_customer=tell, **settings)
     effects = react(event, before, evolve(before, recorded), group)
     return [effect for effect in effects if not isinstance(effect, RouteGroup)]
+
+
+def said_in(effects: list[Effect]) -> list[PostNotice]:
+    return [effect for effect in effects if isinstance(effect, PostNotice)]
 
 
 def test_the_card_comes_before_the_message_below_it() -> None:
@@ -57,6 +72,31 @@ def test_the_customer_hears_of_a_claim_only_where_the_group_says_so() -> None:
     quiet, told = effects_of(claimed, given(*NEW)), effects_of(claimed, given(*NEW), tell=frozenset({"claim"}))
     assert quiet == [EditCard(conversation=ID), PostContext(conversation=ID, agent=ANNA)]
     assert told[-1] == TellCustomer(chat=OPENED.chat, conversation=ID, text="C4", agent=ANNA)
+
+
+@pytest.mark.parametrize(
+    ("policy", "days", "promised"),
+    [
+        (Reopen.ALWAYS, 7, "It comes back whenever the customer writes."),
+        (Reopen.WINDOW, 3, "It comes back if the customer writes within 3 days; later a new conversation begins."),
+        (Reopen.WINDOW, 0, "If the customer writes again, a new conversation begins."),
+        (Reopen.NEVER, 7, "If the customer writes again, a new conversation begins."),
+    ],
+)
+@pytest.mark.parametrize("by", [ANNA, None])
+def test_the_end_of_a_conversation_promises_what_the_next_message_does(
+    by: AgentId | None, policy: Reopen, days: int, promised: str
+) -> None:
+    before, ended = given(*ANNAS), e.ConversationResolved(reason="solved" if by else "silence", by=by)
+    (notice,) = said_in(effects_of(ended, before, reopen=policy, reopen_days=days))
+    assert worded(texts("en"), notice.text, Clock(), {**notice.fields, "by": "Anna"}).plain.splitlines()[1] == (
+        f"{promised} Open {'this one' if 'again' in promised else 'it yourself'}: !reopen"
+    )
+    now, window = given(*ANNAS, ended), timedelta(days=days)
+    assert now.resolved_at is not None
+    soon, late = (now.resolved_at + after for after in (timedelta(seconds=1), timedelta(days=4)))
+    assert reopens(now, policy, window, soon) == promised.startswith("It comes back")
+    assert reopens(now, policy, window, late) == ("whenever" in promised)
 
 
 def test_only_an_accepted_reply_is_sent_to_the_customer() -> None:

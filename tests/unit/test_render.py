@@ -29,7 +29,7 @@ from messenger.app.render import (
 from messenger.app.render_cards import CardView, Earlier, card, context, former_card, pointer
 from messenger.app.render_packs import PackView, PastLine, Step, history, pack
 from messenger.domain.ids import ConversationId
-from messenger.domain.people import Role
+from messenger.domain.people import Reopen, Role
 from messenger.domain.staff_commands import COMMANDS, find
 from messenger.i18n import LANGUAGES, Texts, texts
 
@@ -42,6 +42,7 @@ VIEW = CardView(
     preview='Mein Antrag <wurde> "abgelehnt"\n\nWarum?',
 )  # fmt: skip
 OPEN = replace(VIEW, state="open", owner="Anna Krüger", claimed_at=NOW - timedelta(minutes=14))
+RESOLVED = replace(OPEN, state="resolved", resolved_at=NOW, resolution="solved")
 CARDS = {
     "new": VIEW,
     "new without preview": replace(VIEW, preview=None, language="fr", channel="fax", leg="provider"),
@@ -58,7 +59,10 @@ CARDS = {
     ),
     "paused until an answer": replace(OPEN, state="paused", wake_on=("customer",)),
     "tagged": replace(OPEN, tags=("Rechnung", "<b>eilig</b>")),
-    "resolved": replace(OPEN, state="resolved", resolved_at=NOW, resolution="solved"),
+    "resolved": RESOLVED,
+    "resolved, always to come back": replace(RESOLVED, reopen=Reopen.ALWAYS),
+    "resolved, back within a day": replace(RESOLVED, reopen_days=1),
+    "resolved, never to come back": replace(RESOLVED, reopen=Reopen.NEVER),
 }
 PACK = PackView(
     ref="K-4F7Q",
@@ -212,6 +216,9 @@ def rendered(language: Texts) -> Iterator[tuple[str, Rendered]]:
             f"former card, {kind}",
             former_card(language, kind, ref="K-4F7Q", group="Claims", link="https://x?a=1&b=2"),
         )
+    for policy in Reopen:
+        ended = {"by": "Ben", "resolution": "solved", "reopen": policy.value, "days": "7"}
+        yield f"resolved, reopen {policy.value}", notice(language, "S22", clock=Clock(NOW, BERLIN), **ended)
     yield "history", history(language, PACK.last)
     yield "history of nothing", history(language, ())
     yield "context", context(language, OPEN)
