@@ -2,7 +2,7 @@
 what the same Synapse accepts as plain sends, and what a bare matrix-nio relay without a database reaches, in the same
 run.
 
-    python benchmarks/relay.py [--parts idle,flood,down] [--customers 10] [--seconds 25] [--without-bare]
+    python benchmarks/relay.py [--parts idle,marker,flood,down] [--customers 10] [--seconds 25] [--without-bare]
 
 The throughput is a RATIO: relayed messages a second, divided by the plain sends a second (20 closed-loop senders in 20
 rooms) measured before and after. A relayed message is two sends, so the ceiling is 0.50. A run whose two comparisons
@@ -23,7 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.parts import report, servers, town
+from benchmarks.parts import markers, report, servers, town
 from benchmarks.parts.load import send, send_load
 from benchmarks.parts.meter import Meter, percentile
 from benchmarks.parts.town import Chat, Town, Watcher
@@ -255,6 +255,8 @@ async def measure(parts: Sequence[str], customers: int, seconds: float, *, with_
         sides = [run.stellwerk, *([run.bare] if run.bare else [])]
         if "idle" in parts:
             figures |= await run.idle(sides)
+        if "marker" in parts:
+            figures |= await markers.seconds_until_marked(run.agent, run.stellwerk.room, run.stellwerk.bot)
         if "flood" in parts:
             figures |= await _floods(run, seconds)
         if "down" in parts:
@@ -298,7 +300,7 @@ def _objection(ratio: float, before: Plain, after: Plain, cores: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--parts", default="idle,flood,down")
+    parser.add_argument("--parts", default="idle,marker,flood,down")
     parser.add_argument("--customers", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=25)
     parser.add_argument("--without-bare", action="store_true")

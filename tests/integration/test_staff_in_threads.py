@@ -1,7 +1,6 @@
 """What staff does in threads and on cards, with the real program: who owns, what leaves, what each message's fate
 is."""
 
-import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -292,9 +291,10 @@ async def test_a_customer_who_left_is_not_told_anything_and_the_author_hears_why
     await thread.fate(answer, Fate.FAILED)
 
 
-async def test_every_message_of_a_busy_thread_has_exactly_one_marker_and_soon(house: House) -> None:
+async def test_every_message_of_a_busy_thread_has_exactly_one_marker(house: House) -> None:
+    """How soon is judged in turns (test_fates_at_once) and measured (benchmarks/relay.py)."""
     thread = await house.conversation(owner=house.ben)
-    started: dict[str, float] = {}
+    events: list[str] = []
     said = [
         "answer one",
         "// note",
@@ -305,20 +305,17 @@ async def test_every_message_of_a_busy_thread_has_exactly_one_marker_and_soon(ho
         "!note x",
         "!r answer three",
     ]
-    took = []
     for text in said:
         event = await thread.say(house.ben, text)
-        started[event] = time.monotonic()
+        events.append(event)
         await eventually(lambda event=event: thread.markers(event))  # type: ignore[misc]
-        took.append(time.monotonic() - started[event])
-    await settled(lambda: [thread.markers(event) for event in started], quiet_s=1)
-    assert [thread.markers(event) for event in started] == [
+    await settled(lambda: [thread.markers(event) for event in events], quiet_s=1)
+    assert [thread.markers(event) for event in events] == [
         [MARKERS[fate]]
         for fate in (
             Fate.DELIVERED, Fate.KEPT, Fate.DONE, Fate.FAILED, Fate.DELIVERED, Fate.HELD, Fate.KEPT, Fate.DELIVERED,
         )
     ]  # fmt: skip
-    print(f"markers after {', '.join(f'{each:.2f}' for each in took)} s")
 
 
 async def test_nothing_went_wrong_inside(house: House) -> None:
