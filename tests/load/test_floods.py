@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
+from statistics import median
 
 import pytest
 
@@ -16,7 +17,9 @@ from tests.support.timeline import Seen
 
 pytestmark = pytest.mark.load
 
-MESSAGES, OTHERS, PATIENCE_S = 1_000, 3, 600.0
+MESSAGES, OTHERS, ROUNDS_BEFORE, PATIENCE_S = 1_000, 3, 3, 600.0
+# The goal, and on a busy machine three times what was usual before the flood: never more than the second figure.
+GOAL_S, MOST_S = 2.0, 4.0
 
 
 async def test_a_flood_of_one_customer_keeps_nobody_waiting_and_loses_nothing(product: Product, people: People) -> None:
@@ -32,7 +35,11 @@ async def test_a_flood_of_one_customer_keeps_nobody_waiting_and_loses_nothing(pr
         await person.say(chats[person.user_id], f"hello of {person.name}")
         await agent.wait_for(room, lambda seen, name=person.name: seen.thread is not None and f"of {name}" in seen.body)
 
-    before = [await _wait_of(agent, room, one, chats, f"{one.name} before.") for one in others]
+    before = [
+        await _wait_of(agent, room, one, chats, f"{one.name} before {n}.")
+        for n in range(ROUNDS_BEFORE)
+        for one in others
+    ]
     begun = time.monotonic()
     flood = asyncio.create_task(_write(flooder, chats[flooder.user_id]))
     waits = [wait for each in await asyncio.gather(*(_served(agent, room, one, chats, flood) for one in others))
@@ -49,13 +56,12 @@ async def test_a_flood_of_one_customer_keeps_nobody_waiting_and_loses_nothing(pr
     p50, p95 = percentile(waits, 0.5), percentile(waits, 0.95)
     print(
         f"\n{MESSAGES} messages in {took:.0f} s ({60 * MESSAGES / took:.0f}/min); others: {len(waits)} messages, "
-        f"at most {1000 * max(before):.0f} ms before it, p50 {1000 * p50:.0f} ms, p95 {1000 * p95:.0f} ms, "
+        f"median {1000 * median(before):.0f} ms before it, p50 {1000 * p50:.0f} ms, p95 {1000 * p95:.0f} ms, "
         f"longest {1000 * max(waits):.0f} ms; "
         f"let in: all after {time.monotonic() - admitted:.0f} s; load {os.getloadavg()[0]:.1f}"
     )
     assert relayed == [f"{n:04}" for n in range(MESSAGES)]  # none lost, none twice, in order
-    # Two seconds, and on a busy machine no more than a few times what they waited when nobody else wrote.
-    assert p95 < max(2.0, 3 * max(before))
+    assert p95 < min(MOST_S, max(GOAL_S, 3 * median(before)))
 
 
 def _with_the_usual_limits(product: Product) -> None:

@@ -36,6 +36,7 @@ def unit(tmp_path: Path) -> Path:
 
 def test_it_waits_as_long_as_the_program_may_take() -> None:
     options = service()
+    assert DRAIN_S <= 20, "who is told to stop has ended by then"
     assert float(options["TimeoutStopSec"]) >= DRAIN_S + LAST_CHECKPOINT_S + 5
     assert float(options["WatchdogSec"]) >= max(2 * TICK_S, LONGEST_LAG_S), "who is late is not yet dead"
     assert (options["Type"], options["Restart"], options["TimeoutStartSec"]) == ("notify", "always", "infinity")
