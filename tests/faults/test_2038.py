@@ -17,6 +17,7 @@ from messenger.storage.models.queues import lease
 from messenger.storage.models.rights import erasure
 from tests.faults.jumping import CLOCK, jump
 from tests.integration.staff_house import House, open_house
+from tests.support.absent import absent
 from tests.support.databases import TestDatabases
 from tests.support.debian import file_of
 from tests.support.waiting import eventually
@@ -66,7 +67,7 @@ def _clock(file: Path, ahead: timedelta) -> dict[str, str]:
 async def late(tmp_path: Path, synapse: Synapse, test_databases: TestDatabases) -> AsyncIterator[Late]:
     library = file_of("libfaketime", "usr/lib/*/faketime/libfaketime.so.1")
     if library is None:
-        pytest.skip("libfaketime cannot be had: it is unpacked from Debian's package where the tests run as root")
+        absent("libfaketime cannot be had: it is unpacked from Debian's package where the tests run as root")
     ahead = MOMENT - BEFORE - datetime.now(UTC)
     databases = TestDatabases(tmp_path / "postgres")
     with pytest.MonkeyPatch.context() as patched:

@@ -3,7 +3,6 @@ was asked. It opens pages with markup of strangers in them; whatever acts there 
 
 import asyncio
 import json
-import shutil
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -11,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import web
+
+from tests.support.absent import absent
+from tests.support.debian import program_of
 
 HOST, TRAP = "pages.example", "trap.example"
 # Code in the markup calls `hit(number)`; what nobody called but would act shows by its address.
@@ -61,10 +63,10 @@ class Network:
         return web.Response(status=404)
 
 
-def found() -> str | None:
-    """The browser's program, if this machine has one."""
+def program() -> str:
+    """The browser's, whatever this machine has of that family."""
     names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    return next((path for name in names if (path := shutil.which(name))), None)
+    return program_of("chromium", *names) or absent("no Chromium here: apt-get install chromium")
 
 
 @asynccontextmanager
@@ -100,11 +102,9 @@ def _rows(markup: Sequence[str]) -> str:
 
 
 async def _started(folder: Path, port: int) -> asyncio.subprocess.Process:
-    program = found()
-    assert program is not None
     quiet = "--no-first-run --disable-background-networking --disable-component-update --disable-sync --disable-gpu"
     return await asyncio.create_subprocess_exec(
-        program,
+        program(),
         "--headless=new",
         "--no-sandbox",
         *quiet.split(),

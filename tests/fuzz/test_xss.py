@@ -76,7 +76,6 @@ def pack_of(payload: str) -> render_packs.PackView:
 
 
 @pytest.mark.long
-@pytest.mark.skipif(browser.found() is None, reason="no Chromium here: apt-get install chromium")
 @pytest.mark.parametrize("is_inserted", [True, False], ids=["put in by a script", "parsed with the page"])
 async def test_in_a_browser_nothing_runs_and_nothing_is_asked_for(is_inserted: bool) -> None:
     given = list(payloads(10_000, seed=7, code="hit(1)", address=browser.TRAP))
@@ -85,7 +84,6 @@ async def test_in_a_browser_nothing_runs_and_nothing_is_asked_for(is_inserted: b
 
 
 @pytest.mark.long
-@pytest.mark.skipif(browser.found() is None, reason="no Chromium here: apt-get install chromium")
 async def test_the_browser_notices_what_acts() -> None:
     """Of what was not cleaned; without it the proof above proves nothing."""
     wild = ["<img src=x onerror=hit(1)>", f"<img src=//{browser.TRAP}/x>", "<a href='java\tscript:x'>x</a>"]

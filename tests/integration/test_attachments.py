@@ -14,7 +14,8 @@ import pytest_asyncio
 from messenger.demo.synapse import Synapse
 from messenger.domain.replies import Fate
 from tests.integration.staff_house import House, Thread, open_house
-from tests.support.clamd import SIGNATURE, RealClamd
+from tests.support.absent import absent
+from tests.support.clamd import ABSENT, SIGNATURE, RealClamd
 from tests.support.databases import TestDatabases
 from tests.support.file_makers import eicar
 from tests.support.ledger import digest
@@ -54,7 +55,7 @@ async def house(
 @pytest.fixture
 def scanner(clamd: RealClamd | None) -> RealClamd:
     if clamd is None:
-        pytest.skip("clamd is not installed: apt-get install clamav-daemon")
+        absent(ABSENT)
     return clamd
 
 

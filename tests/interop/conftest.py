@@ -1,6 +1,5 @@
 """Fixtures for tests with Element's engine as judge."""
 
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 from messenger.demo.synapse import Registered, Synapse
 from tests.interop.node import NoNode, find_node, oracle_folder
 from tests.interop.oracle import Element, Oracle
+from tests.support.absent import absent
 
 StartElement = Callable[..., Awaitable[Element]]
 
@@ -21,9 +21,7 @@ def oracle() -> Oracle:
         node = find_node()
         return Oracle(node, oracle_folder(node))
     except NoNode as reason:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"Element's engine cannot run: {reason}", pytrace=False)
-        pytest.skip(f"Element's engine cannot run: {reason}")
+        absent(f"Element's engine cannot run: {reason}")
 
 
 @pytest.fixture
