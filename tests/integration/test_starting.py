@@ -9,9 +9,11 @@ from messenger.app.effects.customer import OpenChat, SendToCustomer, TellCustome
 from messenger.app.effects.places import PostCard
 from messenger.app.effects.staff import SayAnswer
 from messenger.app.effects.thread import RelayToThread
+from messenger.app.render import notice
 from messenger.channels.messages import Handle
 from messenger.domain.conversation import Conversation, State, fold
 from messenger.domain.replies import Fate
+from messenger.i18n import LANGUAGES, texts
 from messenger.storage.models.conversations import message
 from tests.integration.staff_desk import CUSTOMER, GROUP, StaffDesk, customer_says, staff_says
 
@@ -95,6 +97,19 @@ async def test_a_customer_is_named_by_address_link_number_or_name(desk: StaffDes
     assert new is not None
     assert (new.contact, new.chat, new.previous) == (first.contact, first.chat, first.id)
     assert await answers(desk) == ["It is\nready"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_who_has_left_is_invited_again_by_the_command_that_the_author_is_told(
+    desk: StaffDesk, language: str
+) -> None:
+    await desk.consent(CUSTOMER)
+    first, _ = await desk.only_conversation()
+    told = notice(texts(language), "S13.left", label="Anna", ref=first.number).plain
+    command = told[told.index("!") :].partition(" · ")[0]
+    new = await started(desk, command)
+    assert new is not None and new.chat == first.chat
+    assert [each.chat for each in await desk.effects() if isinstance(each, OpenChat)] == [first.chat]
 
 
 async def test_an_ambiguous_name_is_asked_about(desk: StaffDesk) -> None:

@@ -30,7 +30,7 @@ from messenger.app.render_cards import CardView, Earlier, card, context, former_
 from messenger.app.render_packs import PackView, PastLine, Step, history, pack
 from messenger.domain.ids import ConversationId
 from messenger.domain.people import Reopen, Role
-from messenger.domain.staff_commands import COMMANDS, find
+from messenger.domain.staff_commands import COMMANDS, Asked, find, parse
 from messenger.i18n import LANGUAGES, Texts, texts
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -330,6 +330,20 @@ def test_where_nobody_owns_the_refusal_says_how_to_claim() -> None:
 def test_an_unknown_reason_is_still_told() -> None:
     assert "error inside the desk" in notice(texts("en"), "S13.no_such_code", label="M. S.").plain
     assert "could not be opened" in notice(texts("en"), "C10.corrupt", file="a.pdf").plain
+
+
+@pytest.mark.parametrize(("code", "command"), [("left", "start"), ("window_closed", "start"), ("unknown", "r")])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_who_hears_that_an_answer_did_not_leave_is_told_a_command_that_helps(
+    language: str, code: str, command: str
+) -> None:
+    said = notice(texts(language), f"S13.{code}", label="M. S.", channel="WhatsApp", ref="K-4F7Q").plain
+    asked = parse(said[said.index("!") :].partition(" · ")[0])
+    assert isinstance(asked, Asked) and asked.command.name == command
+
+
+def test_an_answer_whose_end_nobody_knows_is_not_called_unsent() -> None:
+    assert "Perhaps not sent" in notice(texts("en"), "S13.unknown", label="M. S.").plain
 
 
 def test_every_error_code_of_a_channel_has_its_own_text() -> None:
