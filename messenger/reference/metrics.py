@@ -12,6 +12,24 @@ values; what is not on the list is counted as `other`. None of them is an id, a 
 | metric | kind | labels | meaning |
 |---|---|---|---|
 """
+# Names that are settled; a test fails when one of them has come and still stands here.
+NOT_YET = {
+    "stellwerk_bridge_up": "there are no bridges to other messengers",
+    "stellwerk_cert_days": "Stellwerk has no listener with a certificate of its own",
+    "stellwerk_http_request_duration_seconds": "there is no API and no web interface",
+    "stellwerk_sla_breaches_total": "no time of response is promised",
+    "stellwerk_sse_clients": "there is no API and no web interface",
+    "stellwerk_survey_score": "customers are not asked how it was",
+    "stellwerk_webhook_attempts_total": "there are no webhooks",
+}
+_TAIL = """
+## Not there yet
+
+These names are settled and not served, because what they would count does not exist in this version:
+
+| metric | why not |
+|---|---|
+"""
 _WORDS = {
     id(GROUPS): "name of the group",
     id(DESKS): "number of the desk in the settings",
@@ -22,7 +40,8 @@ _WORDS = {
 
 def page() -> str:
     """The whole page, Markdown."""
-    return _HEAD + "\n".join(_row(FAMILIES[name]) for name in sorted(FAMILIES)) + "\n"
+    rows = "".join(f"{_row(FAMILIES[name])}\n" for name in sorted(FAMILIES))
+    return _HEAD + rows + _TAIL + "".join(f"| `{name}` | {why} |\n" for name, why in NOT_YET.items())
 
 
 def _row(family: Family) -> str:  # type: ignore[type-arg]

@@ -17,7 +17,7 @@ from messenger.domain.routing.availability import Availability
 from messenger.observability import metrics
 from messenger.observability.endpoints import ENDPOINTS, endpoint_of
 from messenger.observability.families import OTHER, Alias, Closed
-from messenger.reference.metrics import page
+from messenger.reference.metrics import NOT_YET, page
 
 T0 = datetime(2026, 11, 26, 9, tzinfo=UTC)
 GROUP, AGENT, MESSAGE = GroupId(UUID(int=1)), AgentId(UUID(int=2)), MessageId(UUID(int=3))
@@ -129,6 +129,11 @@ def test_every_metric_is_declared_once_and_has_its_line_on_the_page() -> None:
     declared = {family.name for family in metrics.REGISTRY.collect() if not family.name.endswith("_created")}
     assert declared == {name.removesuffix("_total") for name in metrics.FAMILIES}
     assert all(f"| `{name}` |" in page() for name in metrics.FAMILIES)
+
+
+def test_what_is_not_there_yet_is_said_so_and_is_not_there() -> None:
+    assert not set(NOT_YET) & set(metrics.FAMILIES)
+    assert all(f"| `{name}` | {why} |" in page() for name, why in NOT_YET.items())
 
 
 def test_the_page_for_prometheus_can_be_read_by_its_own_parser() -> None:
