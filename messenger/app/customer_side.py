@@ -37,8 +37,18 @@ from messenger.domain.routing.rules import Arrival, route
 CUSTOMER = "customer"
 CHAT_TRIES = 3_000  # about a day: we are in the room, so what makes it a chat is on its way or waits for the homeserver
 
-# What the team hears: a key may still come, the app gives none, or it stays as it is.
-_UNREADABLE = {"waiting_key": "S25.customer", "withheld": "S25.withheld"}
+# What the team and the customer hear: a key may still come, or the app gives none (of which some can be changed in the
+# app alone), or it stays as it is.
+_UNREADABLE = {
+    "clear_text": ("", "C.clear"),
+    "waiting_key": ("S25.customer", ""),
+    "withheld": ("S25.withheld", "C9.withheld"),
+    "withheld.unverified": ("S25.withheld.unverified", "C9.unverified"),
+    "withheld.blacklisted": ("S25.withheld.blacklisted", "C9.blacklisted"),
+    "withheld.unauthorised": ("S25.withheld.unauthorised", "C9"),
+    "withheld.unavailable": ("S25.withheld.unavailable", "C9"),
+    "withheld.no_olm": ("S25.withheld.no_olm", "C9"),
+}
 
 
 async def invited(turn: Turn, item: ChatInvited) -> None:
@@ -122,14 +132,13 @@ async def customer_sent_something_unknown(turn: Turn, item: Unsupported) -> None
 
 
 async def customer_message_unreadable(turn: Turn, item: Unreadable, chat: Chat) -> None:
-    if item.reason == "clear_text":
-        turn.effects.append(WarnCustomer(chat=chat.id, text="C.clear"))
-    elif (thread := await _thread_of(turn, chat)) is not None:
+    for_team, for_customer = _UNREADABLE.get(item.reason, ("S25.late", "C9"))
+    if for_team and (thread := await _thread_of(turn, chat)) is not None:
         told = {"at": item.at.isoformat(), "reason": item.reason}
-        remark = Remark(text=_UNREADABLE.get(item.reason, "S25.late"), fields=told)
+        remark = Remark(text=for_team, fields=told, about=item.event)
         turn.effects.append(PostRemarks(conversation=thread, lines=[remark]))
-    if item.reason not in ("clear_text", "waiting_key"):
-        turn.effects.append(WarnCustomer(chat=chat.id, text="C9"))
+    if for_customer:
+        turn.effects.append(WarnCustomer(chat=chat.id, text=for_customer))
 
 
 async def _open(

@@ -171,6 +171,11 @@ class IngestUnit(DeskUnit, Protocol):
         """Handles the row in its old place."""
         ...
 
+    async def say_why(self, row: Parked, arrival: Arrival) -> None:
+        """It goes on waiting for its key, for the reason in `arrival`, unless there is one already. If people were told
+        that it waits, they are told this too."""
+        ...
+
     async def bury(self, source_id: str, reason: str, raw: Mapping[str, Any]) -> None: ...
 
     async def set_cursor(self, token: str) -> None:

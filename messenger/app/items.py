@@ -183,7 +183,8 @@ class CardWanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unreadable:
-    """A message that cannot be read (yet): no key, a broken cipher, or clear text where there must be none."""
+    """A message that cannot be read (yet): no key, a broken cipher, or clear text where there must be none. Of a key
+    that the sender's app keeps back the reason is `withheld`, or more exactly `withheld.unverified` and the like."""
 
     account: str
     room: str

@@ -110,9 +110,11 @@ async def _wait_for_target(turn: Turn, item: StaffReacted, *, is_order: bool) ->
 async def staff_message_unreadable(turn: Turn, item: Unreadable) -> None:
     """Only in a conversation's place, and in the direct chat: an unreadable line of team chat concerns nobody but the
     team. It is said where it was written: there its author looks, and in a room of its own fewer read along."""
+    is_withheld = item.reason.split(".")[0] == "withheld"
     person = await turn.unit.people.person_of_direct_room(item.room)
     if person is not None:
-        return turn.effects.append(TellPerson(agent=person.id, text="S25.direct", fields={"at": item.at.isoformat()}))
+        text, told = "S25.direct.withheld" if is_withheld else "S25.direct", {"at": item.at.isoformat()}
+        return turn.effects.append(TellPerson(agent=person.id, text=text, fields=told))
     spot = await spot_of(turn, item)
     if spot is None:
         return None
@@ -122,7 +124,8 @@ async def staff_message_unreadable(turn: Turn, item: Unreadable) -> None:
         seat = await _seat_at_former(turn, spot, item.sender)
     if seat is not None:
         place, told = spot.number if is_former else None, {"at": item.at.isoformat(), "name": seat.agent.name}
-        notice = PostNotice(conversation=conversation.id, text="S25.staff", fields=told, reader=seat.agent.id)
+        text = "S25.staff.withheld" if is_withheld else "S25.staff"
+        notice = PostNotice(conversation=conversation.id, text=text, fields=told, reader=seat.agent.id)
         turn.effects.append(replace(notice, place=place))
 
 

@@ -75,8 +75,7 @@ class _Converter:
         if opened is not None:
             if opened.state == "new":
                 return self.message(opened.type, opened.content, opened)
-            # The sender's app said why it gives us no key (m.room_key.withheld): its codes begin with `m.`
-            return self.unreadable("withheld" if opened.reason.startswith("m.") else opened.state)
+            return self.unreadable(opened.reason if opened.is_withheld else opened.state)
         match self.event["type"]:
             case "m.reaction":
                 return self.reaction()

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 
 DevicePolicy = Literal["any", "cross-signed-tofu", "verified"]
 DecryptState = Literal["new", "waiting_key", "quarantine", "undecryptable"]
+# Why somebody's app gives us no key (Matrix spec, `m.room_key.withheld`). Whatever else a sender writes there says only
+# that it gives none.
+WITHHELD_CODES = frozenset({"m.blacklisted", "m.unverified", "m.unauthorised", "m.unavailable", "m.no_olm"})
+
+
+def withheld_reason(code: str) -> str:
+    """The `reason` of an event whose key is withheld: one of six, whatever the code is."""
+    return code.replace("m.", "withheld.", 1) if code in WITHHELD_CODES else "withheld"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +64,11 @@ class Decrypted:
         if self.state != "new" or self.index is None:
             return None
         return room_id, self.sender_key, self.session_id, self.index
+
+    @property
+    def is_withheld(self) -> bool:
+        """It waits for its key, and its sender's app has said that it gives none."""
+        return self.state == "waiting_key" and self.reason.split(".")[0] == "withheld"
 
     def content_field(self, name: str) -> Any:
         return self.content.get(name) if isinstance(self.content, Mapping) else None
@@ -184,8 +197,8 @@ class CryptoEngine(Protocol):
         ...
 
     async def settle(self) -> None:
-        """After COMMIT: one-time keys, unwedging, own key requests. Network with own transactions; a failure is logged
-        and tried again at the next batch."""
+        """After COMMIT: one-time keys, unwedging. Network with own transactions; a failure is logged and tried again at
+        the next batch. Nobody is asked for a key: only our own devices could be, and this is the only one."""
         ...
 
     def is_ready(self, request: SendRequest) -> bool:

@@ -325,7 +325,8 @@ class SyncLoop:
         return opened
 
     async def _unpark(self, unit: IngestUnit, sessions: Sequence[tuple[str, str]]) -> None:
-        """Events whose key has come: handled in their old place."""
+        """Events whose key has come: handled in their old place. Those whose key is withheld go on waiting, and who was
+        told that they wait hears why."""
         rows = await unit.parked(sessions)
         if not rows:
             return
@@ -333,13 +334,14 @@ class SyncLoop:
         rooms = await unit.rooms([row.room_id for row in rows])
         for row in rows:
             opened = self._engine.decrypt(row.room_id, row.raw)
-            if opened.state == row.state:
+            is_as_before = opened.state == row.state
+            if is_as_before and not opened.is_withheld:
                 continue
             room = rooms.get(row.room_id) or replace(NO_ROOM, room_id=row.room_id)
             self._vigilance.event(room, row.raw, opened)
             arrival = convert.arrival(self._account, room, row.raw, opened, is_late=row.is_late)
             if arrival is not None:
-                await unit.unpark(row, arrival)
+                await (unit.say_why if is_as_before else unit.unpark)(row, arrival)
 
     def _invited(self, room_id: str, sender: str, since: str | None) -> Arrival:
         server = server_of(sender)

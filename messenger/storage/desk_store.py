@@ -21,15 +21,17 @@ from messenger.app.desk_ports import (
     Parked,
     RoomState,
 )
+from messenger.app.items import Unreadable
 from messenger.app.records import NewItem
 from messenger.channels.errors import LeaseLost
 from messenger.observability.failpoints import fp
 from messenger.storage import rooms
+from messenger.storage.codec import load_item
 from messenger.storage.crypto_rows import SqlCryptoRows
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.database import at_once, fetch, transaction
 from messenger.storage.encryption import Key
-from messenger.storage.inbox import add_rows_together, sealed_row
+from messenger.storage.inbox import add_rows_together, inbox_place, sealed_row
 from messenger.storage.leases import HELD, Lease, fence
 from messenger.storage.models.queues import cursor, dead_letter, inbox, timer
 from messenger.storage.statements import Statement
@@ -71,6 +73,17 @@ _PARKED = (
         sa.tuple_(inbox.c.room_id, inbox.c.session_id).in_(sa.select(_wanted.c.room_id, _wanted.c.session_id)),
     )
     .order_by(inbox.c.id)
+)
+# Locked, as `SqlInbox.waiting` locks it: who tells people that it waits, and who knows why, come one by one.
+_WAITING = (
+    sa.select(inbox.c.kind, inbox.c.enc_body)
+    .where(inbox.c.id == sa.bindparam("row"), inbox.c.state == "waiting_key")
+    .with_for_update()
+)
+# Neither its timer runs, nor does what the timer has put into the inbox still wait.
+_IS_TOLD = sa.select(
+    ~sa.exists().where(timer.c.kind == KEY_TIMER, timer.c.subject == sa.bindparam("subject"))
+    & ~sa.exists().where(inbox.c.lane == sa.func.concat("timer:", sa.bindparam("subject")), inbox.c.state == "new")
 )
 
 
@@ -185,6 +198,20 @@ class SqlDeskUnit:
             .values(kind=values["kind"], enc_body=values["enc_body"], enc_raw=None, state="new", next_at=sa.func.now())
         )
 
+    async def say_why(self, row: Parked, arrival: Arrival) -> None:
+        old = (await self._connection.execute(_WAITING, {"row": row.id})).first()
+        if old is None or not await self._has_no_reason(old, arrival.source_id):
+            return
+        body = (await self._row(arrival))["enc_body"]
+        await self._connection.execute(inbox.update().where(inbox.c.id == row.id).values(enc_body=body))
+        if await self._connection.scalar(_IS_TOLD, {"subject": arrival.source_id}):
+            self.has_news = True
+            await self._watch([arrival], patience=timedelta(0))
+
+    async def _has_no_reason(self, row: Any, source_id: str) -> bool:
+        item = load_item(row.kind, await self._keys.open(row.enc_body, where=inbox_place(self._account, source_id)))
+        return isinstance(item, Unreadable) and item.reason == "waiting_key"
+
     async def bury(self, source_id: str, reason: str, raw: Mapping[str, Any]) -> None:
         key = await self._keys.of_queue()
         sealed = key.seal(json.dumps(raw).encode(), where=letter_place(self._account, source_id))
@@ -213,14 +240,14 @@ class SqlDeskUnit:
         kept = row | {"room_id": room, "session_id": session, "enc_raw": raw}
         return kept | {"state": "waiting_key", "patience": KEY_PATIENCE} if arrival.waits else kept
 
-    async def _watch(self, waiting: Sequence[Arrival]) -> None:
+    async def _watch(self, waiting: Sequence[Arrival], *, patience: timedelta = KEY_PATIENCE) -> None:
         """After a while of patience, the people at the place are told that something waits."""
         rows = [
             {
                 "kind": KEY_TIMER,
                 "subject": arrival.source_id,
                 "account": self._account,
-                "due_at": sa.func.now() + KEY_PATIENCE,
+                "due_at": sa.func.now() + patience,
             }
             for arrival in waiting
         ]

@@ -159,9 +159,8 @@ class SqlInbox:
         await self._connection.execute(_ABSORB, {"lane": lane})
 
     async def waiting(self, source: str, source_id: str) -> Unreadable | None:
-        query = sa.select(inbox.c.kind, inbox.c.enc_body).where(
-            inbox.c.source == source, inbox.c.source_id == source_id, inbox.c.state == "waiting_key"
-        )
+        is_it = (inbox.c.source == source, inbox.c.source_id == source_id, inbox.c.state == "waiting_key")
+        query = sa.select(inbox.c.kind, inbox.c.enc_body).where(*is_it).with_for_update()
         row = (await self._connection.execute(query)).first()
         if row is None:
             return None

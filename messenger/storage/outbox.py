@@ -238,7 +238,8 @@ class SqlOutbox:
         where = outbox_place(found.txn)
         before = load_effect(PostRemarks.__name__, await self._keys.open(found.enc_body, where=where))
         assert isinstance(before, PostRemarks)
-        lines = [*before.lines, *effect.lines]
+        newer = {line.about for line in effect.lines if line.about}
+        lines = [*(line for line in before.lines if line.about not in newer), *effect.lines]
         dropped = max(0, len(lines) - MOST_REMARKS)
         metrics.REMARKS_DROPPED.of().inc(dropped)
         joined = replace(before, lines=lines[:MOST_REMARKS], more=before.more + dropped)

@@ -303,14 +303,26 @@ async def test_a_broken_olm_session_is_replaced_by_a_new_one_once_an_hour(world:
     assert decrypted.state == "new"
 
 
+def found_no_session(peer: Peer) -> dict[str, object]:
+    content = {"algorithm": "m.megolm.v1.aes-sha2", "code": "m.no_olm", "sender_key": peer.curve25519}
+    return {"type": "m.room_key.withheld", "sender": peer.user_id, "content": content}
+
+
 async def test_a_peer_that_found_no_session_is_offered_one(world: World, anna: Peer) -> None:
     await world.sync(events=[anna.say("hello")])
-    notice = {
-        "type": "m.room_key.withheld",
-        "sender": ANNA,
-        "content": {"algorithm": "m.megolm.v1.aes-sha2", "code": "m.no_olm", "sender_key": anna.curve25519},
-    }
-    await world.sync(to_device=[notice])
+    await world.sync(to_device=[found_no_session(anna)])
+    assert [event["type"] for event in anna.take_keys()] == ["m.dummy"]
+
+
+async def test_a_peer_that_found_no_session_is_offered_one_after_a_restart(world: World, anna: Peer) -> None:
+    await world.sync(events=[anna.say("hello")])
+    await world.restart()
+    await world.sync(to_device=[found_no_session(anna)])
+    assert [event["type"] for event in anna.take_keys()] == ["m.dummy"]
+
+
+async def test_a_peer_of_whom_nothing_else_is_known_yet_is_offered_a_session(world: World, anna: Peer) -> None:
+    await world.sync(to_device=[found_no_session(anna)])
     assert [event["type"] for event in anna.take_keys()] == ["m.dummy"]
 
 

@@ -68,24 +68,42 @@ async def test_a_message_before_its_key_waits_and_is_announced_when_the_key_come
     assert [late.state for late in await world.again(event)] == ["new"]
 
 
+def withheld(anna: Peer, event: tuple[str, Any], code: str) -> dict[str, object]:
+    content = {
+        "room_id": ROOM,
+        "session_id": event[1]["content"]["session_id"],
+        "code": code,
+        "algorithm": "m.megolm.v1.aes-sha2",
+        "sender_key": anna.curve25519,
+    }
+    return {"type": "m.room_key.withheld", "sender": ANNA, "content": content}
+
+
 async def test_a_withheld_key_is_announced_with_its_code(world: World, anna: Peer) -> None:
     event = anna.say("hello")
-    notice = {
-        "type": "m.room_key.withheld",
-        "sender": ANNA,
-        "content": {
-            "room_id": ROOM,
-            "session_id": event[1]["content"]["session_id"],
-            "code": "m.unverified",
-            "algorithm": "m.megolm.v1.aes-sha2",
-            "sender_key": anna.curve25519,
-        },
-    }
-    [early] = await world.sync(to_device=[notice], events=[event])
+    [early] = await world.sync(to_device=[withheld(anna, event, "m.unverified")], events=[event])
     assert world.news == {(ROOM, event[1]["content"]["session_id"])}
-    assert (early.state, early.reason) == ("waiting_key", "m.unverified")
+    assert (early.state, early.reason) == ("waiting_key", "withheld.unverified")
     await world.restart()
-    assert [late.reason for late in await world.sync(events=[event])] == ["m.unverified"]
+    assert [late.reason for late in await world.sync(events=[event])] == ["withheld.unverified"]
+
+
+async def test_the_first_code_of_a_sender_holds(world: World, anna: Peer) -> None:
+    event = anna.say("hello")
+    first, second = (withheld(anna, event, code) for code in ("m.blacklisted", "m.unverified"))
+    await world.sync(to_device=[first, second])
+    await world.restart()
+    [late] = await world.sync(to_device=[second], events=[event])
+    assert (late.reason, world.news) == ("withheld.blacklisted", frozenset())
+
+
+@pytest.mark.parametrize("code", ["m.", "unverified", "m.UNVERIFIED", "m.history_not_shared", "m.x.<b>hello</b>"])
+async def test_a_code_that_nobody_knows_says_only_that_there_is_no_key(world: World, anna: Peer, code: str) -> None:
+    event = anna.say("hello")
+    [early] = await world.sync(to_device=[withheld(anna, event, code)], events=[event])
+    assert (early.state, early.reason) == ("waiting_key", "withheld")
+    async with world.store.unit() as unit:
+        assert [row.clear["code"] for row in await unit.read("mx_withheld")] == ["unknown"]
 
 
 async def test_a_withheld_notice_of_somebody_else_says_nothing_about_a_message(world: World, anna: Peer) -> None:

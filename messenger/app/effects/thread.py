@@ -55,10 +55,12 @@ class PostNotice(ToThread):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remark:
-    """A line of the desk about something of the customer's that cannot be shown; as in `PostNotice`."""
+    """A line of the desk about something of the customer's that cannot be shown; as in `PostNotice`. A later one
+    `about` the same event takes the place of one that has not left."""
 
     text: str
     fields: Mapping[str, str] = field(default_factory=dict)
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from messenger.matrix.crypto.inbound import as_set, short_text
 from messenger.matrix.crypto.machine import MEGOLM
 from messenger.matrix.crypto.records import Device, InboundSession
 from messenger.matrix.crypto.state import CryptoState
-from messenger.matrix.engine import Decrypted
+from messenger.matrix.engine import Decrypted, withheld_reason
 
 # An event is no larger than 65,536 bytes (Matrix spec, "Size limits"); what is, comes from no homeserver that keeps it.
 MAX_CIPHERTEXT = 65_536
@@ -31,8 +31,9 @@ def decrypt(state: CryptoState, room_id: str, event: Mapping[str, Any]) -> Decry
         return Decrypted(state="undecryptable", reason=str(refused))
     sessions = state.inbound.get((room_id, session_id), {})
     if not sessions:
-        code = state.withheld.get((room_id, session_id), {}).get(sender, "no_session")
-        return Decrypted(state="waiting_key", session_id=session_id, reason=code)
+        code = state.withheld.get((room_id, session_id), {}).get(sender)
+        reason = "no_session" if code is None else withheld_reason(code)
+        return Decrypted(state="waiting_key", session_id=session_id, reason=reason)
     session = _best_session(state, sender, sessions)
     return _decrypt_with(state, session, sender, ciphertext, event["content"])
 

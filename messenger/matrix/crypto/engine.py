@@ -13,7 +13,7 @@ from messenger.matrix.crypto import decryption, forgetting
 from messenger.matrix.crypto.backup_keys import BackupKeys
 from messenger.matrix.crypto.devices import DeviceLists
 from messenger.matrix.crypto.history import HistorySharing
-from messenger.matrix.crypto.inbound import Receiver, as_set, authors_of, senders_of, sessions_of
+from messenger.matrix.crypto.inbound import Receiver, as_set, authors_of, senders_of, sessions_of, without_session
 from messenger.matrix.crypto.one_time_keys import KeyPool, StoreIsOlder, Unwedger
 from messenger.matrix.crypto.outgoing import Outgoing
 from messenger.matrix.crypto.records import Identity, RoomSession
@@ -103,7 +103,7 @@ class NioEngine:
         self._trim()
         self._prepared = batch, self._lists.rounds
         users, keys = senders_of(batch.to_device)
-        authors = authors_of(batch) | self._wanted
+        authors = authors_of(batch) | self._wanted | without_session(batch.to_device)
         await self._state.ensure_loaded()
         if not self._state.has(self._users_of(batch, users | authors), sessions_of(batch), keys):
             async with self._store.look() as stored:

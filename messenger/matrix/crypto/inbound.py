@@ -8,6 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import vodozemac
@@ -16,13 +17,14 @@ from messenger.app.desk_ports import CryptoRows
 from messenger.matrix.crypto.machine import MEGOLM, OlmPayload
 from messenger.matrix.crypto.records import InboundSession, RoomSession
 from messenger.matrix.crypto.state import CryptoState
-from messenger.matrix.engine import SyncCrypto
+from messenger.matrix.engine import WITHHELD_CODES, SyncCrypto
 from messenger.matrix.suspicion import Suspicion, SuspicionCause
 from messenger.matrix.verification.heard import PREFIX, Heard, to_device
 
 log = logging.getLogger(__name__)
 
 MAX_ID_LENGTH = 255
+WITHHELD = "m.room_key.withheld"
 MAX_WITHHELD_PER_BATCH = 200
 SHARED_HISTORY_FLAGS = ("m.shared_history", "org.matrix.msc3061.shared_history")
 # We ask nobody for a key, so nobody has a reason to pass one on; and no key travels in clear.
@@ -67,7 +69,7 @@ class Receiver:
         try:
             if event["type"] == "m.room.encrypted":
                 keys += self._room_keys(event)
-            elif event["type"] == "m.room_key.withheld":
+            elif event["type"] == WITHHELD:
                 withheld += self._withheld(event)
             elif event["type"].startswith(PREFIX):
                 self._hear(event)
@@ -170,15 +172,12 @@ class Receiver:
             # They could not open an Olm session with us: we open one (Matrix spec, "m.room_key.withheld").
             self._state.machine.wedged.add((sender, short_text(content["sender_key"])))
         if "room_id" in content or code != "m.no_olm":
-            yield Withheld(
-                pair=(short_text(content["room_id"]), short_text(content["session_id"])), user_id=sender, code=code
-            )
+            pair = short_text(content["room_id"]), short_text(content["session_id"])
+            yield Withheld(pair=pair, user_id=sender, code=code if code in WITHHELD_CODES else "unknown")
 
     def _note(self, notice: Withheld) -> bool:
-        if (
-            self._state.inbound[notice.pair]
-            or self._state.withheld.get(notice.pair, {}).get(notice.user_id) == notice.code
-        ):
+        """The first word holds: nobody makes the team hear one reason after another."""
+        if self._state.inbound[notice.pair] or notice.user_id in self._state.withheld.get(notice.pair, {}):
             return False
         self._state.save_withheld(notice.pair, notice.user_id, notice.code)
         return True
@@ -208,14 +207,29 @@ class Receiver:
 
 
 def senders_of(events: Sequence[Any]) -> tuple[set[str], set[str]]:
-    """(user ids, Curve25519 keys) of the Olm messages in a batch: what must be loaded to open them."""
+    """(user ids, Curve25519 keys) of the Olm messages in a batch, and of those who could send none: what must be loaded
+    to open them, or to open a session."""
     users, keys = set(), set()
-    for event in events:
-        content = event.get("content") if isinstance(event, Mapping) else None
-        if isinstance(content, Mapping) and event.get("type") == "m.room.encrypted":
+    for event, content in _to_device(events):
+        if event.get("type") in ("m.room.encrypted", WITHHELD):
             users |= as_set(event.get("sender"))
             keys |= as_set(content.get("sender_key"))
     return users, keys
+
+
+def without_session(events: Sequence[Any]) -> set[str]:
+    """Users whose app has found no way to open an Olm session with us: of whom we must know devices to open one."""
+    said = ((event, content) for event, content in _to_device(events) if event.get("type") == WITHHELD)
+    users = (as_set(event.get("sender")) for event, content in said if content.get("code") == "m.no_olm")
+    return set().union(*islice(users, MAX_WITHHELD_PER_BATCH))
+
+
+def _to_device(events: Sequence[Any]) -> Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """The events that have a content, with it."""
+    for event in events:
+        content = event.get("content") if isinstance(event, Mapping) else None
+        if isinstance(content, Mapping):
+            yield event, content
 
 
 def sessions_of(batch: SyncCrypto) -> set[RoomSession]:
