@@ -17,6 +17,7 @@ WORKERS ?= 4
 KILLS ?= 500
 PARALLEL := -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 READY := .venv/.ready
+STARTED := $(shell date +%s)
 STRICT := messenger/domain messenger/app messenger/channels
 SOURCES := messenger bridges tests benchmarks migrations
 
@@ -97,7 +98,7 @@ $(READY): requirements.lock pyproject.toml | $(UV)
 	@VIRTUAL_ENV=$(CURDIR)/.venv $(UV) pip sync --quiet requirements.lock
 	@VIRTUAL_ENV=$(CURDIR)/.venv $(UV) pip install --quiet --no-deps --editable .
 	@touch $(READY)
-	@echo "✓ Environment ready"
+	@echo "✓ Environment ready after $$(($$(date +%s) - $(STARTED))) s"
 
 $(CURDIR)/.tools/bin/uv:
 	@echo "→ uv, the installer, into .tools (once)"

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from messenger.demo.actor import Seen
 from messenger.demo.cast import BACK_OFFICE
-from messenger.demo.first_day import NOTE, QUESTION, REASON
+from messenger.demo.first_day import NOTE, QUESTION, REASON, number_of
 from messenger.demo.stage import Stage, expect
 
 WEEK = timedelta(days=7)
@@ -46,7 +46,7 @@ async def _pause_ends(stage: Stage) -> None:
 def _fresh_card(stage: Stage, before: int) -> Seen | None:
     news = {seen.event_id for seen in stage.leonie.seen[before:]}
     cards = stage.leonie.messages(stage.room, thread="", sender=stage.desk)
-    return next((seen for seen in cards if stage.number in seen.text and seen.event_id in news), None)
+    return next((seen for seen in cards if number_of(seen.text) == stage.number and seen.event_id in news), None)
 
 
 async def _agent_hands_over(stage: Stage) -> None:

@@ -26,6 +26,8 @@ STEPS = HOMESERVER, DATABASE, ACCOUNTS, TEAMS, SERVICE = (
     "Homeserver (Synapse)", "Database (PostgreSQL)", "Accounts", "Groups and agents", "Stellwerk")  # fmt: skip
 START_TIMEOUT_S = 120
 PRINTED_WIDTH = 110
+# Nobody guesses 72 random bits: the usual 12 rounds are a quarter of a second of work for each password, for nothing.
+PASSWORDS = {"bcrypt_rounds": 4}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +114,7 @@ async def _start(folder: DemoFolder, seed: int, steps: Steps, running: AsyncExit
 
 @asynccontextmanager
 async def _homeserver(folder: DemoFolder) -> AsyncIterator[Synapse]:
-    synapse = Synapse(folder.path / "synapse")
+    synapse = Synapse(folder.path / "synapse", extra=PASSWORDS)
     try:
         await synapse.start()
         yield synapse

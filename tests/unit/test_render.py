@@ -28,6 +28,7 @@ from messenger.app.render import (
 )
 from messenger.app.render_cards import CardView, Earlier, card, context, former_card, pointer
 from messenger.app.render_packs import PackView, PastLine, Step, history, pack
+from messenger.demo.first_day import number_of
 from messenger.domain.ids import ConversationId
 from messenger.domain.people import Reopen, Role
 from messenger.domain.staff_commands import COMMANDS, Asked, find, parse
@@ -293,6 +294,13 @@ def test_the_passing_of_time_changes_nothing_on_a_board() -> None:
     words = texts("en")
     now = render_lists.board(words, BOARD, ["https://x"], Clock(NOW, BERLIN))
     assert render_lists.board(words, BOARD, ["https://x"], Clock(NOW + timedelta(hours=3), BERLIN)) == now
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_story_does_not_take_a_board_that_names_a_conversation_for_its_card(language: str) -> None:
+    board = dict(lists(texts(language)))["board"].plain
+    assert "K-4F7Q" in board and number_of(board) == ""
+    assert {number_of(card(texts(language), view).plain) for view in CARDS.values()} == {"K-4F7Q"}
 
 
 def test_a_customers_markup_and_direction_marks_never_reach_html() -> None:
