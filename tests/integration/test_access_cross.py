@@ -13,6 +13,7 @@ from messenger.app.items import StaffSaid
 from messenger.app.records import Trace
 from messenger.domain.access import (
     ABOUT_CONVERSATION,
+    BEHIND_GLASS,
     BESIDE_ACTIONS,
     COMMAND_ACTIONS,
     GRANTABLE,
@@ -122,8 +123,8 @@ class World:
         if one.house is not None:
             await change.grant_role(one.address, one.house)
 
-    async def case(self, owner: str) -> Case:
-        """One more conversation, which `owner` has claimed."""
+    async def case(self, owner: str = "") -> Case:
+        """One more conversation, which `owner` has claimed, or nobody."""
         self._cases += 1
         before, name = set(await self.desk.conversations()), f"n{self._cases}"
         await self.desk.greet(f"@{name}:x", name, chat=f"!{name}")
@@ -135,23 +136,27 @@ class World:
             await unit.messages.add_trace(card)
         number = (await self.desk.state_and_log(id))[0].number
         case = Case(target=Target(conversation=id, group=self._group), number=number, thread=f"$card-{name}")
-        await self.give(in_thread(owner, "!claim", case), "claim")
+        if owner:
+            await self.give(in_thread(owner, "!claim", case), "claim")
         return case
 
     async def give(self, said: StaffSaid, command: str) -> Outcome:
         events, sent, seen = await self._ends()
         await self.desk.put(said)
         await self.desk.work(1)
+        now = await self._ends()
         async with self.desk.engine.begin() as connection:
             effects = (await connection.scalars(sa.select(outbox.c.kind).where(outbox.c.id > sent))).all()
-        found = await rows(self.desk.engine, after=seen, most=100)
+        found = await rows(self.desk.engine, after=seen, most=100) if now[2] > seen else []
         asked = [row for row in found if row.details.get("command") == command]
-        return Outcome(events=(await self._ends())[0] - events, effects=effects, rows=asked)
+        return Outcome(events=now[0] - events, effects=effects, rows=asked)
 
     async def _ends(self) -> tuple[int, int, int]:
-        ends = [sa.func.coalesce(sa.func.max(key), 0) for key in (event_log.c.pos, outbox.c.id, audit.c.seq)]
+        keys = (event_log.c.pos, outbox.c.id, audit.c.seq)
+        ends = [sa.select(sa.func.coalesce(sa.func.max(key), 0)).scalar_subquery() for key in keys]
         async with self.desk.engine.begin() as connection:
-            return tuple([await connection.scalar(sa.select(end)) or 0 for end in ends])  # type: ignore[return-value]
+            events, effects, rows = (await connection.execute(sa.select(*ends))).one()
+        return events, effects, rows
 
 
 def _actor(one: Someone, id: AgentId | None, groups: dict[str, GroupId]) -> Actor:
@@ -180,13 +185,14 @@ async def world(database: AsyncEngine) -> AsyncIterator[World]:
 
 
 async def test_in_a_thread_happens_what_the_rule_says(world: World) -> None:
-    """Only who may note in a conversation is heard there at all. Each one who may take it gives the command as its
+    """Only who may note in a conversation is heard there at all. Each one who may take it gives what changes it as its
     owner, in a conversation of their own, so that ownership stops nobody; all the others in that of an agent."""
     for command in COMMANDS:
+        is_claim, changes = command.name == "claim", COMMAND_ACTIONS[command.name] in ABOUT_CONVERSATION - BEHIND_GLASS
         shared = await world.case(OWNER)
         for one in world.people:
-            takes = authorize(one.actor, Action.TAKE, shared.target).is_allowed
-            case = await world.case(one.address) if takes else shared
+            is_owner = changes and authorize(one.actor, Action.TAKE, shared.target).is_allowed
+            case = await world.case("" if is_claim else one.address) if is_owner else shared
             outcome = await world.give(in_thread(one.address, example(command, case), case), command.name)
             is_heard = authorize(one.actor, Action.NOTE, case.target).is_allowed
             is_allowed = authorize(one.actor, COMMAND_ACTIONS[command.name], case.target).is_allowed
@@ -215,14 +221,11 @@ def _judge(one: Someone, name: str, action: Action, outcome: Outcome, is_allowed
     if not is_allowed:
         assert outcome.events == 0 and outcome.at_customer == [], what
     if not is_heard:
-        return _nothing(outcome, what)
+        assert (outcome.events, outcome.effects, outcome.rows) == (0, [], []), what
+        return
     [row] = outcome.rows or pytest.fail(f"no row: {what}")
     assert (row.actor, row.action) == (f"agent:{one.actor.agent}", action.value), what
     assert (row.outcome == "refused" and row.reason in FORBIDDEN) == (not is_allowed), what
-
-
-def _nothing(outcome: Outcome, what: str) -> None:
-    assert (outcome.events, outcome.effects, outcome.rows) == (0, [], []), what
 
 
 async def test_behind_a_gate_that_opens_for_nobody_no_command_is_carried_out(
