@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from messenger.app.export import document as d
 from messenger.app.records import StoredMessage
 from messenger.channels.messages import MediaRef
+from messenger.queries.person_waiting import waiting_of
 from messenger.storage.chats import name_place
 from messenger.storage.conversations import SqlConversations
 from messenger.storage.data_keys import DataKeys
@@ -34,8 +35,8 @@ from messenger.storage.models.conversations import (
     told,
 )
 from messenger.storage.models.crypto import mx_device
-from messenger.storage.models.people import skill_group
-from messenger.storage.models.queues import dead_letter, inbox, outbox, timer
+from messenger.storage.models.people import skill_group, staff
+from messenger.storage.models.queues import timer
 from messenger.storage.models.rights import rights_request
 from messenger.storage.models.rooms import mx_member
 
@@ -53,10 +54,11 @@ _TIMES = (
 
 
 class Aliases:
-    """Members of staff by number: who they are is their own data."""
+    """Members of staff by number: who they are is their own data. `people`: the ids and addresses of them all, each
+    address with its id."""
 
-    def __init__(self) -> None:
-        self._known: dict[str, str] = {}
+    def __init__(self, people: Mapping[str, str]) -> None:
+        self._people, self._known = people, dict[str, str]()
 
     def of(self, id: object) -> str:
         return self._known.setdefault(str(id), f"staff-{len(self._known) + 1}")
@@ -64,6 +66,18 @@ class Aliases:
     def actor(self, actor: str) -> str:
         kind, _, id = actor.partition(":")
         return self.of(id) if kind == "agent" else kind
+
+    def tame(self, value: Any) -> Any:
+        """The same with a number in the place of each id or address of a member of staff, however deep it stands."""
+        match value:
+            case str() if value in self._people:
+                return self.of(self._people[value])
+            case dict():
+                return {self.tame(key): self.tame(each) for key, each in value.items()}
+            case list():
+                return [self.tame(each) for each in value]
+            case _:
+                return value
 
 
 async def person_export(
@@ -77,9 +91,10 @@ async def person_export(
 class _Reader:
     def __init__(self, connection: AsyncConnection, keys: DataKeys, files: FilePlaces) -> None:
         self._connection, self._keys, self._files = connection, keys, files
-        self._staff = Aliases()
+        self._staff = Aliases({})
 
     async def export(self, person: UUID, *, organisation: str, now: datetime) -> d.Export:
+        self._staff = Aliases(await self._people())
         row = (await self._connection.execute(sa.select(contact).where(contact.c.id == person))).one()
         name = (await self._keys.open(row.enc_name, where=name_place(person))).decode() if row.enc_name else ""
         addresses = await self._addresses(person)
@@ -103,13 +118,19 @@ class _Reader:
             rooms=rooms,
             devices=await self._devices([each.value for each in addresses]),
             conversations=conversations,
-            waiting=await self._waiting(ids, [room.room for room in rooms], person),
+            waiting=await waiting_of(
+                self._connection, self._keys, person, conversations=ids, addresses=[each.value for each in addresses]
+            ),
             rights=await self._rights(person),
             accesses=await self._accesses(person, ids),
         )
 
     async def _all(self, query: Any) -> Sequence[Any]:
         return (await self._connection.execute(query)).all()
+
+    async def _people(self) -> Mapping[str, str]:
+        rows = await self._all(sa.select(staff.c.id, staff.c.address))
+        return {name: str(row.id) for row in rows for name in (str(row.id), row.address)}
 
     async def _addresses(self, person: UUID) -> list[d.Address]:
         rows = await self._all(sa.select(channel_identity).where(channel_identity.c.contact_id == person))
@@ -130,7 +151,7 @@ class _Reader:
 
     async def _members(self, room: str) -> Mapping[str, str]:
         rows = await self._all(sa.select(mx_member).where(mx_member.c.room_id == room))
-        return {row.user_id: row.membership for row in rows}
+        return {self._staff.tame(row.user_id): row.membership for row in rows}
 
     async def _devices(self, addresses: Sequence[str]) -> list[d.Device]:
         query = sa.select(mx_device.c.user_id, mx_device.c.device_id).where(mx_device.c.user_id.in_(addresses))
@@ -215,7 +236,7 @@ class _Reader:
             is_unverified=stored.is_unverified,
             reply_to=str(stored.reply_to) if stored.reply_to else None,
             files=[self._files(str(stored.id), ref) for ref in content.media],
-            reactions=[d.Reaction(sender=row.sender, key=row.key) for row in reactions],
+            reactions=[d.Reaction(sender=self._staff.tame(row.sender), key=row.key) for row in reactions],
             ids=[row.remote_id for row in ids],
         )
 
@@ -232,36 +253,12 @@ class _Reader:
         return [d.Decision(at=row.at, explanation=self._tame(row.explanation)) for row in rows]
 
     def _tame(self, stored: Any) -> dict[str, object]:
-        """Ids of staff become numbers, wherever they stand."""
-        ids = json.loads(stored) if isinstance(stored, str) else stored
-        names = ("agent", "owner", "by", "to", "author", "staff")
-        return {key: self._staff.of(value) if key in names and value else value for key, value in ids.items()}
+        tame: dict[str, object] = self._staff.tame(json.loads(stored) if isinstance(stored, str) else stored)
+        return tame
 
     async def _timers(self, id: UUID) -> list[d.Happened]:
         rows = await self._all(sa.select(timer).where(timer.c.conversation_id == id))
         return [d.Happened(at=row.due_at, what=row.kind, who="system", details={}) for row in rows]
-
-    async def _waiting(self, ids: Sequence[UUID], rooms: Sequence[str], person: UUID) -> list[d.Waiting]:
-        """What was handled keeps its id only, and is not listed."""
-        chats = await self._all(sa.select(chat.c.id).where(chat.c.contact_id == person))
-        of_inbox = sa.select(inbox).where(inbox.c.lane.in_(rooms), inbox.c.state != "done")
-        mine = sa.or_(outbox.c.conversation_id.in_(ids), outbox.c.lane.in_([f"chat:{row.id}" for row in chats]))
-        of_outbox = sa.select(outbox).where(mine, outbox.c.state.in_(("new", "claimed", "unknown", "dead")))
-        waiting = [
-            d.Waiting(queue="inbox", kind=row.kind, at=row.received_at, state=row.state)
-            for row in await self._all(of_inbox)
-        ]
-        waiting += [
-            d.Waiting(queue="outbox", kind=row.kind, at=row.made_at, state=row.state)
-            for row in await self._all(of_outbox)
-        ]
-        letters = sa.select(dead_letter).where(
-            dead_letter.c.queue == "inbox",
-            dead_letter.c.row_id.in_(sa.select(inbox.c.id).where(inbox.c.lane.in_(rooms))),
-        )
-        return waiting + [
-            d.Waiting(queue="dead_letter", kind=row.reason, at=row.at, state="dead") for row in await self._all(letters)
-        ]
 
     async def _rights(self, person: UUID) -> list[d.Right]:
         query = sa.select(rights_request).where(rights_request.c.contact_id == person)

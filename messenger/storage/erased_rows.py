@@ -4,7 +4,7 @@ that reports stay true, on an empty contact.
 `storage/personal_data.py` says the same for each column; a test compares."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -61,8 +61,9 @@ rows_in AS (
   WHERE lane IN (SELECT lane FROM lanes) OR source_id IN (SELECT remote_id FROM said)
     OR room_id = ANY(CAST(:rooms AS text[]))
     OR split_part(source_id, '|', 2) = ANY(CAST(:rooms AS text[])) AND source_id LIKE 'invite|%'
-),"""
-_REMOVE_QUEUES = sa.text(f"""{_QUEUES}
+)"""
+INBOX_OF_PERSON = sa.text(f"{_QUEUES} SELECT id FROM rows_in")  # noqa: S608 - `conversations`, `rooms`: theirs
+_REMOVE_QUEUES = sa.text(f"""{_QUEUES},
 timers AS (
   DELETE FROM timer WHERE conversation_id IN (SELECT id FROM mine) OR subject IN (SELECT source_id FROM rows_in)
 ),
@@ -157,11 +158,15 @@ async def _remove_words(connection: AsyncConnection, ids: Sequence[UUID]) -> Non
 
 
 async def _remove_raw_letters(connection: AsyncConnection, keys: DataKeys, people: set[str]) -> None:
+    gone = [row.id for row in await raw_letters_of(connection, keys, people)]
+    await connection.execute(dead_letter.delete().where(dead_letter.c.id.in_(gone)))
+
+
+async def raw_letters_of(connection: AsyncConnection, keys: DataKeys, people: Collection[str]) -> Sequence[Any]:
     """Events that nobody could understand were put aside whole. They name their sender inside only."""
     raw = sa.select(dead_letter).where(dead_letter.c.queue.startswith("sync:"), dead_letter.c.enc_raw.is_not(None))
-    rows = (await connection.execute(raw)).all()
-    gone = [row.id for row in rows if await _sender(keys, row) in people]
-    await connection.execute(dead_letter.delete().where(dead_letter.c.id.in_(gone)))
+    rows = (await connection.execute(raw.order_by(dead_letter.c.id))).all()
+    return [row for row in rows if await _sender(keys, row) in people]
 
 
 async def _sender(keys: DataKeys, row: Any) -> str | None:
