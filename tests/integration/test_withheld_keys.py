@@ -2,6 +2,7 @@
 customer hear of it, whether the notice comes before its message, with it or after it. From /sync to the outbox, on a
 database."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from itertools import product
@@ -9,12 +10,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app.effects.customer import WarnCustomer
 from messenger.app.effects.thread import PostRemarks, RelayToThread
 from messenger.app.handle import handle_next
-from messenger.app.items import Unreadable
+from messenger.app.items import KeyStillMissing, Unreadable
 from messenger.i18n import LANGUAGES, texts
 from messenger.matrix.engine import WITHHELD_CODES
 from messenger.observability.time import utc_now
@@ -23,6 +25,7 @@ from messenger.storage.timers import fire_due
 from messenger.storage.unit_of_work import SqlUnits
 from tests.integration.staff_desk import AT, CARD, DESK, GROUP, ROOM, StaffDesk
 from tests.integration.test_bad_input_fuzz import Lookout, a_lookout
+from tests.support.waiting import eventually
 
 BEN = "@ben:x"
 LATER = timedelta(minutes=1)  # the patience with a late key is over
@@ -76,6 +79,12 @@ class Team:
 
     async def fire(self, *, after: timedelta) -> None:
         await fire_due(self.lookout.database, self.lookout.keys, at=utc_now() + after)
+
+    async def is_anybody_waiting(self) -> bool:
+        waiting = "wait_event_type = 'Lock' AND datname = current_database()"
+        query = sa.text(f"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE {waiting})")
+        async with self.lookout.database.begin() as connection:
+            return bool(await connection.scalar(query))
 
     async def remarks(self) -> list[str]:
         return [line.text for each in await self.effects(PostRemarks) for line in each.lines]
@@ -145,6 +154,24 @@ async def test_a_notice_that_comes_while_the_team_is_being_told_is_told_once(tea
     await team.fire(after=LATER)
     team.withhold(content)
     await team.reads()
+    await team.reads(after=LATER)
+    assert await team.remarks() == ["S25.withheld.unverified"]
+
+
+async def test_a_notice_that_meets_the_turn_in_which_the_team_is_told_to_wait_is_told_after_it(team: Team) -> None:
+    content = team.unreadable()
+    await team.reads()
+    await team.fire(after=LATER)
+    team.withhold(content)
+    async with team.units() as unit:
+        row = await unit.inbox.claim()
+        assert row is not None and isinstance(row.item, KeyStillMissing)
+        told = await unit.inbox.waiting(row.item.account, row.item.source_id)
+        assert told is not None and told.reason == "waiting_key"
+        reading = asyncio.create_task(team.lookout.step())
+        await eventually(team.is_anybody_waiting, what="the one who brings the notice stands behind this turn")
+        await unit.inbox.settle(row)
+    assert await reading == ""
     await team.reads(after=LATER)
     assert await team.remarks() == ["S25.withheld.unverified"]
 
