@@ -19,6 +19,8 @@ from messenger.storage import leases
 
 log = logging.getLogger(__name__)
 
+STANDBY_LOOK_S = 1.0
+
 
 class TooManyDesks(Exception):
     """The settings name more desks than one installation can serve yet."""
@@ -91,5 +93,10 @@ async def _wait_for_lease(storage: Storage, settings: Settings, desk: Desk, stop
         if not waits:
             log.info("another process is this desk; waiting as its standby", extra={"account": desk.user_id})
         waits = True
-        await asyncio.sleep(min(1.0, settings.limits.lease_seconds / 3))
+        await asyncio.sleep(standby_pause_s(settings.limits.lease_seconds))
     return None
+
+
+def standby_pause_s(lease_s: float) -> float:
+    """Seconds between two looks of a standby at the lease: so much later than it ends it may be taken."""
+    return min(STANDBY_LOOK_S, lease_s / 3)

@@ -1,6 +1,6 @@
 """Named crash points. `fp("name")` does nothing unless STELLWERK_FAILPOINT=name:n names it: then the process kills
 itself with SIGKILL at the n-th hit, so that the crash suite can prove that no step loses, doubles or reorders a
-message."""
+message. With name:n:SIGSTOP it stands still there until somebody wakes it."""
 
 import os
 import signal
@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 
 def _armed(spec: str) -> Callable[[str], None]:
-    name, _, nth = spec.partition(":")
-    left = int(nth or "1")
+    name, _, rest = spec.partition(":")
+    nth, _, blow = rest.partition(":")
+    left, by = int(nth or "1"), signal.Signals[blow or "SIGKILL"]
 
     def hit(point: str) -> None:
         nonlocal left
@@ -17,7 +18,7 @@ def _armed(spec: str) -> Callable[[str], None]:
             return
         left -= 1
         if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), by)
 
     return hit
 

@@ -2,20 +2,16 @@
 that lost its lease while it was stopped writes nothing when it wakes up."""
 
 import os
-import shutil
 import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from messenger.demo.synapse import Synapse
-from messenger.storage.models.queues import lease
 from tests.crash.house import House
+from tests.crash.succession import lease_of, standby_of
 from tests.support.databases import TestDatabases
 from tests.support.product import Product
 from tests.support.waiting import eventually
@@ -25,31 +21,14 @@ pytestmark = pytest.mark.crash
 USUAL_LEASE_S = 15
 
 
-@asynccontextmanager
-async def standby_of(house: House) -> AsyncIterator[Product]:
-    """A second process of the same installation, with a log of its own."""
-    first = house.product
-    folder = first.folder.with_name("standby")
-    folder.mkdir()
-    shutil.copy(first.settings_file, folder)
-    second = Product(folder, house.synapse.url, first.desk, first.database_url)
-    yield second
-    second.kill() if second.is_running else None
-
-
 @pytest.fixture
 async def standby(small_house: House) -> AsyncIterator[Product]:
     async with standby_of(small_house) as second:
         yield second
 
 
-async def _lease(house: House) -> Any:
-    async with house.engine.connect() as connection:
-        return (await connection.execute(sa.select(lease))).one()
-
-
 async def _epoch(house: House) -> int:
-    return int((await _lease(house)).epoch)
+    return int((await lease_of(house)).epoch)
 
 
 async def test_a_killed_desk_is_followed_by_its_standby_once_its_lease_has_ended(
@@ -62,11 +41,11 @@ async def test_a_killed_desk_is_followed_by_its_standby_once_its_lease_has_ended
     office.talk()
     await house.goes_on()
     house.product.kill()
-    left = await _lease(house)
+    left = await lease_of(house)
     assert left.owner.endswith(f":{house.product.pid}"), "the dead one's lease is still its own"
     await eventually(lambda: (standby.folder / "ready").exists(), 90, what="the standby takes over")
     await house.goes_on()
-    taken = await _lease(house)
+    taken = await lease_of(house)
     assert taken.owner.endswith(f":{standby.pid}") and taken.epoch == left.epoch + 1
     await office.hush()
     await house.drain()
