@@ -218,7 +218,8 @@ class _Row:
         if not decision.is_allowed:
             self.write(decision.reason, is_allowed=False)
             raise NotAllowed(
-                action=self._command, who="lead" if self._action in (Action.LEAD, Action.TRUST) else "agent"
+                action=self._command.removeprefix("reaction."),
+                who="lead" if self._action in (Action.LEAD, Action.TRUST) else "agent",
             )
         try:
             result = await do()

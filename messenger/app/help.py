@@ -7,6 +7,7 @@ from messenger.domain.people import Role
 from messenger.domain.staff_commands import StaffCommand, Unknown, find, parse
 from messenger.i18n import Field, Texts
 
+MOST_USED = ("claim", "r", "note", "pause", "transfer", "resolve")
 _ALL = frozenset({"all", "alle", "alles", "全部", "所有"})
 
 
@@ -22,8 +23,23 @@ def answer(texts: Texts, commands: Sequence[StaffCommand], topic: str, role: Rol
 
 
 def in_short(texts: Texts, commands: Sequence[StaffCommand]) -> Rendered:
-    names = " ".join(f"!{command.word_in(texts.language)}" for command in commands)
-    return _stacked([_text(texts, "S33"), _text(texts, "S33.used", commands=names)])
+    """The reactions stand for commands: who may not give those is not told of them."""
+    by_name = {command.name: command for command in commands}
+    most = [by_name[name] for name in MOST_USED if name in by_name]
+    reactions = [_text(texts, "S33.reactions")] if "claim" in by_name else []
+    rest = [command for command in commands if command not in most]
+    return _stacked(
+        [
+            _text(texts, "S33"),
+            *reactions,
+            _text(texts, "S33.most", commands=_words(texts, most)),
+            _text(texts, "S33.used", commands=_words(texts, rest)),
+        ]
+    )
+
+
+def _words(texts: Texts, commands: Sequence[StaffCommand]) -> str:
+    return " ".join(f"!{command.word_in(texts.language)}" for command in commands)
 
 
 def of_all(texts: Texts, commands: Sequence[StaffCommand]) -> Rendered:

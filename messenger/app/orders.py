@@ -96,8 +96,16 @@ async def _first_allowed(order: Order, seats: Sequence[tuple[SkillGroup, Seat]])
     mine = await order.turn.group(group_of(order.conversation))
     allowed = [(group, seat) for group, seat in seats if mine.may_transfer_to(group)]
     if not allowed:
-        raise TransferForbidden()
+        raise await _only_elsewhere(order)
     return allowed[0]
+
+
+async def _only_elsewhere(order: Order) -> Refusal:
+    """Names the groups to which the conversation may be handed over from where it is."""
+    mine = await order.turn.group(group_of(order.conversation))
+    groups = await order.turn.unit.people.groups()
+    names = [group.name for group in groups if mine.may_transfer_to(group) and group.id != mine.id]
+    return Refusal("S17.forbidden", groups=", ".join(names)) if names else Refusal("S17.forbidden.all")
 
 
 async def _hand_to(order: Order, seat: Seat, comment: str) -> None:
@@ -131,7 +139,10 @@ async def _move(order: Order, name: str, comment: str, seat: Seat | None) -> Non
         agent=seat.agent.id if seat else None,
         note=order.note_id(comment),
     )
-    await order.do(command, note=comment)
+    try:
+        await order.do(command, note=comment)
+    except TransferForbidden:
+        raise await _only_elsewhere(order) from None
 
 
 async def _pause(order: Order) -> None:

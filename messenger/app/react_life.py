@@ -15,6 +15,7 @@ from messenger.domain import events as e
 from messenger.domain.conversation import Conversation, Living, Owning
 from messenger.domain.ids import AgentId
 from messenger.domain.life import silence_ends
+from messenger.domain.pauses import Cause
 from messenger.domain.people import SkillGroup
 
 
@@ -79,14 +80,16 @@ def living(
                 "note": str(event.note or ""),
             }
             notice = PostNotice(conversation=here, text="S18", fields=told)
-            return [card, notice, *tell(after, group, "pause", "C5"), *timer, *changed]
+            waits = tell(after, group, "pause", _awaited(event), {"until": told["until"]})
+            return [card, notice, *waits, *timer, *changed]
         case e.ConversationResumed():
             pack = [] if _goes_on_alone(event, before) else [post_pack(after, event.cause, event.by)]
             return [card, *pack, *tell(after, group, "resume", "C6"), *changed]
         case e.WakeSuppressed():
             assert after.pause is not None
             until = after.pause.until.isoformat() if after.pause.until else ""
-            return [PostNotice(conversation=here, text="S18b", fields={"until": until})]
+            still = {"until": until, "wakes": " ".join(sorted(after.pause.wake_on))}
+            return [PostNotice(conversation=here, text="S18b", fields=still)]
         case e.ConversationResolved():
             return [card, _resolved_notice(event, before, group), *changed]
         case e.ConversationReopened():
@@ -101,6 +104,15 @@ def living(
             ]
         case _:
             assert_never(event)
+
+
+def _awaited(event: e.ConversationPaused) -> str:
+    """What the customer may know of what is waited for: of several things the one that is least theirs. The reason is
+    a note, and stays inside."""
+    known = next((cause for cause in (Cause.PARTNER, Cause.DOCUMENT, Cause.TIME) if cause in event.wake_on), None)
+    if known is None and set(event.wake_on) == {Cause.CUSTOMER}:
+        known = Cause.CUSTOMER
+    return f"C5.{known.value}" if known else "C5"
 
 
 def _goes_on_alone(event: e.ConversationResumed, before: Conversation) -> bool:

@@ -1,6 +1,6 @@
 """Pure: what follows from several kinds of events."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from messenger.app.effects.base import Effect
@@ -31,10 +31,12 @@ def silence_timer(conversation: Conversation, group: SkillGroup) -> Sequence[Set
     return [SetTimer(conversation=conversation.id, kind="silence", at=at)] if at else []
 
 
-def tell(after: Conversation, group: SkillGroup | None, what: str, text: str) -> Sequence[Effect]:
+def tell(
+    after: Conversation, group: SkillGroup | None, what: str, text: str, fields: Mapping[str, str] | None = None
+) -> Sequence[Effect]:
     if group is None or what not in group.tell_customer:
         return []
-    return [TellCustomer(chat=after.chat, conversation=after.id, text=text)]
+    return [TellCustomer(chat=after.chat, conversation=after.id, text=text, fields=fields or {})]
 
 
 def post_pack(after: Conversation, cause: str, by: AgentId | None) -> Effect:

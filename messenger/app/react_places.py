@@ -37,14 +37,15 @@ def placed(
             said = [*_menu_ended(before, event), *away_word(after, group, after.queued_at)] if relayed else []
             return [card, *_room_at_once(after, group), *relayed, *said, *queue_changed(before, after)]
         case e.ConversationTransferred():
-            told = {"by": str(event.by), "note": str(event.note or "")}
+            hears = tell(after, group, "transfer", "C4b")
+            told = {"by": str(event.by), "note": str(event.note or ""), "told": "yes" if hears else ""}
             return [
                 card,
                 *_room_at_once(after, group),
                 *_past(after, "transfer", event.by),
                 former,
                 PostNotice(conversation=here, text=_moved_text(event), fields=told, place=before.place),
-                *tell(after, group, "transfer", "C4b"),
+                *hears,
                 *queue_changed(before, after),
             ]
         case e.CardRenewed():

@@ -50,7 +50,7 @@ def _accepted(
     # With a hold window the marker says at once that the answer waits; else it waits for a better one.
     shown = ShowFateNow if hold else ShowFate
     approved = (
-        [PostNotice(conversation=after.id, text="S9.sent", fields=_approval(event))]
+        [PostNotice(conversation=after.id, text="S9.sent", fields=_approval(event, after))]
         if event.approved_by not in (None, event.author)
         else []
     )
@@ -63,8 +63,9 @@ def _accepted(
     ]
 
 
-def _approval(event: e.ReplyAccepted) -> dict[str, str]:
-    return {"by": str(event.approved_by), "owner": str(event.author)}
+def _approval(event: e.ReplyAccepted, after: Conversation) -> dict[str, str]:
+    assert after.answered_at is not None, "it was answered by this"
+    return {"by": str(event.approved_by), "owner": str(event.author), "at": after.answered_at.isoformat()}
 
 
 def _scheduled(event: e.ReplyScheduled | e.ScheduleCancelled, after: Conversation) -> Sequence[Effect]:

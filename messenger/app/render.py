@@ -142,8 +142,9 @@ def notice(texts: Texts, id: str, *, clock: Clock | None = None, **fields: Field
         )
     if "resolution" in shown:
         shown["resolution"] = say_resolution(texts, str(shown["resolution"]))
+    shown["told"] = texts.plain("S17.told") if shown.get("told") else ""
     shown["comment"] = texts.plain("comment", note=shown["note"]) if shown.get("note") else ""
-    if id == "S10c.owner" and not shown.get("owner"):
+    if id in ("S10c.owner", "S10c.owner_only") and not shown.get("owner"):
         id = "S10c.nobody"
     said = both(texts, _known(texts, id), **shown)
     if not fields.get("reopen"):

@@ -41,13 +41,13 @@ class NotAllowed(DomainError):
 
 
 class NotYourConversation(DomainError):
-    """Not done: only the owner may {action} here."""
+    """Not done: only the owner may {action} here, or a lead in the owner's stead, except to speak to the customer
+    (`is_owners_alone`)."""
 
-    text = "S10c.owner"
-
-    def __init__(self, *, action: str, owner: AgentId | None) -> None:
+    def __init__(self, *, action: str, owner: AgentId | None, is_owners_alone: bool = False) -> None:
         super().__init__(action)
         self.action, self.owner = action, owner
+        self.text = "S10c.owner_only" if is_owners_alone else "S10c.owner"
 
 
 class ClaimLost(DomainError):

@@ -46,7 +46,7 @@ def schedule_reply(conversation: Conversation, command: c.ScheduleReply) -> Sequ
     ruling = ruling_for(conversation, command)
     if ruling.verdict is Verdict.SEND:
         if not conversation.is_owned_by(command.author):
-            raise NotYourConversation(action="later", owner=conversation.owner)
+            raise NotYourConversation(action="later", owner=conversation.owner, is_owners_alone=True)
         return [e.ReplyScheduled(message=command.message, author=command.author, at=command.at)]
     return _inside(command.message, command.author, ruling, later=command.at)
 
@@ -110,7 +110,7 @@ def approve(conversation: Conversation, command: c.ApproveMessage) -> Sequence[e
         raise OwnDraft()
     is_free = command.four_eyes or command.mode is ReplyMode.OPEN
     if not is_free and not conversation.is_owned_by(command.by):
-        raise NotYourConversation(action="approve", owner=conversation.owner)
+        raise NotYourConversation(action="approve", owner=conversation.owner, is_owners_alone=True)
     if not command.is_customer_room_safe:
         raise RoomUnsafe()
     if command.at is not None:

@@ -91,6 +91,7 @@ _FIELDS: Mapping[str, str | int | datetime] = {
     "channel": "Matrix",
     "note": "needs a pharmacist",
     "link": _LINK,
+    "told": "yes",
     "resolution": "solved",
     "wakes": "customer time",
     "at": _NOW + timedelta(hours=3, minutes=40),

@@ -82,6 +82,22 @@ async def test_what_cannot_be_is_refused_in_words_and_changes_nothing(desk: Staf
     assert [each.text for each in await desk.notices()][-1] == refusal
 
 
+@pytest.mark.parametrize(
+    ("permitted", "text"), [(("Prescriptions", "Archive"), "S17.forbidden"), ((GROUP,), "S17.forbidden.all")]
+)
+async def test_a_hand_over_that_is_not_permitted_names_what_is(
+    desk: StaffDesk, permitted: tuple[str, ...], text: str
+) -> None:
+    await desk.change_group(GROUP, transfer_to=permitted)
+    await desk.add_member("General", "@emil:x")
+    for asked in ("!transfer General", "!transfer @emil"):
+        await desk.says(BEN, asked)
+    refused = [each for each in await desk.notices() if each.text.startswith("S17.forbidden")]
+    assert [each.text for each in refused] == [text, text]
+    named = [set(each.fields["groups"].split(", ")) for each in refused if "groups" in each.fields]
+    assert named == ([{"Archive", "Prescriptions"}] * 2 if text == "S17.forbidden" else [])
+
+
 async def test_only_the_owner_hands_over(desk: StaffDesk) -> None:
     before = await desk.only_conversation()
     await desk.says(CLEO, "!transfer Prescriptions")

@@ -24,9 +24,10 @@ from messenger.domain.people import Reopen, SkillGroup
 from messenger.domain.replies import Fate
 from messenger.i18n import texts
 from tests.support.effects import kinds
-from tests.unit.test_conversation import ANNA, ANNAS, CLAIMS, ID, NEW, OPENED, QUEUED, given, message, received
+from tests.unit.test_conversation import ANNA, ANNAS, BEN, CLAIMS, ID, NEW, OPENED, QUEUED, given, message, received
 
 NOBODY_TOLD: frozenset[str] = frozenset()
+NOON = Clock(datetime(2026, 11, 24, 12, tzinfo=UTC), UTC)
 
 
 def effects_of(
@@ -97,6 +98,54 @@ def test_the_end_of_a_conversation_promises_what_the_next_message_does(
     soon, late = (now.resolved_at + after for after in (timedelta(seconds=1), timedelta(days=4)))
     assert reopens(now, policy, window, soon) == promised.startswith("It comes back")
     assert reopens(now, policy, window, late) == ("whenever" in promised)
+
+
+@pytest.mark.parametrize(
+    ("wake_on", "text", "said"),
+    [
+        (("customer",), "C5.customer", "as soon as you write"),
+        (("customer", "time"), "C5.time", "at the latest at Wed 25 Nov 10:00"),
+        (("customer", "document", "time"), "C5.document", "waiting for a document"),
+        (("document", "partner"), "C5.partner", "an answer that we have asked for elsewhere"),
+        (("api", "customer"), "C5", "waiting for something"),
+    ],
+)
+def test_the_customer_hears_of_a_pause_what_it_waits_for(wake_on: tuple[str, ...], text: str, said: str) -> None:
+    until = datetime(2026, 11, 25, 10, tzinfo=UTC) if "time" in wake_on else None
+    paused = e.ConversationPaused(by=ANNA, wake_on=wake_on, until=until, note=message(7))
+    (told,) = (
+        effect
+        for effect in effects_of(paused, given(*ANNAS), tell=frozenset({"pause"}))
+        if isinstance(effect, TellCustomer)
+    )
+    assert told.text == text and "note" not in told.fields
+    assert said in worded(texts("en"), told.text, NOON, told.fields).plain
+
+
+@pytest.mark.parametrize(("tell", "said"), [(frozenset({"transfer"}), True), (NOBODY_TOLD, False)])
+@pytest.mark.parametrize("reason", ["asked", "fallback"])
+def test_the_former_thread_says_whether_the_customer_was_told(tell: frozenset[str], said: bool, reason: str) -> None:
+    moved = e.ConversationTransferred(from_group=CLAIMS, to_group=CLAIMS, by=ANNA, reason=reason)
+    effects = effects_of(moved, given(*ANNAS), tell=tell)
+    (notice,) = said_in(effects)
+    fields = {**notice.fields, "by": "Anna", "ref": "K-4F7Q", "to_group": "Prescriptions", "link": "https://x"}
+    plain = worded(texts("en"), notice.text, NOON, fields).plain
+    assert ("The customer was told. It goes on here" in plain) is said
+    assert any(isinstance(effect, TellCustomer) and effect.text == "C4b" for effect in effects) is said
+
+
+def test_who_reads_a_message_into_a_pause_that_stays_learns_until_when() -> None:
+    paused = e.ConversationPaused(by=ANNA, wake_on=("partner", "time"), until=datetime(2026, 11, 25, 10, tzinfo=UTC))
+    (notice,) = said_in(effects_of(e.WakeSuppressed(message=message(8)), given(*ANNAS, paused)))
+    plain = worded(texts("en"), notice.text, NOON, notice.fields).plain
+    assert "stays paused until Wed 25 Nov 10:00, or until the partner answers (keep)" in plain
+
+
+def test_an_approval_says_when_it_was_given() -> None:
+    accepted = e.ReplyAccepted(message=message(9), author=ANNA, approved_by=BEN)
+    (notice,) = said_in(effects_of(accepted, given(*ANNAS)))
+    plain = worded(texts("en"), notice.text, NOON, {**notice.fields, "by": "Ben", "owner": "Anna"}).plain
+    assert plain == "Approved by Ben at 12:00, written by Anna."
 
 
 def test_only_an_accepted_reply_is_sent_to_the_customer() -> None:

@@ -29,6 +29,7 @@ from messenger.app.render import (
 from messenger.app.render_cards import CardView, Earlier, card, context, former_card, pointer
 from messenger.app.render_packs import PackView, PastLine, Step, history, pack
 from messenger.demo.first_day import number_of
+from messenger.domain.errors import NotYourConversation
 from messenger.domain.ids import ConversationId
 from messenger.domain.people import Reopen, Role
 from messenger.domain.staff_commands import COMMANDS, Asked, find, parse
@@ -333,6 +334,21 @@ def test_a_moment_may_come_as_iso_text_from_the_outbox() -> None:
 def test_where_nobody_owns_the_refusal_says_how_to_claim() -> None:
     said = notice(texts("en"), "S10c.owner", owner="", action="release").plain
     assert said == "Not done: nobody owns this conversation; take it with !claim (release)."
+
+
+@pytest.mark.parametrize(
+    ("language", "action", "said"),
+    [
+        ("en", "transfer", "Not done: only the owner Anna Krüger or a lead may transfer here."),
+        ("de", "assign", "Nicht ausgeführt: Nur Anna Krüger (zuständig) oder die Teamleitung darf hier zuweisen."),
+        ("zh", "pause", "未执行：此处只有负责人Anna Krüger或主管可以暂停。"),
+        ("en", "approve", "Not done: only the owner Anna Krüger may approve here."),
+        ("de", "later", "Nicht ausgeführt: Nur Anna Krüger (zuständig) darf hier für später schreiben."),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_who_else_may_do_what(language: str, action: str, said: str) -> None:
+    refused = NotYourConversation(action=action, owner=None, is_owners_alone=action in ("approve", "later"))
+    assert notice(texts(language), refused.text, owner="Anna Krüger", action=action).plain == said
 
 
 def test_an_unknown_reason_is_still_told() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from messenger.app import help
 from messenger.app.orders import UNWIRED
+from messenger.app.staff_side import APPROVE_KEY, CLAIM_KEYS, PAUSE_KEY, RESOLVE_KEY
 from messenger.domain.people import Role
 from messenger.domain.replies import Said, is_command
 from messenger.domain.staff_commands import COMMANDS, Asked, StaffCommand, Unknown, find, parse
@@ -174,9 +175,26 @@ def test_every_command_has_its_line_and_its_labels_in_the_help(language: str) ->
 def test_the_short_help_lists_what_the_role_of_the_reader_may_use(
     role: Role, listed: list[str], left_out: list[str]
 ) -> None:
-    said = help.answer(texts("en"), COMMANDS, "", role).plain.splitlines()[-1].split()
+    said = " ".join(help.answer(texts("en"), COMMANDS, "", role).plain.splitlines()[-2:]).split()
     assert {f"!{name}" for name in listed} <= set(said)
     assert not {f"!{name}" for name in left_out} & set(said)
+
+
+def test_the_short_help_begins_with_the_reactions_and_what_is_used_most() -> None:
+    lines = help.answer(texts("en"), COMMANDS, "", Role.AGENT).plain.splitlines()
+    assert all(each in lines[1] for each in ("take 👀", "done ✅", "pause 💤", "📤"))
+    assert lines[2] == "Most used: !claim !r !note !pause !transfer !resolve"
+    assert not set(lines[2].split()[2:]) & set(lines[3].split())
+
+
+def test_who_may_not_act_on_a_card_is_not_told_how() -> None:
+    said = help.answer(texts("en"), COMMANDS, "", Role.CLERK).plain
+    assert "💤" not in said and "Most used: !note" in said.splitlines()
+
+
+def test_the_reactions_that_the_help_names_are_those_that_act_on_a_card() -> None:
+    named = texts("en").plain("S33.reactions")
+    assert all(key in named for key in (RESOLVE_KEY, PAUSE_KEY, APPROVE_KEY)) and CLAIM_KEYS & set(named)
 
 
 @pytest.mark.parametrize("topic", ["pause", "!pause", "！暂停", "ZURUECKSTELLEN", "pause please"])
