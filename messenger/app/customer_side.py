@@ -101,7 +101,12 @@ async def customer_edited(turn: Turn, item: MessageEdited) -> None:
     is_unverified = item.assurance < Assurance.AUTHENTICATED or bool(first.speaker)
     content = replace(item.content, media=first.content.media, full_text=first.content.full_text)
     changed = replace(first, content=content, edited_at=item.at, is_unverified=is_unverified)
-    await turn.act(conversation.id, conversation, ReceiveEdit(message=first.id), actor=CUSTOMER)
+    await turn.act(
+        conversation.id,
+        conversation,
+        ReceiveEdit(message=first.id, is_unverified=changed.is_unverified_customers),
+        actor=CUSTOMER,
+    )
     await turn.unit.messages.replace_content(changed)
 
 
@@ -162,6 +167,7 @@ async def _open(
         group=chosen.group if chosen else None,
         routed_because=chosen.reason if chosen else "",
         message=message.id,
+        is_unverified=message.is_unverified_customers,
         menu=tuple(menu),
         previous=previous.id if previous else None,
     )
@@ -204,6 +210,7 @@ async def _is_author(turn: Turn, person: Handle, message: StoredMessage, convers
 async def _receive(turn: Turn, conversation: Conversation, message: StoredMessage, trace: Trace) -> None:
     command = ReceiveMessage(
         message=message.id,
+        is_unverified=message.is_unverified_customers,
         is_out_of_sight=await is_out_of_sight(turn, conversation),
         owner_is_available=await _owner_is_available(turn, conversation),
     )

@@ -122,6 +122,7 @@ class Hands:
             reopen_days=case.group.reopen_days,
             tags=case.tags,
             is_room=now.is_in_room,
+            is_unverified=now.is_unverified,
         )
 
     def copy(self, case: Case, message: StoredMessage, event: str) -> Trace:

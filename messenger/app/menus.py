@@ -39,7 +39,7 @@ async def answered(turn: Turn, conversation: Conversation, message: StoredMessag
     group = read_choice(message.content.text, await _offered(turn, menus)) if is_plain else None
     if group is not None:
         return await _choose(turn, conversation, group)
-    received = ReceiveMessage(message=message.id)
+    received = ReceiveMessage(message=message.id, is_unverified=message.is_unverified_customers)
     await turn.act(conversation.id, conversation, received, actor=CUSTOMER, message=message, trace=trace)
     if len(menus) < MOST_MENUS:
         now = await turn.unit.conversations.lock(conversation.id)

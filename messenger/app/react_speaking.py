@@ -6,6 +6,7 @@ from typing import assert_never
 from messenger.app.effects.base import Effect
 from messenger.app.effects.customer import DeleteAtCustomer, EditAtCustomer, SendToCustomer
 from messenger.app.effects.inside import SetTimer
+from messenger.app.effects.places import EditCard
 from messenger.app.effects.thread import EditInThread, PostNotice, RelayToThread, ShowFate, ShowFateNow
 from messenger.app.react_parts import silence_timer, turn_changed
 from messenger.domain import events as e
@@ -20,11 +21,11 @@ def spoken(event: Saying, before: Conversation, after: Conversation, group: Skil
         case e.MessageReceived():
             if after.group is None:
                 return []  # shown when it has a place
-            return [RelayToThread(conversation=here, message=event.message), *turn_changed(before, after)]
+            return [RelayToThread(conversation=here, message=event.message), *_card_changed(before, after)]
         case e.MessageEdited() | e.MessageDeleted():
             if after.group is None:
                 return []  # what is shown later is the newest
-            return [EditInThread(conversation=here, message=event.message)]
+            return [EditInThread(conversation=here, message=event.message), *_card_changed(before, after)]
         case e.ReplyAccepted():
             return _accepted(event, before, after, group)
         case e.ReplyScheduled() | e.ScheduleCancelled():
@@ -40,6 +41,12 @@ def spoken(event: Saying, before: Conversation, after: Conversation, group: Skil
             return [PostNotice(conversation=here, text=kept, mention=event.author, place=event.place)]
         case _:
             return _fate_changed(event, before, after)
+
+
+def _card_changed(before: Conversation, after: Conversation) -> Sequence[Effect]:
+    """The card says whose turn it is, and whether anybody vouches for the customer's device."""
+    is_still_so = before.is_unverified == after.is_unverified
+    return turn_changed(before, after) or ([] if is_still_so else [EditCard(conversation=after.id)])
 
 
 def _accepted(

@@ -135,6 +135,11 @@ class StoredMessage:
     is_erased: bool = False  # its content cannot be read any more, by anybody
     reply_to: MessageId | None = None
 
+    @property
+    def is_unverified_customers(self) -> bool | None:
+        """None of somebody else's words: they say nothing about the customer's device."""
+        return None if self.speaker or self.author else self.is_unverified
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:

@@ -68,6 +68,7 @@ class CardView:
     origin: str = ""
     follows: Earlier | None = None
     is_room: bool = False
+    is_unverified: bool = False  # nobody vouches for the device of the customer's newest words
 
 
 def card(texts: Texts, view: CardView) -> Rendered:
@@ -79,6 +80,8 @@ def card(texts: Texts, view: CardView) -> Rendered:
         lines.append(both(texts, "S1.paused.note", note=shortened(clean_message(view.pause_note))))
     if view.preview and state in ("new", "released"):
         lines.append(both(texts, "S1.preview", preview=shortened(clean_message(view.preview))))
+    if view.is_unverified:
+        lines.append(both(texts, "S1.unverified"))
     if view.tags:
         lines.append(both(texts, "S1.tags", tags=", ".join(map(clean_message, view.tags))))
     lines += [*_follows(texts, view.follows), both(texts, _next(view, state), **fields)]

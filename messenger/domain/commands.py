@@ -22,6 +22,7 @@ class OpenConversation:
     group: GroupId | None
     routed_because: str
     message: MessageId
+    is_unverified: bool | None = None
     menu: tuple[GroupId, ...] = ()
     previous: ConversationId | None = None
 
@@ -59,16 +60,21 @@ class AskAgain:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiveMessage:
     """`is_out_of_sight`: the card lies so far up, or back, that nobody would see its thread; `owner_is_available`: may
-    the last owner be asked first?"""
+    the last owner be asked first? `is_unverified`: it came from a device that nobody vouches for; None if somebody
+    else than the customer wrote it."""
 
     message: MessageId
+    is_unverified: bool | None = None
     is_out_of_sight: bool = False
     owner_is_available: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiveEdit:
+    """`is_unverified` as in `ReceiveMessage`."""
+
     message: MessageId
+    is_unverified: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

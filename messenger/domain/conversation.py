@@ -57,7 +57,7 @@ class Conversation:
     claim, also after a release; `waiting_since` is set while the customer waits for us, as if what is on its way had
     arrived; `answered_at` is our last answer, from which silence counts. `unrouted` are messages that came before there
     was a group, `scheduled` answers that leave later, `on_their_way` those that have been let go and have not arrived,
-    in their order."""
+    in their order. `is_unverified`: the customer's newest words came from a device that nobody vouches for."""
 
     id: ConversationId
     version: int
@@ -83,6 +83,7 @@ class Conversation:
     unrouted: tuple[MessageId, ...] = ()
     scheduled: frozenset[MessageId] = frozenset()
     on_their_way: tuple[OnItsWay, ...] = ()
+    is_unverified: bool = False
 
     @property
     def is_released(self) -> bool:
@@ -270,7 +271,10 @@ def _said(was: Conversation, event: Saying, at: datetime) -> Conversation:
     match event:
         case e.MessageReceived():
             unrouted = was.unrouted if was.group else (*was.unrouted, event.message)
-            return replace(was, waiting_since=was.waiting_since or at, warned_at=None, unrouted=unrouted)
+            heard = _vouched(was, event)
+            return replace(heard, waiting_since=was.waiting_since or at, warned_at=None, unrouted=unrouted)
+        case e.MessageEdited():
+            return _vouched(was, event)
         case e.ReplyAccepted():
             return replace(
                 was,
@@ -291,17 +295,15 @@ def _said(was: Conversation, event: Saying, at: datetime) -> Conversation:
             _, later = _around(was.on_their_way, event.message)
             return replace(was, on_their_way=later)
         case (
-            e.MessageEdited()
-            | e.MessageDeleted()
-            | e.ReplyEdited()
-            | e.ReplyRecalled()
-            | e.ChangeKeptBack()
-            | e.NoteKept()
-            | e.ReplyHeld()
+            e.MessageDeleted() | e.ReplyEdited() | e.ReplyRecalled() | e.ChangeKeptBack() | e.NoteKept() | e.ReplyHeld()
         ):
             return was
         case _:
             assert_never(event)
+
+
+def _vouched(was: Conversation, event: e.MessageReceived | e.MessageEdited) -> Conversation:
+    return was if event.is_unverified is None else replace(was, is_unverified=event.is_unverified)
 
 
 def _never_arrived(was: Conversation, message: MessageId) -> Conversation:

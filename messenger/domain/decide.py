@@ -32,7 +32,7 @@ def _decide(conversation: Conversation, command: c.Command) -> Sequence[e.Event]
         case c.ReceiveMessage():
             return life.receive(conversation, command)
         case c.ReceiveEdit():
-            return [e.MessageEdited(message=command.message)]
+            return [e.MessageEdited(message=command.message, is_unverified=command.is_unverified)]
         case c.ReceiveDeletion():
             return [e.MessageDeleted(message=command.message)]
         case c.ClaimConversation():

@@ -151,14 +151,18 @@ class MemberRemoved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageReceived:
+    """`is_unverified`: it came from a device that nobody vouches for; None says nothing about the customer's."""
+
     message: MessageId
+    is_unverified: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageEdited:
-    """By the customer."""
+    """By the customer. `is_unverified` as in `MessageReceived`."""
 
     message: MessageId
+    is_unverified: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

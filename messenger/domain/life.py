@@ -20,7 +20,7 @@ def open_(command: c.OpenConversation) -> Sequence[e.Event]:
         language=command.language,
         previous=command.previous,
     )
-    received = e.MessageReceived(message=command.message)
+    received = e.MessageReceived(message=command.message, is_unverified=command.is_unverified)
     if command.group is None:
         return [begun, received, e.MenuOffered(groups=command.menu)]
     return [begun, received, e.ConversationQueued(group=command.group, reason=command.routed_because)]
@@ -59,7 +59,7 @@ def ask_again(conversation: Conversation, command: c.AskAgain) -> Sequence[e.Eve
 def receive(conversation: Conversation, command: c.ReceiveMessage) -> Sequence[e.Event]:
     """The customer's message wakes a paused conversation and reopens a resolved one. (Whether it belongs to a resolved
     one at all is `reopens`.)"""
-    received = e.MessageReceived(message=command.message)
+    received = e.MessageReceived(message=command.message, is_unverified=command.is_unverified)
     fresh = _fresh_card(conversation, command.is_out_of_sight)
     cancelled = drop_scheduled(conversation, "customer")
     match conversation.state:

@@ -34,6 +34,7 @@ _CHANGING = (
     "unrouted",
     "scheduled",
     "on_their_way",
+    "is_unverified",
 )
 _WRITTEN = {"on_their_way": "CAST(:on_their_way AS jsonb)"}
 CHANGE = Write(
@@ -87,6 +88,7 @@ def as_conversation(row: Any) -> Conversation:
         unrouted=tuple(map(MessageId, row.unrouted)),
         scheduled=frozenset(map(MessageId, row.scheduled)),
         on_their_way=tuple(_on_its_way(*each) for each in row.on_their_way),
+        is_unverified=row.is_unverified,
     )
 
 
@@ -131,6 +133,7 @@ def columns(state: Conversation) -> dict[str, Any]:
         "resolution": state.resolution,
         "unrouted": list(state.unrouted),
         "scheduled": sorted(state.scheduled, key=str),
+        "is_unverified": state.is_unverified,
         "on_their_way": json.dumps(
             [(str(each.message), each.since.isoformat() if each.since else None) for each in state.on_their_way]
         ),

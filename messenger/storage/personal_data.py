@@ -72,7 +72,7 @@ PERSONAL_DATA: Mapping[str, Mapping[str, Rule]] = {
     },
     "conversation": {
         **unseen(
-            "contact_id chat_id version unrouted scheduled on_their_way place is_in_room",
+            "contact_id chat_id version unrouted scheduled on_their_way place is_in_room is_unverified",
             "kept",
             "joins rows, orders them",
         ),

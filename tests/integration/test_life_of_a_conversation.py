@@ -9,6 +9,7 @@ from messenger.demo.synapse import Synapse
 from messenger.domain.replies import Fate
 from tests.integration.staff_house import House, Thread, open_house
 from tests.support.databases import TestDatabases
+from tests.support.history import cross_sign
 from tests.support.people import Person
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -113,6 +114,16 @@ async def test_an_answer_that_is_taken_back_in_time_never_leaves(house: House) -
     await house.ben.edit(house.room, changed, "at ten o'clock")
     assert (await thread.received("o'clock")).body == "Ben: at ten o'clock"
     assert "wrong customer" not in await thread.everything_the_customer_has()
+
+
+async def test_the_card_says_that_nobody_vouches_for_the_customers_device_until_somebody_does(house: House) -> None:
+    thread = await house.conversation("from the library")
+    [first] = [each for each in house.ben.messages(house.room) if each.event_id == thread.card]
+    assert "Unverified: the customer has not confirmed the device" in first.body
+    await cross_sign(thread.customer.server, thread.customer.device)
+    await thread.customer.say(thread.chat, "my own phone again")
+    await thread.told(house.ben, "my own phone again")
+    await house.ben.wait_for(house.room, lambda seen: seen.replaces == thread.card and "Unverified" not in seen.body)
 
 
 async def card_says(house: House, thread: Thread, reader: Person, text: str) -> None:

@@ -94,6 +94,19 @@ def test_a_further_message_is_received_whoever_owns_the_conversation() -> None:
         assert decide(given(*before), c.ReceiveMessage(message=message(2))) == [received(2)]
 
 
+def test_the_customers_newest_words_say_whether_anybody_vouches_for_their_device() -> None:
+    events = list(NEW)
+    for command, is_unverified in (
+        (c.ReceiveMessage(message=message(2), is_unverified=True), True),
+        (c.ReceiveMessage(message=message(3)), True),  # somebody else's
+        (c.ReceiveEdit(message=message(2), is_unverified=False), False),
+        (c.ReceiveMessage(message=message(4), is_unverified=True), True),
+        (c.ReceiveMessage(message=message(5), is_unverified=False), False),
+    ):
+        events += decide(given(*events), command)
+        assert given(*events).is_unverified is is_unverified
+
+
 @pytest.mark.parametrize("role", [Role.AGENT, Role.LEAD])
 def test_an_agent_claims_what_nobody_owns(role: Role) -> None:
     events = decide(given(*NEW), c.ClaimConversation(agent=ANNA, role=role))

@@ -60,6 +60,7 @@ CARDS = {
         pause_note="hospital report",
     ),
     "paused until an answer": replace(OPEN, state="paused", wake_on=("customer",)),
+    "unverified": replace(VIEW, is_unverified=True),
     "tagged": replace(OPEN, tags=("Rechnung", "<b>eilig</b>")),
     "resolved": RESOLVED,
     "resolved, always to come back": replace(RESOLVED, reopen=Reopen.ALWAYS),

@@ -95,6 +95,7 @@ conversation = Table(
     Column("unrouted", ARRAY(Uuid), nullable=False, server_default=text("'{}'")),
     Column("scheduled", ARRAY(Uuid), nullable=False, server_default=text("'{}'")),
     Column("on_their_way", JSONB, nullable=False, server_default=text("'[]'")),
+    Column("is_unverified", Boolean, nullable=False, server_default=text("false")),
     Column("enc_tags", LargeBinary),
     Column("card_room", Text),
     Column("card_event", Text),
