@@ -109,10 +109,10 @@ def living(
 def _awaited(event: e.ConversationPaused) -> str:
     """What the customer may know of what is waited for: of several things the one that is least theirs. The reason is
     a note, and stays inside."""
-    known = next((cause for cause in (Cause.PARTNER, Cause.DOCUMENT, Cause.TIME) if cause in event.wake_on), None)
-    if known is None and set(event.wake_on) == {Cause.CUSTOMER}:
-        known = Cause.CUSTOMER
-    return f"C5.{known.value}" if known else "C5"
+    if set(event.wake_on) == {Cause.CUSTOMER}:
+        return "C5.customer"
+    known = [cause for cause in (Cause.PARTNER, Cause.DOCUMENT, Cause.TIME) if cause in event.wake_on]
+    return f"C5.{known[0].value}" if known else "C5"
 
 
 def _goes_on_alone(event: e.ConversationResumed, before: Conversation) -> bool:
