@@ -1,14 +1,31 @@
 """A homeserver that knows only what end-to-end encryption needs, in this process, and that can be told to misbehave."""
 
+import asyncio
 import json
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
 
 UserDevice = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Hold:
+    """The next request at a path with this word waits until it is told to go on; then it is done, or refused."""
+
+    word: str
+    is_done: bool
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    goes_on: asyncio.Event = field(default_factory=asyncio.Event)
+    is_over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def let_go(self) -> None:
+        self.goes_on.set()
+        await self.is_over.wait()
 
 
 class FakeHomeserver:
@@ -26,6 +43,8 @@ class FakeHomeserver:
         self.failures: set[str] = set()
         self.refused_users: set[str] = set()
         self.broken: Counter[str] = Counter()
+        self.holds: list[Hold] = []
+        self._at_hold: list[Hold] = []
         self.calls: Counter[str] = Counter()
         self.queries: list[list[str]] = []
         self.claims: list[list[UserDevice]] = []
@@ -43,6 +62,8 @@ class FakeHomeserver:
         await site.start()
         self.url = "http://{}:{}".format(*runner.addresses[0])
         yield self
+        for hold in self._at_hold:
+            hold.goes_on.set()
         await runner.cleanup()
 
     def count(self, user_id: str, device_id: str) -> int:
@@ -51,7 +72,25 @@ class FakeHomeserver:
     def take_to_device(self, user_id: str, device_id: str) -> list[dict[str, Any]]:
         return self.to_device.pop((user_id, device_id), [])
 
+    def hold(self, word: str, *, is_done: bool) -> Hold:
+        self.holds.append(Hold(word, is_done))
+        return self.holds[-1]
+
     async def _answer(self, request: web.Request) -> web.Response:
+        """Also for somebody who has hung up meanwhile."""
+        for hold in [hold for hold in self.holds if hold.word in request.path]:
+            self.holds.remove(hold)
+            self._at_hold.append(hold)
+            await request.read()
+            hold.reached.set()
+            await hold.goes_on.wait()
+            try:
+                return await self._handle(request) if hold.is_done else web.json_response({}, status=502)
+            finally:
+                hold.is_over.set()
+        return await self._handle(request)
+
+    async def _handle(self, request: web.Request) -> web.Response:
         for word in [word for word, left in self.broken.items() if left and word in request.path]:
             self.broken[word] -= 1
             return web.json_response({"errcode": "M_UNKNOWN"}, status=502)
