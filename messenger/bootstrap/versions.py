@@ -19,7 +19,7 @@ async def check_versions(http: HomeserverClient) -> None:
         if verdict.fit is Fit.WRONG:
             raise WrongVersion(f"{verdict.part}: {verdict.words}")
         if verdict.fit is Fit.UNTRIED:
-            log.warning(verdict.part, extra={"reason": verdict.words})
+            log.warning("nobody has tried this version", extra={"kind": verdict.part, "reason": verdict.words})
 
 
 async def _homeserver(http: HomeserverClient) -> Verdict:

@@ -86,7 +86,7 @@ async def test_serve_starts_on_a_homeserver_that_nobody_has_tried_and_warns(
     stop = asyncio.Event()
     with caplog.at_level(logging.WARNING, logger="messenger.bootstrap.versions"):
         await bootstrap.serve(installed.settings, stop=stop, ready=stop.set)
-    assert [vars(record)["reason"] for record in caplog.records if record.msg == "homeserver version"] == [
+    assert [vars(record)["reason"] for record in caplog.records if vars(record)["kind"] == "homeserver version"] == [
         "Dendrite 0.14.0: Stellwerk is tested with Synapse only"
     ]
     assert homeserver.sent_to("/login", "POST")
