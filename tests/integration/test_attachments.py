@@ -127,18 +127,57 @@ async def send_raw_file(person: Person, room: str, data: bytes, **content: Any) 
     return await person.send(room, "m.room.message", {"msgtype": "m.file", "file": file, **content})
 
 
-async def test_a_caption_and_a_hostile_name_are_kept_and_cleaned(house: House) -> None:
+HOSTILE_NAME, CLEAN_NAME = "../../etc/\u202egnp.bill\x00\n\u200b.pdf", "gnp.bill .pdf"
+HOSTILE = "\u202e\u2066\x00\x07"  # turns what follows round, or is no character at all
+CAPTION = "my letter @room <b>now</b> &amp;\n第二行, naïve 👩\u200d⚕️"
+AS_HTML = "my letter @room &lt;b&gt;now&lt;/b&gt; &amp;amp;<br>第二行, naïve 👩\u200d⚕️"
+
+
+async def test_a_customers_caption_and_hostile_name_arrive_whole_and_clean(house: House) -> None:
     thread = await house.conversation()
-    name = "../../etc/\u202egnp.bill\x00\n.pdf"
-    caption = "my letter\u202e @room <b>now</b>"
-    await send_raw_file(
-        thread.customer, thread.chat, pdf(), body=caption, filename=name, info={"mimetype": "application/pdf"}
-    )
+    caption = CAPTION.replace("@room", f"{HOSTILE}@room")
+    info = {"mimetype": "application/pdf"}
+    await send_raw_file(thread.customer, thread.chat, pdf(), body=caption, filename=HOSTILE_NAME, info=info)
     shown = await house.ben.wait_for(house.room, lambda seen: seen.thread == thread.card and "my letter" in seen.body)
-    assert shown.content["filename"] == "gnp.bill .pdf"
-    assert "\u202e" not in json.dumps(dict(shown.content), ensure_ascii=False)
+    assert shown.content["filename"] == CLEAN_NAME
+    body, _, of_scanner = shown.body.removesuffix("]").partition(", scanned")
+    assert body == f"anna (unverified): {CAPTION} [document {CLEAN_NAME}, 200 kB"
+    assert of_scanner in ("", ": clean")
+    assert f"</strong>{AS_HTML} <i>[document {CLEAN_NAME}," in shown.content["formatted_body"]
     assert shown.content["m.mentions"] == {}
-    assert "<b>now</b>" not in shown.content["formatted_body"]
+    assert_clean(shown)
+
+
+async def test_an_agents_hostile_name_and_caption_arrive_whole_and_clean(house: House) -> None:
+    thread = await house.conversation(owner=house.ben)
+    relation = {"m.relates_to": {"rel_type": "m.thread", "event_id": thread.card}}
+    caption = CAPTION.replace("@room", f"{HOSTILE}@room")
+    info = {"mimetype": "application/pdf"}
+    data = pdf()
+    sent = await send_raw_file(house.ben, house.room, data, body=caption, filename=HOSTILE_NAME, info=info, **relation)
+    received = await thread.received("my letter")
+    assert received.content["filename"] == CLEAN_NAME
+    assert received.body == f"Ben: {CAPTION}"
+    assert_clean(received)
+    assert digest(await thread.customer.download(received)) == digest(data)
+    await thread.fate(sent, Fate.DELIVERED)
+    uncaptioned = await send_raw_file(
+        house.ben, house.room, data, body=HOSTILE_NAME, filename=HOSTILE_NAME, info=info, **relation
+    )
+    await thread.fate(uncaptioned, Fate.DELIVERED)
+    [alone] = [each for each in thread.customer.messages(thread.chat) if each.msgtype == "m.file"][1:]
+    assert alone.content["filename"] == CLEAN_NAME
+    assert alone.body == CLEAN_NAME
+    assert_clean(alone)
+
+
+def assert_clean(seen: Seen) -> None:
+    """Nothing in it turns writing round or is invisible but the joiner inside an emoji; no path is left."""
+    everything = json.dumps(
+        {key: seen.content[key] for key in ("body", "filename", "formatted_body") if key in seen.content}
+    )
+    assert not [char for char in f"{HOSTILE}\u200b" if json.dumps(char)[1:-1] in everything]
+    assert "etc" not in everything
 
 
 async def test_an_agents_caption_goes_with_the_file_and_a_note_keeps_it_inside(house: House) -> None:
