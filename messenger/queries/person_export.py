@@ -14,12 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from messenger.app.export import document as d
 from messenger.app.records import StoredMessage
 from messenger.channels.messages import MediaRef
+from messenger.queries.person_accesses import access_rows
 from messenger.queries.person_waiting import waiting_of
 from messenger.storage.chats import name_place
 from messenger.storage.conversations import SqlConversations
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.messages import MESSAGE_COLUMNS, as_message
-from messenger.storage.models.audit import audit
 from messenger.storage.models.conversations import (
     case_member,
     channel_identity,
@@ -275,8 +275,6 @@ class _Reader:
         ]
 
     async def _accesses(self, person: UUID, ids: Sequence[UUID]) -> list[d.Access]:
-        objects = [f"contact:{person}", *(f"conversation:{id}" for id in ids)]
-        rows = await self._all(sa.select(audit).where(audit.c.object.in_(objects)).order_by(audit.c.seq))
         return [
             d.Access(
                 at=row.at,
@@ -286,8 +284,9 @@ class _Reader:
                 purpose=row.purpose,
                 outcome=row.outcome,
                 reason=row.reason,
+                group=row.group_name,
             )
-            for row in rows
+            for row in await access_rows(self._connection, person, ids)
         ]
 
 

@@ -143,7 +143,8 @@ class Right:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """Somebody read or decided something: a row of the audit log."""
+    """Somebody read or decided something, or came into a group's room where the person's conversations stand: a row of
+    the audit log. `about`: `conversation:<id>`, `contact:<id>` or `group:<id>`; `group`: that group's name."""
 
     at: datetime
     who: str
@@ -152,6 +153,7 @@ class Access:
     purpose: str
     outcome: str
     reason: str
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """The export as one page for people, in the person's language: no scripts, nothing from outside."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
 from html import escape
 from urllib.parse import quote
@@ -35,7 +35,8 @@ def page(export: Export, words: Texts, zone: tzinfo) -> Iterator[str]:
     yield _table(words.plain("export.about"), list(_about(export, words, zone)))
     for conversation in export.conversations:
         yield from _conversation(conversation, words, zone)
-    yield from _accesses(export.accesses, words, zone)
+    numbers = {f"conversation:{each.id}": each.number for each in export.conversations}
+    yield from _accesses(export.accesses, numbers, words, zone)
     yield "</html>\n"
 
 
@@ -63,6 +64,9 @@ def _conversation(conversation: Conversation, words: Texts, zone: tzinfo) -> Ite
     yield f"<h2>{escape(title)}</h2>"
     if conversation.tags:
         yield f'<p class="meta">{escape(", ".join(conversation.tags))}</p>'
+    if conversation.readers:
+        readers = words.plain("export.readers", who=", ".join(conversation.readers))
+        yield f'<p class="meta">{escape(readers)}</p>'
     for message in conversation.messages:
         yield _message(message, words, zone)
 
@@ -92,16 +96,31 @@ def _warning(code: str, words: Texts) -> str:
     return f'<div class="warning">{escape(words.plain("export.warning", what=what))}</div>'
 
 
-def _accesses(accesses: Sequence[Access], words: Texts, zone: tzinfo) -> Iterator[str]:
+def _accesses(accesses: Sequence[Access], numbers: Mapping[str, str], words: Texts, zone: tzinfo) -> Iterator[str]:
     title = words.plain("export.accesses")
     if not accesses:
         yield f"<h2>{escape(title)}</h2><p>{escape(words.plain('export.no_access'))}</p>"
         return
     yield f"<h2>{escape(title)}</h2><table>"
     for each in accesses:
-        cells = (_moment(each.at, words, zone), each.who, each.action, each.purpose)
+        outcome = words.plain("export.refused") if each.outcome == "refused" else ""
+        what = _what(each, numbers.get(each.about, ""), words)
+        cells = (_moment(each.at, words, zone), each.who, what, each.purpose, outcome)
         yield "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
     yield "</table>"
+
+
+def _what(access: Access, ref: str, words: Texts) -> str:
+    """Reading in words; everything else, and what was refused, by its code."""
+    match access.action if access.outcome == "allowed" else "":
+        case "conversation.read":
+            return words.plain("export.access.read", ref=ref)
+        case "conversation.join":
+            return words.plain("export.access.join", ref=ref)
+        case "group.join":
+            return words.plain("export.access.group", group=access.group)
+        case _:
+            return words.plain("export.access.other", ref=ref, action=access.action) if ref else access.action
 
 
 def _table(title: str, rows: Iterable[tuple[str, str]]) -> str:
