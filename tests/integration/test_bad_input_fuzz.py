@@ -52,15 +52,20 @@ class Lookout:
         self.http.token, self.user_id = answer["access_token"], account.user_id
         lease = await leases.acquire(self.database, f"desk:{self.user_id}", "test", timedelta(hours=1))
         assert lease is not None
+        self._lease, self._device_id = lease, answer["device_id"]
+        await self.restart()
+        self.rooms = {each: await self._chat(each) for each in (self.honest, self.hostile)}
+
+    async def restart(self) -> None:
+        """What only memory knew is gone."""
         key = await desk_key(self.keys, self.user_id)
-        store = SqlDeskStore(self.database, self.keys, account=self.user_id, key=key, lease=lease)
-        engine = NioEngine(self.http, store, user_id=self.user_id, device_id=answer["device_id"])
+        store = SqlDeskStore(self.database, self.keys, account=self.user_id, key=key, lease=self._lease)
+        engine = NioEngine(self.http, store, user_id=self.user_id, device_id=self._device_id)
         await engine.start()
         policy = InvitePolicy()
         self.loop = SyncLoop(
             self.http, engine, store, invites=policy, on_rooms=lambda rooms: None, on_batch=lambda: None
         )
-        self.rooms = {each: await self._chat(each) for each in (self.honest, self.hostile)}
 
     async def _chat(self, writer: Writer) -> str:
         room = writer.start_direct_chat(self.user_id)

@@ -79,3 +79,17 @@ async def test_only_a_conversations_own_room_is_closed_by_a_word_that_names_no_o
         said = await connection.scalars(sa.select(inbox.c.lane).where(inbox.c.kind == "RoomReplaced"))
         noted = await connection.scalars(sa.select(room_succession.c.room_id))
         assert (list(said), list(noted)) == ([own], [own])
+
+
+async def test_a_ciphertext_that_comes_again_after_a_restart_is_taken_once(lookout: Lookout) -> None:
+    """T16 of the pitfalls: what has been opened is in the database, not in memory."""
+    await lookout.step()
+    room = lookout.server.world.rooms[lookout.rooms[lookout.honest]]
+    first = lookout.honest.say(room.room_id, "once")
+    assert await lookout.step() == "" and await lookout.has_taken(first)
+    await lookout.restart()
+    [old] = [event for event in room.timeline if event["event_id"] == first]
+    repeated = lookout.server.world.emit(room, lookout.honest.user_id, old["type"], dict(old["content"]))
+    good = lookout.honest.say(room.room_id, "good")
+    assert await lookout.step() == ""
+    assert [await lookout.has_taken(event) for event in (repeated["event_id"], good)] == [False, True]

@@ -17,7 +17,7 @@ def test_every_threat_names_tests_that_exist(number: str, tests: str) -> None:
     named = TEST.findall(tests)
     assert named, f"{number} names no test"
     for file, function in named:
-        assert function in _functions(ROOT / "tests" / file), f"{number}: there is no {function} in tests/{file}"
+        assert function in functions(ROOT / "tests" / file), f"{number}: there is no {function} in tests/{file}"
 
 
 def test_threats_are_numbered_without_a_gap() -> None:
@@ -124,6 +124,6 @@ def test_every_package_is_pinned_with_its_hash() -> None:
     assert not [package.splitlines()[0] for package in pinned if "--hash=sha256:" not in package]
 
 
-def _functions(file: Path) -> set[str]:
+def functions(file: Path) -> set[str]:
     tree = ast.parse(file.read_text())
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
