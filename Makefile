@@ -34,6 +34,7 @@ help:
 	@echo "make clean       remove the environment and the data of demo and tests"
 
 demo: $(READY)
+	@echo "→ The demonstration (Python compiles all of it once, so the first start takes longer)"
 	@$(BIN)/stellwerk demo $(ARGS)
 
 test: $(READY)

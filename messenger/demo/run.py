@@ -18,12 +18,13 @@ from messenger.demo.cast import DESK, GROUPS, Group, Person
 from messenger.demo.child import Child
 from messenger.demo.folder import DemoFolder, open_folder, people_of
 from messenger.demo.greeting import Installation, command, describe
-from messenger.demo.steps import Steps
+from messenger.demo.steps import Steps, age_of_process
 from messenger.demo.story import play
 from messenger.demo.synapse import Synapse
 
-STEPS = HOMESERVER, DATABASE, ACCOUNTS, TEAMS, SERVICE = (
-    "Homeserver (Synapse)", "Database (PostgreSQL)", "Accounts", "Groups and agents", "Stellwerk")  # fmt: skip
+STEPS = PROGRAM, HOMESERVER, DATABASE, ACCOUNTS, TEAMS, SERVICE = (
+    "Program", "Homeserver (Synapse)", "Database (PostgreSQL)", "Accounts", "Groups and agents", "Stellwerk",
+)  # fmt: skip
 START_TIMEOUT_S = 120
 PRINTED_WIDTH = 110
 # Nobody guesses 72 random bits: the usual 12 rounds are a quarter of a second of work for each password, for nothing.
@@ -62,11 +63,12 @@ def _cancel_once(task: asyncio.Task[Any]) -> None:
 
 
 async def _run(options: Options, console: Console) -> int:
-    folder = open_folder(options.folder)
+    loaded_s = age_of_process()
+    folder, steps = open_folder(options.folder), Steps(console, STEPS, since_s=loaded_s)
+    steps.was(PROGRAM, loaded_s)  # at a first start of all Python compiles it
     try:
         if options.reset:
             await _reset(folder)
-        steps = Steps(console, STEPS)
         async with AsyncExitStack() as running:
             with steps.showing():
                 installation, service = await _start(folder, options.seed, steps, running)

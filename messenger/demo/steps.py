@@ -1,9 +1,11 @@
 """A list of steps with their times: live on a terminal, one plain line a step elsewhere."""
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
@@ -25,19 +27,24 @@ class Step:
 class Steps:
     """`with steps.showing(): with steps.step("Database"): …`. Each name was announced to the constructor."""
 
-    def __init__(self, console: Console, names: Sequence[str]) -> None:
+    def __init__(self, console: Console, names: Sequence[str], *, since_s: float = 0) -> None:
+        """`since_s`: what had been waited for before there was a list."""
         self._console = console
         self._steps = {name: Step(name) for name in names}
-        self._started = time.monotonic()
+        self._started = time.monotonic() - since_s
 
     @property
     def seconds(self) -> float:
-        """Since the first."""
+        """All that was waited for."""
         return time.monotonic() - self._started
+
+    def was(self, name: str, seconds: float) -> None:
+        """A step that was done before there was a list."""
+        self._steps[name].state, self._steps[name].seconds = "done", seconds
+        self._tell(self._steps[name])
 
     @contextmanager
     def showing(self) -> Iterator[None]:
-        self._started = time.monotonic()
         if not self._console.is_terminal:
             yield
             return
@@ -70,3 +77,12 @@ class Steps:
             style = STYLES[step.state]
             table.add_row(Text(MARKS[step.state], style=style), step.name, Text(shown, style="dim", justify="right"))
         return table
+
+
+def age_of_process() -> float:
+    """Seconds since the system started this process (Linux: proc(5), starttime is the 22nd field); elsewhere 0."""
+    try:
+        fields = Path("/proc/self/stat").read_text("utf-8").rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")

@@ -3,10 +3,12 @@
 import io
 import stat
 import struct
+import time
 import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
 from rich.console import Console
 
@@ -15,7 +17,7 @@ from messenger.demo.actor import Seen
 from messenger.demo.cast import BACK_OFFICE, CLERK, GROUPS, cast
 from messenger.demo.first_day import picture
 from messenger.demo.folder import NotADemo, open_folder, people_of
-from messenger.demo.steps import Steps
+from messenger.demo.steps import Steps, age_of_process
 from messenger.demo.transcript import Screen, print_screens
 
 
@@ -94,6 +96,17 @@ def test_steps_are_told_one_a_line_where_nobody_watches() -> None:
         raise RuntimeError
     lines = out.getvalue().splitlines()
     assert [line.split("  ")[0] for line in lines] == ["✓ Database", "✗ Homeserver"]
+
+
+def test_what_was_waited_for_before_the_list_is_told_and_counted() -> None:
+    out = io.StringIO()
+    steps = Steps(Console(file=out, width=80), ("Program", "Database"), since_s=1000)
+    steps.was("Program", 1000)
+    with steps.showing(), steps.step("Database"):
+        pass
+    assert out.getvalue().splitlines()[0] == "✓ Program  1000.0 s"
+    assert steps.seconds >= 1000
+    assert age_of_process() == pytest.approx(time.time() - psutil.Process().create_time(), abs=60)
 
 
 def test_steps_are_live_on_a_terminal() -> None:
