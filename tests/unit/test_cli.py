@@ -239,6 +239,16 @@ async def test_a_readable_root_key_and_a_missing_recovery_key_are_told(tmp_path:
     assert finding.level == "fail" and "chmod 400" in finding.words
 
 
+@pytest.mark.parametrize(
+    ("setting", "level"),
+    [({}, "warn"), ({"checkpoint_file": "/proc/checkpoints.jsonl"}, "ok"), ({"room": "!audit:example.org"}, "ok")],
+)
+async def test_checkpoints_on_the_file_system_of_the_data_are_told(setting: dict[str, str], level: str) -> None:
+    stellwerk(*INIT, typed="hunter2\n")
+    (finding,) = await local.checkpoints(Settings.load(overrides={"audit": setting}))
+    assert finding.level == level and (level == "ok" or "audit.checkpoint_file" in finding.words)
+
+
 async def test_doctor_names_the_line_that_lifts_the_rate_limit() -> None:
     stellwerk(*INIT, typed="hunter2\n")
     settings = Settings.load()

@@ -54,6 +54,20 @@ async def erasure_ledger(settings: Settings) -> Sequence[Finding]:
     return [ok(check, f"{here} entries" + ("" if second else "; set privacy.erasure_ledger_copy_file: a second place"))]
 
 
+async def checkpoints(settings: Settings) -> Sequence[Finding]:
+    """The second place of the audit log: is it one?"""
+    check, file, data = "audit checkpoints", settings.checkpoint_file(), settings.server.data_dir
+    if settings.audit.room:
+        return [ok(check, f"go to {file} and to the room {settings.audit.room}")]
+    if _existing(file.parent).stat().st_dev != _existing(data).stat().st_dev:
+        return [ok(check, f"go to {file}, on another file system than the data")]
+    words = (
+        f"{file} lies on the same file system as the data: whoever can change the log there can change them, too. "
+        "Set audit.checkpoint_file to another disk or machine, or audit.room"
+    )
+    return [warn(check, words)]
+
+
 async def disk(settings: Settings) -> Sequence[Finding]:
     folder = _existing(settings.server.data_dir)
     free = shutil.disk_usage(folder).free

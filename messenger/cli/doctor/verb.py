@@ -55,6 +55,7 @@ def _checks_here(settings: Settings) -> dict[str, Check]:
         "root key": partial(local.root_key, settings),
         "secrets": partial(local.secrets, settings),
         "erasure ledger": partial(local.erasure_ledger, settings),
+        "audit checkpoints": partial(local.checkpoints, settings),
         "disk": partial(local.disk, settings),
         "recovery key": partial(local.recovery_keys, settings),
         "database": partial(database.database, settings),
