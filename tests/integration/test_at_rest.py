@@ -3,9 +3,12 @@ of writes or their dumps, not in the homeserver's store, not in any log, not in 
 
 import asyncio
 import base64
+import contextlib
+import json
 import mmap
 import os
 import signal
+import sqlite3
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -43,17 +46,24 @@ async def test_no_marker_is_found_anywhere_in_any_form(
 ) -> None:
     people = People(own_synapse)
     agent = await people.person("ben")
-    customer = await people.person("anna", displayname=f"{NAME} Krüger")
+    customers = [await people.person(f"anna{n}", displayname=f"{NAME} {n}") for n in range(max(2, count // 50))]
+    customer = customers[0]
     await watched.add_group("General", [(agent.user_id, "Ben Li", "agent")], default=True)
     listens = f"127.0.0.1:{free_port()}"
     await watched.start(environment={"STELLWERK__LOG__LEVEL": "debug", "STELLWERK__WEB__METRICS_LISTEN": listens})
     room = await watched.group_room("General")
     chat = await customer.start_direct_chat(watched.desk)
+    chats = [chat, *[await each.start_direct_chat(watched.desk) for each in customers[1:]]]
     for n in range(count):
-        await customer.say(chat, f"{SAID} {n}")
-    for n in range(max(1, count // 50)):
-        await customer.send_file(chat, PDF, name=f"{SAID}-{n}.pdf", mimetype="application/pdf")
-    last = await agent.wait_for(room, lambda seen: ".pdf" in seen.body and seen.thread is not None, timeout_s=600)
+        await customers[n % len(customers)].say(chats[n % len(customers)], f"{SAID} {n}")
+    for n in range(count // 5):
+        sender, its_chat = customers[-1 - n % len(customers)], chats[-1 - n % len(customers)]
+        await sender.send_file(its_chat, PDF, name=f"{SAID}-{n}.pdf", mimetype="application/pdf")
+    for n in range(count - len(customers), count):
+        await agent.wait_for(room, lambda seen, n=n: seen.body.endswith(f"{SAID} {n}"), timeout_s=600)
+    last = await agent.wait_for(
+        room, lambda seen: f"{SAID}-{count // 5 - 1}.pdf" in seen.body and seen.thread is not None, timeout_s=600
+    )
     await agent.react(room, str(last.thread), "👀")
     await agent.say(room, f"// {SAID} note", thread=last.thread)
     await agent.say(room, f"!tag {SAID}", thread=last.thread)
@@ -134,6 +144,19 @@ async def _abort(product: Product) -> None:
     await product.wait_until_ended()
 
 
+def _not_of_themselves(database: Path, customers: set[str]) -> Iterator[str]:
+    """Events in the homeserver's store with a customer's name that are not that customer's own membership."""
+    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as store:
+        events = [json.loads(text) for (text,) in store.execute("SELECT json FROM event_json")]
+    named = [event for event in events if NAME in json.dumps(event, ensure_ascii=False)]
+    assert {event["sender"] for event in named} == customers, "each has a name of their own, and it is found"
+    for event in named:
+        is_own = event["type"] == "m.room.member" and event["state_key"] == event["sender"] in customers
+        without = {**event, "content": {**event["content"], "displayname": ""}}
+        if not is_own or NAME in json.dumps(without, ensure_ascii=False):
+            yield f"{event['type']} in {event['room_id']}"
+
+
 def _forms(marker: str) -> Iterator[bytes]:
     """As it is, in wide characters, as digits, and as base64 at each of the three offsets in what is around it."""
     text = marker.encode()
@@ -167,3 +190,22 @@ def test_the_search_sees_each_form(tmp_path: Path) -> None:
         (tmp_path / str(n)).write_bytes(b"\0" + form)
     assert len(list(_files_with(tmp_path, SAID))) == len(forms)
     assert list(_files_with(tmp_path, NAME)) == []
+
+
+def test_a_name_in_the_state_of_a_room_of_the_staff_is_seen(tmp_path: Path) -> None:
+    named = {"membership": "join", "displayname": f"{NAME} 1"}
+    own = {"type": "m.room.member", "room_id": "!chat", "sender": "@anna:x", "state_key": "@anna:x", "content": named}
+    told = [
+        {**own, "room_id": "!group", "type": "m.room.name", "state_key": "", "content": {"name": f"{NAME} 1"}},
+        {**own, "room_id": "!case", "state_key": "@desk:x"},
+        {**own, "room_id": "!reason", "content": {**named, "reason": f"for {NAME}"}},
+    ]
+    for name, events, found in (
+        ("good", [own], []),
+        ("bad", [own, *told], ["m.room.name in !group", "m.room.member in !case", "m.room.member in !reason"]),
+    ):
+        with contextlib.closing(sqlite3.connect(tmp_path / name)) as store:
+            store.execute("CREATE TABLE event_json (json TEXT)")
+            store.executemany("INSERT INTO event_json VALUES (?)", [(json.dumps(event),) for event in events])
+            store.commit()
+        assert list(_not_of_themselves(tmp_path / name, {"@anna:x"})) == found
