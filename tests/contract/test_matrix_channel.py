@@ -1,9 +1,11 @@
 """Matrix as a customer channel: the parts of the contract that it shares with every bridge, and how it enters chats."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
+from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app.items import ChatReady, ChatRefused
@@ -15,6 +17,7 @@ from messenger.channels.errors import Rejected
 from messenger.channels.messages import Content, Handle, OutboundMessage, RemoteId
 from tests.support.crowd import Writer
 from tests.support.fake_homeserver import FakeHomeserver
+from tests.support.fake_homeserver.faults import Handler
 from tests.support.hands import DeskHands
 from tests.support.timeline import Seen, reactions
 
@@ -260,3 +263,27 @@ async def test_a_room_that_may_not_be_encrypted_is_left_for_one_of_our_own_howev
     texts = [event for event in door.server.world.rooms[room].timeline if event["type"] == "m.room.message"]
     assert len(texts) == 1, "said once"
     assert door.server.world.rooms[room].membership(door.user_id) == "leave"
+
+
+@pytest.mark.parametrize("at", ["/keys/query", "/keys/claim", "/sendToDevice/", "/send/m.room.encrypted/"])
+async def test_a_send_that_is_cancelled_keeps_its_chat_free_and_is_repeated_as_one(
+    door: Door, encrypting: None, at: str
+) -> None:
+    room, reached, goes_on = await door.chat(), asyncio.Event(), asyncio.Event()
+
+    async def hold(request: web.Request, handler: Handler) -> web.StreamResponse:
+        reached.set()
+        await goes_on.wait()
+        return await handler(request)
+
+    door.server.faults.rule(at, hold)
+    async with asyncio.timeout(30):
+        sending = asyncio.create_task(door.sent(room, "one", key="m1"))
+        await reached.wait()
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        goes_on.set()
+        await door.sent(room, "two", key="m2")
+        assert await door.sent(room, "one", key="m1") == await door.sent(room, "one", key="m1")
+    assert sorted(seen.body for seen in door.read(room) if seen.body) == ["one", "two"]
