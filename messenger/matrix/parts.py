@@ -45,15 +45,14 @@ def parts_of(batch: SyncBatch) -> list[Part]:
 
 def only(batch: SyncBatch, parts: Sequence[Part]) -> SyncBatch:
     """What is in no part stays: counts of keys, and whose devices changed."""
-    touched = {part.where for part in parts if part.kind in ("state", "timeline", "malformed")}
+    in_room: dict[str, list[Part]] = {}
+    for part in parts:
+        if part.kind in ("state", "timeline", "malformed"):
+            in_room.setdefault(part.where, []).append(part)
     return replace(
         batch,
         to_device=_values(parts, "to_device"),
-        rooms=[
-            _room(room, [part for part in parts if part.where == room.room_id])
-            for room in batch.rooms
-            if room.room_id in touched
-        ],
+        rooms=[_room(room, in_room[room.room_id]) for room in batch.rooms if room.room_id in in_room],
         invites=_values(parts, "invite"),
         left=_values(parts, "left"),
     )

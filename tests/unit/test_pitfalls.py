@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.test_threat_model import TEST, functions
+from tests.unit.test_threat_model import names_tests_that_exist
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "pitfalls.md").read_text()
@@ -18,7 +18,4 @@ def test_there_are_all_twenty_one_pitfalls() -> None:
 
 @pytest.mark.parametrize(("number", "tests"), [(number, tests) for number, _, _, tests in ROWS])
 def test_every_pitfall_names_tests_that_exist(number: str, tests: str) -> None:
-    named = TEST.findall(tests)
-    assert named, f"{number} names no test"
-    for file, function in named:
-        assert function in functions(ROOT / "tests" / file), f"{number}: there is no {function} in tests/{file}"
+    names_tests_that_exist(number, tests)
