@@ -18,6 +18,7 @@ h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.5rem;border-top:1px solid #
 .warning{color:#8a1f11;font-weight:600}
 .person{background:#e4f0ff}.note{background:#fff6d8}.meta{color:#555;font-size:.85rem}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.2rem .6rem .2rem 0;vertical-align:top}
+.accesses td:nth-child(-n+2){white-space:nowrap}
 """
 
 
@@ -101,7 +102,7 @@ def _accesses(accesses: Sequence[Access], numbers: Mapping[str, str], words: Tex
     if not accesses:
         yield f"<h2>{escape(title)}</h2><p>{escape(words.plain('export.no_access'))}</p>"
         return
-    yield f"<h2>{escape(title)}</h2><table>"
+    yield f'<h2>{escape(title)}</h2><table class="accesses">'
     for each in accesses:
         outcome = words.plain("export.refused") if each.outcome == "refused" else ""
         what = _what(each, numbers.get(each.about, ""), words)
@@ -111,16 +112,13 @@ def _accesses(accesses: Sequence[Access], numbers: Mapping[str, str], words: Tex
 
 
 def _what(access: Access, ref: str, words: Texts) -> str:
-    """Reading in words; everything else, and what was refused, by its code."""
-    match access.action if access.outcome == "allowed" else "":
-        case "conversation.read":
-            return words.plain("export.access.read", ref=ref)
-        case "conversation.join":
-            return words.plain("export.access.join", ref=ref)
-        case "group.join":
-            return words.plain("export.access.group", group=access.group)
-        case _:
-            return words.plain("export.access.other", ref=ref, action=access.action) if ref else access.action
+    """What was done with a conversation in words; everything else, and what was refused, by its code."""
+    if access.outcome == "allowed" and access.action == "group.join":
+        return words.plain("export.access.group", group=access.group)
+    known = f"export.access.{access.action.removeprefix('conversation.')}"
+    if access.outcome == "allowed" and ref and words.has(known):
+        return words.plain(known, ref=ref)
+    return words.plain("export.access.other", ref=ref, action=access.action) if ref else access.action
 
 
 def _table(title: str, rows: Iterable[tuple[str, str]]) -> str:
