@@ -10,9 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from messenger.config import Settings
 from messenger.storage import migration
 from messenger.storage.data_keys import DataKeys
-from messenger.storage.database import connect
+from messenger.storage.database import IDLE_IN_TRANSACTION_S, connect
 from messenger.storage.embedded import EmbeddedPostgres
 from messenger.storage.installation import open_installation
+from messenger.storage.leases import RENEWALS
 from messenger.storage.root_keys import RootKeys
 from messenger.storage.subject_keys import SubjectKeys
 
@@ -96,9 +97,11 @@ async def embedded_database(settings: Settings) -> AsyncIterator[Addresses]:
 
 
 @asynccontextmanager
-async def open_engines(settings: Settings, *, patience_s: float | None = None) -> AsyncIterator[Engines]:
+async def open_engines(
+    settings: Settings, *, patience_s: float | None = None, idle_s: float = IDLE_IN_TRANSACTION_S
+) -> AsyncIterator[Engines]:
     async with embedded_database(settings) as addresses:
-        main = connect(addresses.main, pool_size=settings.database.pool_size, patience_s=patience_s)
+        main = connect(addresses.main, pool_size=settings.database.pool_size, patience_s=patience_s, idle_s=idle_s)
         keys = connect(addresses.keys, pool_size=KEY_CONNECTIONS, application="stellwerk keys", patience_s=patience_s)
         try:
             yield Engines(main=main, keys=keys)
@@ -121,7 +124,8 @@ async def open_storage(settings: Settings, *, is_serving: bool = False) -> Async
     roots = RootKeys.read(settings.security.root_key_file)
     # The embedded database is at the end of no line, and migrates here, which may take longer.
     patience_s = PATIENCE_S if is_serving and settings.database.address() else None
-    async with open_engines(settings, patience_s=patience_s) as engines:
+    idle_s = longest_pause_s(settings.limits.lease_seconds) if is_serving else IDLE_IN_TRANSACTION_S
+    async with open_engines(settings, patience_s=patience_s, idle_s=idle_s) as engines:
         if not settings.database.address():
             await _upgrade_embedded(engines)
         check_schema(await _status(engines))
@@ -135,6 +139,11 @@ async def open_storage(settings: Settings, *, is_serving: bool = False) -> Async
             yield Storage(engine=engines.main, keys=DataKeys(for_keys, subjects), namespace=namespace)
         finally:
             await for_keys.dispose()
+
+
+def longest_pause_s(lease_s: float) -> float:
+    """Of a process in the middle of a transaction: so much is left of its lease, whenever it stops."""
+    return min(IDLE_IN_TRANSACTION_S, lease_s * (1 - 1 / RENEWALS))
 
 
 async def _upgrade_embedded(engines: Engines) -> None:

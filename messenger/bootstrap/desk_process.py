@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from dataclasses import replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -48,6 +48,7 @@ from messenger.observability.time import utc_now
 from messenger.storage import leases
 from messenger.storage.clock import QueueClock
 from messenger.storage.courier import Courier
+from messenger.storage.database import guarded
 from messenger.storage.desk_life import load_sent
 from messenger.storage.desk_store import SqlDeskStore
 from messenger.storage.desks import desk_key
@@ -77,9 +78,10 @@ class DeskProcess:
     """One desk under its lease."""
 
     def __init__(self, storage: Storage, settings: Settings, desk: Desk, lease: leases.Lease) -> None:
+        self._base, self._tenure = storage.engine, leases.Tenure(settings.limits.lease_seconds)
+        storage = replace(storage, engine=guarded(storage.engine, self._tenure.assured))
         self._storage, self._settings, self._lease = storage, settings, lease
         self._desk, self._account = desk, desk.user_id
-        self._lasting = timedelta(seconds=settings.limits.lease_seconds)
         self._http = HomeserverClient(settings.matrix.homeserver, outlets=outlets(settings))
         self._admin = HomeserverClient(settings.matrix.homeserver, token=settings.privacy.admin_token())
         self._max_file_bytes = settings.limits.attachment_max_mb * 1_000_000
@@ -91,11 +93,11 @@ class DeskProcess:
         self._pace, self._buckets = pace(settings), SqlBuckets(storage.engine)
         self._clock = QueueClock(storage.engine)
         self._keeper: asyncio.Task[None] | None = None
-        self._renewed_at = time.monotonic()
 
     async def start(self) -> None:
         """Logs in, opens the Olm machine, signs the device. The lease is kept from the first moment on."""
-        self._keeper = asyncio.create_task(for_ever("lease", self._renew), name="lease")
+        renew = for_ever("lease", self._renew, longest_pause_s=self._renewal_pause_s)
+        self._keeper = asyncio.create_task(renew, name="lease")
         await check_versions(self._http)
         login = await log_in(self._storage, self._settings, self._desk)
         self._http.token, self._device = login.token, login.device_id
@@ -148,13 +150,13 @@ class DeskProcess:
         metrics.SYNC_LAG.of(desk=self._account).set_function(lambda: time.monotonic() - sync.heard_at)
 
     async def _lease_code(self) -> str:
-        return "" if time.monotonic() - self._renewed_at < self._lasting.total_seconds() else "expired"
+        return "expired" if self._tenure.is_over else ""
 
     async def close(self) -> None:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
-        await leases.release(self._storage.engine, self._lease)
+        await leases.release(self._base, self._lease)
         await self._inspector.close()
         await self._http.close()
         await self._admin.close()
@@ -325,10 +327,12 @@ class DeskProcess:
         await asyncio.sleep(PACE_EVERY_S)
 
     async def _renew(self) -> None:
-        began_at = time.monotonic()
-        await leases.renew(self._storage.engine, self._lease, self._lasting)
-        self._renewed_at = began_at
-        await asyncio.sleep(self._lasting.total_seconds() / 3)
+        await self._tenure.renew(self._base, self._lease)
+        await asyncio.sleep(self._renewal_pause_s)
+
+    @property
+    def _renewal_pause_s(self) -> float:
+        return self._settings.limits.lease_seconds / leases.RENEWALS
 
     async def _watch_keeper(self) -> None:
         assert self._keeper is not None

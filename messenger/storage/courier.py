@@ -13,7 +13,7 @@ from typing import Protocol
 from messenger.app.effects.base import Effect
 from messenger.app.effects.thread import ToThread
 from messenger.app.records import OutboxRow
-from messenger.storage.leases import Lease
+from messenger.storage.leases import NO_LEASE, Lease
 
 
 class Hand(Protocol):
@@ -58,4 +58,4 @@ class Courier:
         return isinstance(effect, ToThread) and not effect.delay_s and self.hand.is_idle
 
 
-NOBODY = Courier(hand=NoHand(), lease=Lease("", "", 0), device="")
+NOBODY = Courier(hand=NoHand(), lease=NO_LEASE, device="")

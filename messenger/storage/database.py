@@ -1,6 +1,6 @@
 """One engine per process. Reads are short, transactions shorter: none is open while something is awaited outside."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -16,8 +16,9 @@ from sqlalchemy.util import greenlet_spawn
 from messenger.app.ports import StorageAway
 from messenger.storage.statements import Statement
 
-# A stopped process must not keep its locks (the fence of a desk among them) for longer than this.
-IDLE_IN_TRANSACTION_MS = 10_000
+# A stopped process must not keep its locks (the fence of a desk among them) for longer than this, nor end later what it
+# has begun.
+IDLE_IN_TRANSACTION_S = 10.0
 # What PostgreSQL itself does when its client is gone without a word. A unix socket has no such end, and ignores them.
 _SERVER = {
     "tcp_keepalives_idle": "10",
@@ -30,18 +31,26 @@ _END_LONG_TRANSACTIONS = (
     "SELECT set_config('transaction_timeout', '60s', false) "
     "WHERE current_setting('transaction_timeout', true) IS NOT NULL"
 )
-# PostgreSQL, appendix A: connection exceptions, operator intervention (shutdown, crash, start), too many connections.
-_AWAY = ("08", "57P", "53300")
+# PostgreSQL, appendix A: connection exceptions, operator intervention (shutdown, crash, start), too many connections,
+# sessions that were ended because their transaction stood still or took too long.
+_AWAY = ("08", "57P", "53300", "25P03", "25P04")
+_GUARD = "stellwerk_may_begin"
 _OF_ASYNCPG = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 def connect(
-    url: str, *, pool_size: int = 20, application: str = "stellwerk", patience_s: float | None = None
+    url: str,
+    *,
+    pool_size: int = 20,
+    application: str = "stellwerk",
+    patience_s: float | None = None,
+    idle_s: float = IDLE_IN_TRANSACTION_S,
 ) -> AsyncEngine:
     """`url` is `postgresql+asyncpg://…`; a plain `postgresql://…` is understood too. With `patience_s` a statement that
-    has no answer for so long counts as one to a database that is away: a line may be dead at one end only."""
+    has no answer for so long counts as one to a database that is away: a line may be dead at one end only. A
+    transaction in which nothing is asked for `idle_s` is ended by the database."""
     url = url.replace("postgresql://", "postgresql+asyncpg://", 1)
-    settings = {"application_name": application, "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MS)}
+    settings = {"application_name": application, "idle_in_transaction_session_timeout": str(int(idle_s * 1000))}
     engine = create_async_engine(
         url,
         pool_size=pool_size,
@@ -63,6 +72,12 @@ def _end_long_transactions(connection: Any, record: object) -> None:
     cursor.execute(_END_LONG_TRANSACTIONS)
     cursor.close()
     connection.commit()
+
+
+def guarded(engine: AsyncEngine, may_begin: Callable[[], Awaitable[None]]) -> AsyncEngine:
+    """The same engine for somebody who may not always write: `transaction` and `at_once` ask first, and wait with
+    it."""
+    return engine.execution_options(**{_GUARD: may_begin})
 
 
 class Borrowed(AsyncConnection):
@@ -128,6 +143,8 @@ async def first(connection: AsyncConnection, statement: Statement, values: Mappi
 
 @asynccontextmanager
 async def _borrowed(engine: AsyncEngine) -> AsyncIterator[Borrowed]:
+    if (may_begin := engine.get_execution_options().get(_GUARD)) is not None:
+        await may_begin()
     try:
         held = await greenlet_spawn(engine.sync_engine.raw_connection)
     except AsyncAdapt_asyncpg_dbapi.Error as error:

@@ -18,6 +18,7 @@ from messenger.storage.conversation_rows import CONVERSATION_OF_CHAT
 from messenger.storage.data_keys import DataKeys
 from messenger.storage.database import fetch, first
 from messenger.storage.lanes import Round, walk
+from messenger.storage.leases import IS_HELD, NO_LEASE, Lease
 from messenger.storage.models.queues import dead_letter, inbox
 from messenger.storage.statements import Statement
 from messenger.storage.together import Write, write
@@ -42,7 +43,7 @@ FROM (
   ) AS several ORDER BY id
 ) AS oldest CROSS JOIN LATERAL (
   SELECT id, source, source_id, lane, attempts, paced, kind, enc_body FROM inbox
-  WHERE inbox.id = oldest.id AND state = 'new' AND next_at <= now()
+  WHERE inbox.id = oldest.id AND state = 'new' AND next_at <= now() AND (CAST(:epoch AS bigint) = 0 OR {IS_HELD})
   FOR UPDATE SKIP LOCKED
 ) AS head LIMIT 1
 ) AS claimed LEFT JOIN LATERAL ({CHAT_OF_LANE}) AS in_chat ON true
@@ -92,7 +93,8 @@ def inbox_place(source: str, source_id: str) -> str:
 
 class SqlInbox:
     """`on_claim` hears, when a row was claimed, what time it was in the database, in whose chat it was said, and what
-    goes on there: the columns of `CHAT_OF_LANE` and `CONVERSATION_OF_CHAT`."""
+    goes on there: the columns of `CHAT_OF_LANE` and `CONVERSATION_OF_CHAT`. `lease`: without it nothing is claimed any
+    more (epoch 0: whoever claims serves no desk)."""
 
     def __init__(
         self,
@@ -100,9 +102,11 @@ class SqlInbox:
         keys: DataKeys,
         round: Round,
         *,
+        lease: Lease = NO_LEASE,
         on_claim: Callable[[datetime, Any], None] | None = None,
     ) -> None:
         self._connection, self._keys, self._round, self._on_claim = connection, keys, round, on_claim
+        self._fence = {"resource": lease.resource, "epoch": lease.epoch}
 
     async def claim(self) -> InboxRow | None:
         """A row that does not open is put aside, so that it stops nobody else."""
@@ -114,7 +118,7 @@ class SqlInbox:
         return None
 
     async def _head(self) -> Any:
-        row = await first(self._connection, _CLAIM, {"after": self._round.after})
+        row = await first(self._connection, _CLAIM, {"after": self._round.after, **self._fence})
         if row is not None:
             self._round.served([row.lane])
             if self._on_claim is not None:

@@ -50,7 +50,7 @@ class SqlUnit:
     ) -> None:
         """`is_theirs`: whoever takes a row from the inbox goes by the database's clock from then on. Ours may jump."""
         self.now, self._namespace, self._is_theirs = now, namespace, is_theirs
-        self.inbox = SqlInbox(connection, keys, round, on_claim=self._claimed)
+        self.inbox = SqlInbox(connection, keys, round, lease=courier.lease, on_claim=self._claimed)
         self.outbox = SqlOutbox(connection, keys, desk=desk, namespace=namespace, courier=courier)
         self.timers = SqlTimers(connection)
         self.conversations = SqlConversations(connection, keys)

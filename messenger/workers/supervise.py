@@ -13,7 +13,9 @@ log = logging.getLogger(__name__)
 LONGEST_PAUSE_S = 30.0
 
 
-async def for_ever(name: str, step: Callable[[], Awaitable[object]], *, pause_s: float = 0.5) -> None:
+async def for_ever(
+    name: str, step: Callable[[], Awaitable[object]], *, pause_s: float = 0.5, longest_pause_s: float = LONGEST_PAUSE_S
+) -> None:
     """Raises LeaseLost. A step that keeps failing in the same way is logged at its first failure and when it works
     again."""
     failing, pause = "", pause_s
@@ -30,7 +32,7 @@ async def for_ever(name: str, step: Callable[[], Awaitable[object]], *, pause_s:
                     extra={"worker": name, "error": type(error).__name__},
                     exc_info=True,
                 )
-            failing, pause = type(error).__name__, min(pause * 2, LONGEST_PAUSE_S)
+            failing, pause = type(error).__name__, min(pause * 2, longest_pause_s)
             await asyncio.sleep(pause)
         else:
             if failing:

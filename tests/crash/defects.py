@@ -14,7 +14,7 @@ from messenger.matrix import watch
 from messenger.matrix.crypto import decryption
 from messenger.matrix.crypto.inbound import Receiver
 from messenger.matrix.crypto.records import InboundSession
-from messenger.storage import crypto_rows, desk_store, endings, leases, outbox, outbox_queue
+from messenger.storage import crypto_rows, desk_store, endings, inbox, leases, outbox, outbox_queue
 from messenger.storage.models.queues import outbox as outbox_table
 from messenger.storage.statements import Statement
 from messenger.workers.outbox import OutboxWorker
@@ -39,6 +39,7 @@ def no_fence() -> None:
     desk_store.fence = outbox_queue.fence = fence
     always = "held AS MATERIALIZED (SELECT 1)"
     outbox._CLAIM = _changed(outbox._CLAIM, leases.HELD, always)
+    inbox._CLAIM = _changed(inbox._CLAIM, leases.IS_HELD, "true")
     _change_ends(leases.HELD, always)
     crypto_rows._SAVE_RATCHETS = _changed(crypto_rows._SAVE_RATCHETS, leases.HELD, always)
 

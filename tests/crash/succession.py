@@ -28,9 +28,7 @@ log = logging.getLogger(__name__)
 
 FOLLOWED_S = 120.0  # the lease, and ten seconds in which one that stands still may have its row locked; a busy machine
 
-# What only the desk may write, under the name of one that was followed already: the crypto store, how far it has heard,
-# what it claims and settles of the outbox, the lease. (A turn is nobody's in particular: the row of the inbox that it
-# holds locked keeps it single, so that one which slept in the middle of a short transaction may still end it.)
+# All that is written under the name of one that was followed already, into whatever table.
 _WITNESS = """
 CREATE SCHEMA watch;
 CREATE TABLE watch.followed (name text PRIMARY KEY);
@@ -42,15 +40,11 @@ CREATE FUNCTION watch.look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     RETURN NULL;
 END $$;
 DO $$ DECLARE each text; BEGIN
-    FOR each IN SELECT tablename FROM pg_tables WHERE schemaname = 'public'
-        AND (tablename LIKE 'mx\\_%' OR tablename IN ('cursor', 'megolm_seen', 'lease', 'living_desk'))
-    LOOP
+    FOR each IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
         EXECUTE format('CREATE TRIGGER looked_at AFTER INSERT OR UPDATE OR DELETE ON public.%I
             FOR EACH ROW EXECUTE FUNCTION watch.look()', each);
     END LOOP;
 END $$;
-CREATE TRIGGER looked_at AFTER INSERT OR UPDATE ON public.outbox
-    FOR EACH ROW WHEN (NEW.state IN ('claimed', 'sent')) EXECUTE FUNCTION watch.look();
 """
 
 

@@ -23,7 +23,10 @@ _FENCING = "tests/integration/test_claims_and_fences.py"
 # By mutant the tests that must fail on it, and on nothing but it.
 SEEN_BY: Mapping[str, Sequence[str]] = {
     "no_claim_token": [f"{_FENCING}::test_a_claim_that_somebody_else_took_over_ends_nothing"],
-    "no_fence": [f"{_FENCING}::test_who_has_lost_the_lease_writes_nothing"],
+    "no_fence": [
+        f"{_FENCING}::test_who_has_lost_the_lease_writes_nothing",
+        f"{_FENCING}::test_who_has_lost_the_lease_begins_no_turn",
+    ],
     "send_in_transaction": [f"{_FENCING}::test_no_transaction_is_open_while_something_is_sent"],
     "no_oid_lookup": ["tests/integration/test_reconcile.py::test_a_repeat_from_a_new_device_finds_the_first_message"],
     "key_overwrite_latest": [

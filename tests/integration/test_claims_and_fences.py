@@ -13,16 +13,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from messenger.app.desk_ports import CryptoRow
 from messenger.app.effects.base import Effect
 from messenger.app.outcome import NOTHING, Outcome
+from messenger.app.ports import StorageAway
 from messenger.app.records import OutboxRow
 from messenger.channels.errors import LeaseLost
 from messenger.storage import leases
+from messenger.storage.courier import Courier, NoHand
+from messenger.storage.database import at_once, connect, guarded, transaction
 from messenger.storage.desk_store import SqlDeskStore
 from messenger.storage.encryption import Key, new_secret
 from messenger.storage.models.queues import outbox
 from messenger.storage.outbox_queue import SqlOutboxQueue
 from messenger.workers.outbox import OutboxWorker
 from messenger.workers.supervise import Wake, for_ever
-from tests.integration.staff_desk import DESK, StaffDesk
+from tests.integration.staff_desk import DESK, StaffDesk, customer_says
+from tests.support.waiting import eventually
 
 RESOURCE = f"desk:{DESK}"
 LONG, OVER = timedelta(minutes=5), timedelta(seconds=-1)
@@ -92,6 +96,61 @@ async def _writes(store: SqlDeskStore) -> None:
 def _ratchet() -> CryptoRow:
     key, clear = {"room_id": "!r"}, {"session_id": "s", "messages": 1}
     return CryptoRow(table="mx_megolm_out", key=key, clear=clear, secret=b"a ratchet")
+
+
+async def test_who_has_lost_the_lease_begins_no_turn(desk: StaffDesk) -> None:
+    lost = await leased(desk, "stopped", OVER)
+    held = await leased(desk, "standby")
+    await desk.put(customer_says("$late", "Is anybody there?"))
+    desk.units.send_by(Courier(hand=NoHand(), lease=lost, device="D"))
+    assert await desk.work(1) == 0
+    desk.units.send_by(Courier(hand=NoHand(), lease=held, device="D"))
+    assert await desk.work(1) == 1
+
+
+async def test_nothing_is_begun_until_a_lease_that_may_be_over_is_renewed(desk: StaffDesk) -> None:
+    now, lease = 100.0, await leased(desk, "one")
+    tenure = leases.Tenure(15.0, clock=lambda: now)
+    engine = guarded(desk.engine, tenure.assured)
+    assert tenure.is_over, "nothing is known yet"
+    await tenure.renew(desk.engine, lease)
+    assert await _asks(engine) == 1
+    now += 15.0
+    asking = asyncio.create_task(_asks(engine))
+    for _ in range(9):
+        await asyncio.sleep(0)
+    assert not asking.done()
+    await tenure.renew(desk.engine, lease)
+    assert await asking == 1
+
+
+async def test_who_waits_with_a_lost_lease_hears_that_it_is_lost(desk: StaffDesk) -> None:
+    lost = await leased(desk, "stopped", OVER)
+    tenure = leases.Tenure(15.0)
+    asking = asyncio.create_task(_asks(guarded(desk.engine, tenure.assured)))
+    await leased(desk, "standby")
+    with pytest.raises(LeaseLost):
+        await tenure.renew(desk.engine, lost)
+    with pytest.raises(LeaseLost):
+        await asking
+
+
+async def test_a_transaction_that_stands_still_cannot_end_any_more(desk: StaffDesk, database_url: str) -> None:
+    engine = connect(database_url, idle_s=0.1)
+    with pytest.raises(StorageAway):
+        await _stands_still(engine)
+    await engine.dispose()
+
+
+async def _stands_still(engine: AsyncEngine) -> None:
+    async with transaction(engine) as connection:
+        await connection.execute(outbox.update().values(state="new"))
+        await eventually(lambda: connection.driver.is_closed())
+
+
+async def _asks(engine: AsyncEngine) -> int:
+    async with at_once(engine) as connection:
+        return int(await connection.scalar(sa.text("SELECT 1")))
 
 
 async def test_a_claim_that_somebody_else_took_over_ends_nothing(desk: StaffDesk) -> None:
