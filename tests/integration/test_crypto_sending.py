@@ -160,6 +160,26 @@ async def test_somebody_who_left_cannot_read_the_next_message(world: World, anna
     assert (ben.read(first), ben.read(second), anna.read(second)) == ("both", None, "anna only")
 
 
+@pytest.mark.parametrize("is_restarted", [False, True], ids=["", "restarted"])
+async def test_somebody_whose_key_went_out_without_an_answer_cannot_read_what_comes_after_they_left(
+    world: World, anna: Peer, is_restarted: bool
+) -> None:
+    """The homeserver has passed the key on, and we do not know. It counts as handed out."""
+    ben = Peer(world.server, BEN)
+    await world.send("between us", ANNA)
+    held = world.server.hold("sendToDevice", is_done=True)
+    sending = asyncio.create_task(world.send("for both", ANNA, BEN))
+    await held.reached.wait()
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    await held.let_go()
+    if is_restarted:
+        await world.restart()
+    secret = await world.send("not for him", ANNA)
+    assert anna.read(secret) == "not for him"
+    assert ben.read(secret) is None
+
+
 async def test_a_device_that_was_deleted_cannot_read_the_next_message(world: World, anna: Peer) -> None:
     phone = Peer(world.server, ANNA)
     assert phone.read(await world.send("one", ANNA)) == "one"

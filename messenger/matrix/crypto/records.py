@@ -69,8 +69,8 @@ class InboundSession:
 
 @dataclass(slots=True, kw_only=True)
 class OutboundSession:
-    """The key that a room's messages are encrypted with. `shared` has it; `told` got a notice why not, with its
-    code."""
+    """The key that a room's messages are encrypted with. `shared` has it; `underway` was sent it, and no answer came
+    (yet): it may have it; `told` got a notice why not, with its code."""
 
     megolm: vodozemac.GroupSession
     room_id: str
@@ -78,6 +78,7 @@ class OutboundSession:
     shared_history: bool
     messages: int = 0
     shared: set[UserDevice] = field(default_factory=set)
+    underway: set[UserDevice] = field(default_factory=set)
     told: dict[UserDevice, str] = field(default_factory=dict)
 
     def is_expired(self, *, now_ms: int, messages: int, age_ms: int) -> bool:
@@ -176,7 +177,11 @@ def outbound_row(session: OutboundSession, pickle_key: bytes) -> CryptoRow:
 
 
 def shared_row(session: OutboundSession) -> CryptoRow:
-    secret = {"shared": sorted(session.shared), "told": [[*device, code] for device, code in session.told.items()]}
+    secret = {
+        "shared": sorted(session.shared),
+        "underway": sorted(session.underway),
+        "told": [[*device, code] for device, code in session.told.items()],
+    }
     return CryptoRow(
         table="mx_megolm_shared",
         key={"room_id": session.room_id},
@@ -197,6 +202,7 @@ def outbound_of(row: CryptoRow, shared: CryptoRow | None, pickle_key: bytes) -> 
     if shared is not None and shared.clear["session_id"] == row.clear["session_id"]:
         lists = _load(shared)
         session.shared = {(user_id, device_id) for user_id, device_id in lists["shared"]}
+        session.underway = {(user_id, device_id) for user_id, device_id in lists.get("underway", ())}
         session.told = {(user_id, device_id): code for user_id, device_id, code in lists["told"]}
     return session
 

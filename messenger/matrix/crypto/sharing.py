@@ -1,8 +1,9 @@
 """Giving the devices of a room its key before the text (reliability.md R11). The steps, in this order:
 
 1. device lists of the recipients, 2. who may have the key, 3. one-time keys for devices without an Olm session, 4. Olm
-messages sealed and their ratchets COMMITTED, 5. PUT; only who got a 200 counts, 6. a notice to those who get no key,
-once.
+messages sealed and their ratchets COMMITTED, with the names of those who may have the key from now on, 5. PUT; only who
+got a 200 counts as served, but who was sent it counts as a reader: without them the next message has a new key, 6. a
+notice to those who get no key, once.
 
 A failed PUT fails the request: the text would be unreadable. A device without one-time keys does not: it is asked
 again later."""
@@ -128,7 +129,7 @@ class RoomKeys:
         plan.needs_session = (
             session is None
             or self._is_expired(session, request)
-            or not session.shared <= ids
+            or not session.shared | session.underway <= ids
             or session.shared_history != request.history_shared
         )
         has_key = set() if session is None or plan.needs_session else session.shared
@@ -166,7 +167,12 @@ class RoomKeys:
     def _seal(self, plan: RoomPlan) -> None:
         if plan.needs_session:
             self._new_session(plan.request)
-        plan.parts = self._to_device.seal(plan.missing, "m.room_key", self._room_key(self._session(plan)))
+        session = self._session(plan)
+        plan.parts = self._to_device.seal(plan.missing, "m.room_key", self._room_key(session))
+        if plan.parts:
+            session.underway |= {(user, device) for part in plan.parts for user in part for device in part[user]}
+            self._state.save_outbound(session, lists=True)
+            self._checked.pop(plan.room_id, None)  # it may be of fewer people
 
     def _new_session(self, request: SendRequest) -> None:
         state, now_ms = self._state, int(self._state.clock() * 1000)
@@ -230,6 +236,7 @@ class RoomKeys:
             return
         if plan.reached or plan.told:
             session.shared |= plan.reached
+            session.underway -= plan.reached
             session.told |= plan.told
             self._state.save_outbound(session, lists=True)
         if plan.error is None:
