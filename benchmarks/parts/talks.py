@@ -118,6 +118,12 @@ class FakeSide:
     async def claim(self, card: str) -> None:
         self._agent.react(self._room, card, "👀")
 
+    def heard(self, talk: Talk) -> list[str]:
+        """The tokens of what the desk has said in the customer's chat."""
+        seen = self._customers[talk.chat].read(talk.chat)
+        said = [token_of(each) for each in seen if each.sender not in (self._customers[talk.chat].user_id, "")]
+        return [token for token in said if token]
+
     def lines(self) -> Sequence[Seen]:
         self._agent.receive_keys()
         return self._reader.lines(self._room, self._fake.world.rooms[self._room].timeline)

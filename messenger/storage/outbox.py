@@ -42,7 +42,8 @@ REMARKS_PAUSE, REMARKS_IN_ROOM = timedelta(seconds=10), timedelta(seconds=1)  # 
 MOST_REMARKS = 1_000  # that wait at once
 CLAIM_FOR = timedelta(seconds=120)
 _OPEN = ("new", "claimed", "unknown")
-_AWAY = ("unreachable", "storage_away", "paused")
+_WAITS_FOR_A_PERSON = "paused"
+_AWAY = ("unreachable", "storage_away", _WAITS_FOR_A_PERSON)
 # Text, not parameters: with those PostgreSQL's generic plans do not recognise the partial index any more.
 _WAITS = sa.text("state = 'new' AND merge_key IS NOT NULL")
 
@@ -379,9 +380,11 @@ async def take_back_claims(engine: AsyncEngine, *, desk: str) -> None:
 
 
 async def hurry(connection: AsyncConnection, *, desk: str) -> None:
-    """What waits because the homeserver or the database was away, or for a decision, is due now."""
+    """What waits because the homeserver or the database was away, or for a decision, is due now. Failures of an outage
+    that is over make no later pause longer: what answers first may need a moment more for the rest."""
     waits = sa.and_(outbox.c.desk == desk, outbox.c.state == "new", outbox.c.code.in_(_AWAY))
-    await connection.execute(outbox.update().where(waits).values(next_at=sa.func.now()))
+    failures = sa.case((outbox.c.code == _WAITS_FOR_A_PERSON, outbox.c.failures), else_=0)
+    await connection.execute(outbox.update().where(waits).values(next_at=sa.func.now(), failures=failures))
 
 
 def mine(row: OutboxRow) -> sa.Update:

@@ -3,6 +3,8 @@ meanwhile."""
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -58,6 +60,7 @@ class SqlOutboxQueue:
         self._holds_answers, self._heard_to, self._latest = holds_answers, -1, latest
         self._round = Round()
         self.in_doubt: list[UUID] = []
+        self.hurried_at = -math.inf
         self._ended: asyncio.Queue[tuple[Ending, asyncio.Future[bool]]] = asyncio.Queue()
 
     async def claim(self, most: int) -> Sequence[OutboxRow]:
@@ -138,6 +141,7 @@ class SqlOutboxQueue:
 
     async def hurry(self) -> None:
         """The homeserver answers again."""
+        self.hurried_at = time.monotonic()
         async with self._fenced() as connection:
             await rows.hurry(connection, desk=self._desk)
 

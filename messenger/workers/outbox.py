@@ -3,6 +3,7 @@ it."""
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Protocol
@@ -20,6 +21,7 @@ from messenger.app.records import OutboxRow
 from messenger.channels.errors import BadCredentials, ChannelError, LeaseLost, Rejected, Temporary, Uncertain, Undecided
 from messenger.observability import metrics
 from messenger.observability.time import utc_now
+from messenger.workers.reach import Reach
 from messenger.workers.supervise import Wake
 
 log = logging.getLogger(__name__)
@@ -32,10 +34,12 @@ GIVE_UP_AFTER = timedelta(hours=24)
 # Synapse forgets transaction ids after 24 hours, and keeps them per device.
 REMEMBERED_FOR = timedelta(hours=20)
 _PAUSES_S = (1, 5, 30, 300)
+_UNREACHABLE = "unreachable"
 
 
 class OutboxQueue(Protocol):
     in_doubt: list[UUID]  # tokens of claims that may or may not be there: freed before the next claim
+    hurried_at: float  # when `hurry` was called last, by the monotonic clock
 
     async def claim(self, most: int) -> Sequence[OutboxRow]: ...
 
@@ -47,18 +51,31 @@ class OutboxQueue(Protocol):
         """`has_failed`: the next pause is longer, and tries are counted."""
         ...
 
+    async def hurry(self) -> None:
+        """What was put off because the homeserver was away is due, and its pauses begin anew."""
+        ...
+
 
 class OutboxWorker:
     """`has_begun`: otherwise it claims nothing before `begin`."""
 
     def __init__(
-        self, queue: OutboxQueue, deliverer: Deliverer, *, device: str, wake: Wake, after: Wake, has_begun: bool = True
+        self,
+        queue: OutboxQueue,
+        deliverer: Deliverer,
+        *,
+        device: str,
+        wake: Wake,
+        after: Wake,
+        has_begun: bool = True,
+        reach: Reach | None = None,
     ) -> None:
         self._queue, self._deliverer, self._device = queue, deliverer, device
         self._wake, self._after = wake, after
         self._has_begun = has_begun
         self._running: set[asyncio.Task[None]] = set()
         self._lost: LeaseLost | None = None
+        self._reach = reach or Reach()
         self._is_paused = False
 
     async def step(self) -> None:
@@ -132,6 +149,7 @@ class OutboxWorker:
 
     async def _settle(self, row: OutboxRow) -> bool:
         """Returns whether more may be due in its lane."""
+        began_at = time.monotonic()
         try:
             outcome = await self._deliver(row)
         except (LeaseLost, StorageAway):
@@ -142,7 +160,7 @@ class OutboxWorker:
         except Rejected as error:
             await self._fail(row, error.code)
         except ChannelError as error:
-            await self._later(row, error)
+            await self._later(row, error, began_at)
         except Exception as error:  # ours: tried a few times, then put aside where a person finds it
             log.error(
                 "delivery failed",
@@ -153,6 +171,10 @@ class OutboxWorker:
         else:
             has_more = await self._queue.end(row, state="sent", outcome=outcome)
             count_sent(row, utc_now())
+            if self._reach.is_back(time.monotonic()):
+                log.info("the homeserver takes again what is sent")
+                await self._queue.hurry()
+                self._wake.hint()
             if outcome.items:
                 self._after.hint()
             return has_more
@@ -176,10 +198,12 @@ class OutboxWorker:
             return False
         return row.has_moved or row.device_id != self._device or utc_now() - row.first_try_at > REMEMBERED_FOR
 
-    async def _later(self, row: OutboxRow, error: ChannelError) -> None:
+    async def _later(self, row: OutboxRow, error: ChannelError, began_at: float) -> None:
+        if error.code == _UNREACHABLE:
+            self._reach.failed(row.effect.lane, time.monotonic())
         if utc_now() - row.made_at > GIVE_UP_AFTER and not isinstance(error, Undecided):
-            return await self._fail(row, "unreachable")
-        pause = timedelta(seconds=_PAUSES_S[min(row.failures, len(_PAUSES_S) - 1)])
+            return await self._fail(row, _UNREACHABLE)
+        pause = timedelta(seconds=self._pause_s(row, error, began_at))
         if isinstance(error, Temporary) and error.retry_after is not None:
             pause = error.retry_after
         if isinstance(error, BadCredentials | Uncertain):
@@ -188,6 +212,11 @@ class OutboxWorker:
             metrics.UNCERTAIN.of(channel=CHANNEL).inc()
         self._log_postponed(row, error, pause)
         await self._queue.retry(row, pause, error.code)
+
+    def _pause_s(self, row: OutboxRow, error: ChannelError, began_at: float) -> int:
+        """A call that began before the homeserver was back says nothing of it as it is now."""
+        is_old = error.code == _UNREACHABLE and began_at < self._queue.hurried_at
+        return _PAUSES_S[0 if is_old else min(row.failures, len(_PAUSES_S) - 1)]
 
     def _log_postponed(self, row: OutboxRow, error: ChannelError, pause: timedelta) -> None:
         """What waits for a person's decision is said once: it may be looked at for days."""

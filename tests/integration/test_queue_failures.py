@@ -13,13 +13,14 @@ from messenger.app.effects.places import EditCard, PostCard
 from messenger.app.effects.thread import RelayToThread
 from messenger.app.outcome import Outcome
 from messenger.app.records import InboxRow
-from messenger.channels.errors import Rejected
+from messenger.channels.errors import Rejected, Temporary
 from messenger.storage import leases
 from messenger.storage.inbox_queue import SqlInboxQueue
 from messenger.storage.models.queues import dead_letter, inbox, outbox
 from messenger.storage.outbox_queue import SqlOutboxQueue
 from messenger.workers.inbox import TRIES
 from messenger.workers.outbox import OutboxWorker
+from messenger.workers.reach import LANES, Reach
 from messenger.workers.supervise import Wake
 from tests.integration.staff_desk import DESK, StaffDesk, customer_says, staff_reacts, staff_says
 
@@ -121,6 +122,108 @@ async def test_a_row_that_has_waited_for_ten_minutes_is_delivered_without_patien
     await worker.drain()
     settling.cancel()
     assert ("PostCard", patient) in delivered
+
+
+async def test_the_first_that_gets_through_takes_everything_along_that_was_put_off(
+    desk: StaffDesk, queue: SqlOutboxQueue
+) -> None:
+    """/sync goes on all the time, so that nothing else says that the homeserver is back."""
+    for number in range(LANES):
+        await desk.put(customer_says(f"$more{number}", "x", chat=f"!chat{number}:x", sender=f"@more{number}:x"))
+    away = Away()
+    worker = OutboxWorker(
+        queue,
+        away,
+        device="D",
+        wake=Wake(0.01),
+        after=Wake(0.01),
+        reach=Reach(away_s=0),  # type: ignore[arg-type]
+    )
+    await as_after_ten_minutes(desk)
+    await carry_out(worker, queue)
+    put_off = await seconds_put_off(desk)
+    assert len(put_off) >= LANES and min(put_off) > 250
+    away.is_over = True
+    await first_due(desk)
+    await carry_out(worker, queue)
+    assert max(await seconds_put_off(desk), default=0) < 60
+
+
+async def test_a_call_that_hung_while_the_homeserver_came_back_is_soon_made_again(
+    desk: StaffDesk, queue: SqlOutboxQueue
+) -> None:
+    await as_after_ten_minutes(desk)
+    worker = OutboxWorker(queue, Hanging(queue), device="D", wake=Wake(0.01), after=Wake(0.01))  # type: ignore[arg-type]
+    await carry_out(worker, queue)
+    assert 0 < max(await seconds_put_off(desk)) < 60
+
+
+async def test_what_fails_again_just_behind_an_outage_is_soon_tried_again(
+    desk: StaffDesk, queue: SqlOutboxQueue
+) -> None:
+    await as_after_ten_minutes(desk)
+    worker = OutboxWorker(queue, Away(), device="D", wake=Wake(0.01), after=Wake(0.01))  # type: ignore[arg-type]
+    await carry_out(worker, queue)
+    await queue.hurry()
+    await carry_out(worker, queue)
+    assert 0 < max(await seconds_put_off(desk)) < 60
+
+
+async def carry_out(worker: OutboxWorker, queue: SqlOutboxQueue) -> None:
+    """What is due now."""
+    settling = asyncio.create_task(settle_for_ever(queue))
+    await worker.step()
+    await worker.drain()
+    settling.cancel()
+
+
+async def as_after_ten_minutes(desk: StaffDesk) -> None:
+    """Tried after 0, 1, 6, 36 and 336 seconds, and due again."""
+    await all_due(desk, outbox)
+    async with desk.engine.begin() as connection:
+        await connection.execute(outbox.update().values(failures=5, attempts=5, code="unreachable"))
+
+
+async def first_due(desk: StaffDesk) -> None:
+    first = sa.select(sa.func.min(outbox.c.id)).where(outbox.c.state == "new").scalar_subquery()
+    async with desk.engine.begin() as connection:
+        await connection.execute(outbox.update().where(outbox.c.id == first).values(next_at=sa.func.now()))
+
+
+async def seconds_put_off(desk: StaffDesk) -> list[float]:
+    """Of what was tried and waits."""
+    wait = sa.extract("epoch", outbox.c.next_at - sa.func.now())
+    async with desk.engine.begin() as connection:
+        query = sa.select(wait).where(outbox.c.state == "new", outbox.c.code == "unreachable", wait > -1)
+        return [float(each) for each in await connection.scalars(query)]
+
+
+class Away:
+    """A homeserver that is away."""
+
+    is_over = False
+
+    def with_care(self) -> "Away":
+        return self
+
+    async def deliver(self, effect: Effect, txn: str) -> Outcome:
+        if not self.is_over:
+            raise Temporary("unreachable")
+        return Outcome()
+
+
+class Hanging:
+    """It is back while the call hangs, which fails for all that."""
+
+    def __init__(self, queue: SqlOutboxQueue) -> None:
+        self._queue = queue
+
+    def with_care(self) -> "Hanging":
+        return self
+
+    async def deliver(self, effect: Effect, txn: str) -> Outcome:
+        await self._queue.hurry()
+        raise Temporary("unreachable")
 
 
 class Noting:

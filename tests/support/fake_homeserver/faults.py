@@ -71,7 +71,7 @@ class Faults:
         """The connection is gone and nothing has happened."""
 
         async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
-            return _cut(request)
+            return cut(request)
 
         return self.rule(path, act, times=times, method=method)
 
@@ -80,7 +80,7 @@ class Faults:
 
         async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
             await handler(request)
-            return _cut(request)
+            return cut(request)
 
         return self.rule(path, act, times=times, method=method)
 
@@ -93,7 +93,7 @@ class Faults:
             answer = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(body))})
             await answer.prepare(request)
             await answer.write(body[: len(body) // 2])
-            return _cut(request)
+            return cut(request)
 
         return self.rule(path, act, times=times, method=method)
 
@@ -123,7 +123,7 @@ class Faults:
         return await handler(request)
 
 
-def _cut(request: web.Request) -> web.StreamResponse:
+def cut(request: web.Request) -> web.StreamResponse:
     if request.transport is not None:
         request.transport.abort()
     return web.Response()
