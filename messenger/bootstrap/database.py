@@ -147,11 +147,11 @@ def longest_pause_s(lease_s: float) -> float:
 
 
 async def _upgrade_embedded(engines: Engines) -> None:
-    """A newer program may have been here."""
-    if not (await migration.version(engines.main)).is_newer():
-        await migration.upgrade(engines.main)
-    if not (await migration.version(engines.keys, migration.KEYS)).is_newer(migration.KEYS):
-        await migration.upgrade(engines.keys, schema=migration.KEYS)
+    """Nothing where nothing is missing, nor where a newer program has been."""
+    for engine, schema in ((engines.main, migration.MAIN), (engines.keys, migration.KEYS)):
+        found = await migration.version(engine, schema)
+        if not (found.fits(schema) or found.is_newer(schema)):
+            await migration.upgrade(engine, schema=schema)
 
 
 def check_schema(status: SchemaStatus) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from io import StringIO
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from alembic import command
 from alembic.config import Config
@@ -30,6 +31,8 @@ _PACKAGE = Path(__file__).parents[1]
 LIMITS = {"lock_timeout": "500ms", "statement_timeout": "60s"}
 TRIES, PAUSE_S, LONGEST_PAUSE_S = 20, 0.5, 5.0
 _BUSY = ("55P03", "40P01")  # PostgreSQL, appendix A: lock not available, deadlock
+# Alembic keeps the command that it carries out in a global of its own: one at a time in a process.
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +109,8 @@ async def run(engine: AsyncEngine, settings: Config, order: Callable[[Config], N
     for attempt in range(1, TRIES + 1):
         before = await current(engine, schema)
         try:
-            return await _run_once(engine, settings, order)
+            async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+                return await _run_once(engine, settings, order)
         except (DBAPIError, CommandError) as error:
             is_busy = isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", "") in _BUSY
             if attempt == TRIES or not (is_busy or await current(engine, schema) != before):

@@ -150,6 +150,14 @@ async def test_a_migration_waits_for_nobody_and_is_tried_again(empty_database_ur
     await engine.dispose()
 
 
+async def test_two_parts_of_a_program_that_find_an_old_schema_at_once_bring_it_up_once(empty_database_url: str) -> None:
+    """As the checks of the doctor do on an embedded database: Alembic knows one command at a time."""
+    engine = connect(empty_database_url)
+    await asyncio.gather(*(migration.upgrade(engine) for _ in range(3)))
+    assert await migration.current(engine) == migration.head()
+    await engine.dispose()
+
+
 async def test_a_program_serves_on_a_newer_schema_that_only_grew(empty_database_url: str, tmp_path: Path) -> None:
     await create_schema(empty_database_url)
     engine = connect(empty_database_url)

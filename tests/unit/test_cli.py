@@ -259,9 +259,12 @@ async def test_doctor_names_the_line_that_lifts_the_rate_limit() -> None:
 async def test_doctor_goes_on_when_the_homeserver_is_away(tmp_path: Path) -> None:
     (tmp_path / "pw").write_text("hunter2")
     stellwerk("init", "--homeserver", "http://127.0.0.1:1", "--user-id", "@desk:example.org", "--password-file", "pw")
-    found = levels(await examine(State()))
+    findings = await examine(State())
+    found = levels(findings)
     assert found["homeserver"] == "fail"
     assert found["settings"] == found["root key"] == found["vodozemac"] == "ok"
+    assert found["schema"] == found["rooms"] == found["dead letters"] == found["floods"] == "ok"
+    assert not [finding for finding in findings if "unexpected failure" in finding.words]
 
 
 def test_the_service_manager_is_told(socket_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,12 +21,13 @@ async def database(settings: Settings) -> Sequence[Finding]:
     from messenger.bootstrap import schema_status
 
     status = await schema_status(settings)
-    kind = "the configured PostgreSQL" if settings.database.address() else "the embedded PostgreSQL"
+    is_embedded = not settings.database.address()
+    kind = "the embedded PostgreSQL" if is_embedded else "the configured PostgreSQL"
     reached = ok("database", f"{kind} answers")
-    return [reached, *([_key_database(settings)] if status.fits else []), _schema(status)]
+    return [reached, *([_key_database(settings)] if status.fits else []), _schema(status, is_embedded)]
 
 
-def _schema(status: "SchemaStatus") -> Finding:
+def _schema(status: "SchemaStatus", is_embedded: bool) -> Finding:
     found = f"{status.current or 'empty'} and {status.keys_current or 'empty'}"
     needed = f"{status.head} and {status.keys_head}"
     match status.fits, status.is_newer:
@@ -36,6 +37,8 @@ def _schema(status: "SchemaStatus") -> Finding:
             return warn("schema", f"{found} are newer than this program ({needed}), which can serve on them: update it")
         case False, True:
             return fail("schema", f"{found} are too new for this program ({needed}): install the newer version")
+        case _ if is_embedded:
+            return ok("schema", f"{found}: whatever uses the embedded PostgreSQL next brings it to {needed}")
         case _:
             return fail("schema", f"{found}, this program needs {needed}: stellwerk migrate up")
 
