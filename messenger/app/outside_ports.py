@@ -66,19 +66,21 @@ class Desk(Protocol):
         it concerns is seated one by one."""
         ...
 
-    async def seat(self, room: str, address: str) -> None:
-        """Invites, with the keys of the earlier messages. Does nothing for a member."""
+    async def seat(self, room: str, address: str, *, policy: DevicePolicy) -> None:
+        """Invites, with the keys of the earlier messages for those devices that may have them under this policy, and
+        never for one that its owner has not signed. Does nothing for a member."""
         ...
 
     async def unseat(self, room: str, address: str) -> None: ...
 
-    async def trust(self, person: str) -> None:
-        """The identity that this person's account shows now counts as verified."""
+    async def trust(self, person: str, key: str = "") -> None:
+        """The identity that this person's account shows now counts as verified; with a `key` only if it is that one."""
         ...
 
-    async def decide(self, room: str, person: str, device: str, cause: str, *, trusted: bool) -> None:
+    async def decide(self, room: str, person: str, device: str, cause: str, *, trusted: bool, key: str) -> None:
         """Carries out what a person has decided about a doubt: the device gets keys or none, the new identity counts,
-        or its owner leaves the room; a member whom nobody has invited stays without keys, or leaves."""
+        or its owner leaves the room; a member whom nobody has invited stays without keys, or leaves. `key`: the one
+        that they were told of."""
         ...
 
     async def provide_direct_room(self, agent: Agent) -> str:

@@ -21,9 +21,10 @@ async def seat_case(hands: Hands, effect: SeatCase) -> Outcome:
     id = ConversationId(effect.conversation)
     async with hands.units.look() as unit:
         rooms = await _rooms(unit, id)
+        policy = (await unit.conversations.case(id)).group.device_policy
         members = await unit.case_members.of(id)
     for member in members:
-        await hands.desk.seat(_newest(rooms), member.address)
+        await hands.desk.seat(_newest(rooms), member.address, policy=policy)
     return NOTHING
 
 
@@ -32,11 +33,11 @@ async def seat_in_case(hands: Hands, effect: SeatInCase) -> Outcome:
     id = ConversationId(effect.conversation)
     async with hands.units.look() as unit:
         rooms = await _rooms(unit, id)
-        is_in_room = (await unit.conversations.case(id)).conversation.is_in_room
+        case = await unit.conversations.case(id)
         members = {member.id: member for member in await unit.case_members.of(id)}
     member = members.get(AgentId(effect.agent))
-    if member is not None and is_in_room:
-        await hands.desk.seat(_newest(rooms), member.address)
+    if member is not None and case.conversation.is_in_room:
+        await hands.desk.seat(_newest(rooms), member.address, policy=case.group.device_policy)
     return NOTHING
 
 

@@ -12,6 +12,7 @@ from messenger.app.outcome import NOTHING, Outcome
 from messenger.app.records import NewItem, Place, Said, Trace
 from messenger.channels.errors import Temporary
 from messenger.domain.ids import AgentId, ConversationId, GroupId
+from messenger.domain.people import SkillGroup
 from messenger.i18n import texts
 
 
@@ -54,6 +55,9 @@ async def open_new_room(hands: Hands, effect: OpenNewRoom, txn: str) -> Outcome:
 
 
 async def arrange_group(hands: Hands, effect: ProvideGroupRoom | SeatMember | UnseatMember) -> Outcome:
+    """Who was taken out again before their seat was ready gets nothing: with the seat go the keys of all that was
+    said. Seats and their ends do not wait for each other, so each looks again when it is done: what the database says
+    last is how it is."""
     async with hands.units.look() as unit:
         group = await unit.people.group(GroupId(effect.group))
         room = await unit.people.room_of_group(group.id)
@@ -63,12 +67,25 @@ async def arrange_group(hands: Hands, effect: ProvideGroupRoom | SeatMember | Un
     match effect:
         case ProvideGroupRoom():
             return Outcome(group_room=(group.id, room or await hands.desk.provide_room(group)))
-        case SeatMember() if room:
-            await hands.desk.seat(room, address)
-        case UnseatMember() if room:
-            await hands.desk.unseat(room, address)
+        case SeatMember() | UnseatMember() if room:
+            await _seat_or_unseat(hands, group, room, address)
         case SeatMember() | UnseatMember():
             raise Temporary("unreachable", raw_code="the group has no room yet")
         case _:
             assert_never(effect)
     return NOTHING
+
+
+async def _seat_or_unseat(hands: Hands, group: SkillGroup, room: str, address: str) -> None:
+    is_member, was_member = await _is_member(hands, group, address), None
+    while is_member is not was_member:
+        if is_member:
+            await hands.desk.seat(room, address, policy=group.device_policy)
+        else:
+            await hands.desk.unseat(room, address)
+        is_member, was_member = await _is_member(hands, group, address), is_member
+
+
+async def _is_member(hands: Hands, group: SkillGroup, address: str) -> bool:
+    async with hands.units.look() as unit:
+        return await unit.people.seat(group.id, address) is not None

@@ -26,7 +26,9 @@ async def provide_direct_room(hands: Hands, effect: ProvideDirectRoom) -> Outcom
 
 
 async def carry_out(hands: Hands, effect: CarryOutTrust) -> Outcome:
-    await hands.desk.decide(effect.room, effect.person, effect.device, effect.cause, trusted=effect.trusted)
+    await hands.desk.decide(
+        effect.room, effect.person, effect.device, effect.cause, trusted=effect.trusted, key=effect.key
+    )
     return Outcome(is_decision=True)
 
 

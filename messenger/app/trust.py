@@ -161,7 +161,14 @@ async def decide_alerts(
     for alert in alerts:
         audit(unit, actor=by, action=action, object=f"alert:{alert.id}", purpose=PURPOSE, cause=alert.cause)
     return [
-        CarryOutTrust(room=alert.room, person=alert.person, device=alert.device, cause=alert.cause, trusted=trusted)
+        CarryOutTrust(
+            room=alert.room,
+            person=alert.person,
+            device=alert.device,
+            cause=alert.cause,
+            trusted=trusted,
+            key=alert.key,
+        )
         for alert in alerts
     ]
 

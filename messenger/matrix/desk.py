@@ -135,11 +135,11 @@ class MatrixDesk:
         fp("room_made")
         return room
 
-    async def seat(self, room: str, address: str) -> None:
+    async def seat(self, room: str, address: str, *, policy: DevicePolicy) -> None:
         try:
             await self._book.must_be_inside(room)
             await self._book.expect(room, address)
-            await self._engine.share_history(room, address)
+            await self._engine.share_history(room, address, policy=policy.value)
             fp("history_shared")
             await self._http.call("POST", f"{CLIENT}/rooms/{path(room, 'invite')}", {"user_id": address})
         except MatrixError as error:
@@ -160,23 +160,23 @@ class MatrixDesk:
             fp("member_removed")
         self._book.forget([room])
 
-    async def trust(self, person: str) -> None:
+    async def trust(self, person: str, key: str = "") -> None:
         """Kept here, and signed for later devices of this account."""
         try:
-            master = await self._engine.approve_identity(person, verified=True)
+            master = await self._engine.approve_identity(person, verified=True, key=key)
             if master and self._sign_person:
                 await self._sign_person(person, master)
         except (MatrixError, Unreachable) as error:
             raise as_channel_error(error) from error
 
-    async def decide(self, room: str, person: str, device: str, cause: str, *, trusted: bool) -> None:
+    async def decide(self, room: str, person: str, device: str, cause: str, *, trusted: bool, key: str) -> None:
         match cause, trusted:
             case "unsigned_device", True:
                 await self._engine.trust_device(person, device)
             case "unsigned_device", False:
                 await self._engine.block_device(person, device)
             case (("identity_changed" | "customer_identity"), True):
-                await self.trust(person)
+                await self.trust(person, key)
             case "encryption_off", True:
                 await self._book.keep_encrypted(room)
             case "encryption_off", False:

@@ -210,8 +210,9 @@ class CryptoEngine(Protocol):
         The caller keeps order per room. One failing request does not fail the others."""
         ...
 
-    async def approve_identity(self, user_id: str, *, verified: bool = False) -> str | None:
-        """A person looked: the user's present master key is theirs. Returns it; None if they have none."""
+    async def approve_identity(self, user_id: str, *, verified: bool = False, key: str = "") -> str | None:
+        """A person looked: the user's present master key is theirs. Returns it; None if they have none, or another one
+        than the `key` that the person has seen."""
         ...
 
     async def trust_device(self, user_id: str, device_id: str) -> None:
@@ -222,8 +223,11 @@ class CryptoEngine(Protocol):
         """Takes a device out of all further keys, whatever the policy."""
         ...
 
-    async def share_history(self, room_id: str, user_id: str) -> HistoryShared:
-        """MSC4268: hands the room's keys to a user who is about to be invited. Call BEFORE the invite."""
+    async def share_history(
+        self, room_id: str, user_id: str, *, policy: DevicePolicy = "cross-signed-tofu"
+    ) -> HistoryShared:
+        """MSC4268: hands the room's keys to a user who is about to be invited. Call BEFORE the invite. Only to devices
+        that their owner has signed, also under `any`."""
         ...
 
     async def forget(self, rooms: Collection[str], people: Collection[str]) -> None:

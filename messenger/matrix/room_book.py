@@ -1,9 +1,13 @@
 """What the sender must know of a room: is it encrypted, how often do keys rotate, who may read. Kept in memory until
-the sync loop or a change of membership says otherwise; the truth is in the database."""
+the sync loop or a change of membership says otherwise; the truth is in the database.
+
+Who is of the staff is decided by other processes, too, and what takes somebody out of the room may have to wait behind
+something else: rooms of the staff are looked up again after some seconds."""
 
 import asyncio
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from weakref import WeakValueDictionary
@@ -17,6 +21,7 @@ from messenger.matrix.http import CLIENT, HomeserverClient, path
 
 REMEMBERED = 5_000
 READS = 5  # of a room that changes each time while it is read
+STAFF_BELIEVED_S = 5.0  # so long somebody who was taken out of a group may get keys
 LOOK_AGAIN = timedelta(seconds=10)  # whether somebody has let us in again
 _SHARED = ("shared", "world_readable")
 
@@ -44,9 +49,11 @@ class _Overtaken(Exception):
 
 
 class RoomBook:
-    def __init__(self, http: HomeserverClient, store: IngestStore) -> None:
-        self._http, self._store = http, store
-        self._rooms: OrderedDict[str, Room] = OrderedDict()
+    def __init__(
+        self, http: HomeserverClient, store: IngestStore, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._http, self._store, self._clock = http, store, clock
+        self._rooms: OrderedDict[str, tuple[Room, float]] = OrderedDict()
         self._changes = 0  # what is being read while something changes is read again: it may be of before
         self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -73,7 +80,7 @@ class RoomBook:
         """The room, if it may be written to. Raises Rejected for a room that was never encrypted, and Doubted for one
         that is encrypted by an algorithm which we do not know, or was made by us and is not encrypted: nothing is ever
         sent in clear."""
-        room = self._rooms.get(room_id) or await self._load(room_id)
+        room = self._remembered(room_id) or await self._load(room_id)
         if room.state.use == "chat" and room.state.succession == "pending":
             self.forget([room_id])  # what ends it is decided elsewhere
             raise Temporary("unreachable", raw_code="the room was replaced, and the new one is not proved yet")
@@ -89,7 +96,7 @@ class RoomBook:
 
     async def must_be_inside(self, room_id: str) -> None:
         """Raises Undecided for a room of the staff that has thrown us out: what is to be done there waits."""
-        _must_be_inside(self._rooms.get(room_id) or await self._load(room_id))
+        _must_be_inside(self._remembered(room_id) or await self._load(room_id))
 
     async def keep_encrypted(self, room_id: str) -> None:
         """A person has decided: whatever the room's state says, it goes on as before."""
@@ -100,17 +107,22 @@ class RoomBook:
                 await unit.save_rooms([pinned])
         self.forget([room_id])
 
+    def _remembered(self, room_id: str) -> Room | None:
+        room, at = self._rooms.get(room_id, (None, 0.0))
+        is_old = room is not None and room.state.use in watch.OURS and self._clock() - at >= STAFF_BELIEVED_S
+        return None if is_old else room
+
     async def _load(self, room_id: str) -> Room:
         for _ in range(READS):
-            changes = self._changes
+            changes, asked_at = self._changes, self._clock()
             room = await self._looked_up(room_id)
             if changes == self._changes:
-                self._remember(room_id, room)
+                self._remember(room_id, room, asked_at)
                 break
         return room
 
-    def _remember(self, room_id: str, room: Room) -> None:
-        self._rooms[room_id] = room
+    def _remember(self, room_id: str, room: Room, at: float) -> None:
+        self._rooms[room_id] = room, at
         while len(self._rooms) > REMEMBERED:
             self._rooms.popitem(last=False)
 

@@ -90,6 +90,14 @@ async def test_only_devices_that_their_owner_signed_get_the_history(world: World
     assert unsigned.take_keys() == []
 
 
+async def test_where_only_verified_people_read_nobody_else_gets_the_past(world: World, lena: Peer) -> None:
+    await world.send("hello", ANNA)
+    assert (await world.engine.share_history(ROOM, LENA, policy="verified")).devices == 0
+    assert lena.take_keys() == []
+    await world.engine.approve_identity(LENA, verified=True)
+    assert (await world.engine.share_history(ROOM, LENA, policy="verified")).devices == 1
+
+
 async def test_nobody_gets_history_after_the_master_key_changed(world: World, lena: Peer) -> None:
     await world.send("hello", LENA, room_id="!elsewhere:test")
     lena.cross_sign(Identity(world.server, LENA))

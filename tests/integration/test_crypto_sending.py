@@ -311,6 +311,19 @@ async def test_a_changed_master_key_pauses_a_user_until_it_is_approved(world: Wo
     assert await world.engine.changed_identities() == []
 
 
+async def test_who_approves_an_identity_approves_the_one_that_they_were_shown(world: World, anna: Peer) -> None:
+    """The homeserver waits until a lead has compared the keys, and shows others."""
+    anna.cross_sign()
+    assert anna.read(await world.send("one", ANNA, policy=TOFU)) == "one"
+    compared = Identity(world.server, ANNA).master
+    await world.sync(changed=[ANNA])
+    assert isinstance(await world.send("two", ANNA, policy=TOFU), Doubted)
+    anna.cross_sign(Identity(world.server, ANNA))
+    await world.sync(changed=[ANNA])
+    assert await world.engine.approve_identity(ANNA, verified=True, key=compared) is None
+    assert isinstance(await world.send("three", ANNA, policy=TOFU), Doubted)
+
+
 async def test_a_changed_master_key_does_not_silence_a_customer(world: World, anna: Peer) -> None:
     anna.cross_sign()
     await world.send("one", ANNA)

@@ -33,6 +33,7 @@ from messenger.channels.messages import (
 )
 from messenger.channels.testing import FakeBridge, FakePeer
 from messenger.domain.attachment import MAX_BYTES
+from messenger.domain.people import DevicePolicy
 from messenger.domain.replies import Fate
 from messenger.observability.time import utc_now
 from messenger.scanner import Clamd
@@ -82,7 +83,7 @@ class Board:
     async def react(self, room: str, event: str, key: str, *, txn: str) -> str:
         return f"$reaction{txn}"
 
-    async def seat(self, room: str, address: str) -> None: ...
+    async def seat(self, room: str, address: str, *, policy: DevicePolicy) -> None: ...
 
     async def redact(self, room: str, event: str, *, txn: str) -> None: ...
 

@@ -264,7 +264,7 @@ async def test_what_is_said_while_somebody_comes_in_is_for_them(world: World) ->
     await change.add_member("General", cleo.user_id, "agent")
     meanwhile = MeanwhileSaid(world, room)
     desk = MatrixDesk(hands.http, hands.sender, None, hands.book, meanwhile, None)  # type: ignore[arg-type]
-    await desk.seat(room, cleo.user_id)
+    await desk.seat(room, cleo.user_id, policy=DevicePolicy.CROSS_SIGNED_TOFU)
     assert (await seen(cleo, room, meanwhile.event)).body == "meanwhile"
 
 

@@ -85,7 +85,9 @@ async def test_each_lead_hears_of_a_doubt_once_and_how_to_decide(desk: StaffDesk
 async def test_a_leads_decision_is_carried_out_and_kept(desk: StaffDesk, command: str, trusted: bool) -> None:
     found = await after(desk, unsigned(), says(ZOE, f"{command} {BEN}"))
     [decision] = [effect for effect in found if isinstance(effect, CarryOutTrust)]
-    assert decision == CarryOutTrust(room=ROOM, person=BEN, device=DEVICE, cause="unsigned_device", trusted=trusted)
+    assert decision == CarryOutTrust(
+        room=ROOM, person=BEN, device=DEVICE, cause="unsigned_device", trusted=trusted, key="abcdefgh"
+    )
     assert await states(desk) == ["trusted" if trusted else "removed"]
     async with desk.engine.begin() as connection:
         by = await connection.scalar(sa.select(trust_alert.c.decided_by))
@@ -135,6 +137,7 @@ async def test_a_customers_new_identity_is_told_once_and_approved_by_a_lead(desk
     assert [effect.text for effect in found if isinstance(effect, PostNotice)] == ["S31.customer_identity"]
     [decision] = [effect for effect in found if isinstance(effect, CarryOutTrust)]
     assert (decision.cause, decision.person, decision.trusted) == ("customer_identity", "@anna:x", True)
+    assert decision.key == "newkey"
 
 
 async def test_who_is_not_verified_hears_so_where_they_can_read_it(desk: StaffDesk) -> None:

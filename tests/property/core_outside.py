@@ -259,7 +259,7 @@ class Rooms:
         self.server.line.back(_temporary)
         return room
 
-    async def seat(self, room: str, address: str) -> None:
+    async def seat(self, room: str, address: str, *, policy: DevicePolicy) -> None:
         self.server.line.out(_temporary)
         self.seated.setdefault(room, set()).add(address)
 
@@ -267,10 +267,10 @@ class Rooms:
         self.server.line.out(_temporary)
         self.seated.setdefault(room, set()).discard(address)
 
-    async def trust(self, person: str) -> None:
+    async def trust(self, person: str, key: str = "") -> None:
         raise AssertionError("nobody asks for it here")
 
-    async def decide(self, room: str, person: str, device: str, cause: str, *, trusted: bool) -> None:
+    async def decide(self, room: str, person: str, device: str, cause: str, *, trusted: bool, key: str) -> None:
         raise AssertionError("nobody asks for it here")
 
     async def provide_direct_room(self, agent: Agent) -> str:

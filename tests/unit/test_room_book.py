@@ -10,7 +10,7 @@ from messenger.channels.errors import Rejected
 from messenger.matrix import room_state
 from messenger.matrix.engine import Doubted
 from messenger.matrix.http import HomeserverClient
-from messenger.matrix.room_book import RoomBook
+from messenger.matrix.room_book import STAFF_BELIEVED_S, RoomBook
 
 ROOM, DESK, ANNA, GHOST = "!room", "@desk:x", "@anna:x", "@ghost:x"
 SAFE = RoomState(room_id=ROOM, encrypted=True, algorithm=room_state.MEGOLM, members_known=True, use="group")
@@ -23,6 +23,7 @@ class Rows:
 
     def __init__(self, state: RoomState) -> None:
         self.state, self.members = state, frozenset({DESK, ANNA, GHOST})
+        self.entitled = frozenset({DESK, ANNA})
         self.changes: Callable[[], None] = lambda: None
 
     async def room(self, room_id: str) -> RoomState | None:
@@ -31,7 +32,7 @@ class Rows:
     async def audience(self, room_id: str) -> Audience:
         members = self.members
         self.changes()
-        return Audience(members=members, entitled=frozenset({DESK, ANNA}))
+        return Audience(members=members, entitled=self.entitled)
 
 
 def book_of(rows: Rows) -> RoomBook:
@@ -49,6 +50,16 @@ async def test_what_was_read_while_the_room_changed_is_read_again() -> None:
 
     rows.changes = leaves
     assert (await book.encrypted(ROOM)).strangers == frozenset()
+
+
+async def test_who_was_taken_out_by_another_process_gets_no_key_seconds_later() -> None:
+    """The removal from the room itself may wait behind something that fails."""
+    rows, now = Rows(SAFE), 0.0
+    book = RoomBook(HomeserverClient("http://127.0.0.1:1"), rows, clock=lambda: now)  # type: ignore[arg-type]
+    assert ANNA in (await book.encrypted(ROOM)).recipients
+    rows.entitled -= {ANNA}
+    now += STAFF_BELIEVED_S
+    assert ANNA not in (await book.encrypted(ROOM)).recipients
 
 
 async def test_a_room_that_changes_all_the_time_is_not_remembered() -> None:

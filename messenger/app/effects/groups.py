@@ -35,7 +35,13 @@ class SeatMember(OfGroup):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnseatMember(OfGroup):
+    """In a lane of its own: nobody stays because a seat for somebody else cannot be made."""
+
     agent: UUID
+
+    @property
+    def lane(self) -> str:
+        return f"unseat:{self.group}:{self.agent}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

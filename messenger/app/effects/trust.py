@@ -43,6 +43,7 @@ class CarryOutTrust(Effect):
     device: str
     cause: str
     trusted: bool
+    key: str = ""  # the one that the doubt was about: a later one is another doubt
 
     @property
     def lane(self) -> str:

@@ -21,7 +21,16 @@ from messenger.matrix.crypto.sharing import RoomKeys
 from messenger.matrix.crypto.state import CryptoState, Limits
 from messenger.matrix.crypto.store import without_olm_account
 from messenger.matrix.crypto.todevice import ToDevice
-from messenger.matrix.engine import Decrypted, HistoryShared, MemoryLost, RoomKey, Sealed, SendRequest, SyncCrypto
+from messenger.matrix.engine import (
+    Decrypted,
+    DevicePolicy,
+    HistoryShared,
+    MemoryLost,
+    RoomKey,
+    Sealed,
+    SendRequest,
+    SyncCrypto,
+)
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError, Unreachable
 from messenger.matrix.suspicion import Suspicion
 from messenger.matrix.verification.heard import Heard
@@ -220,8 +229,10 @@ class NioEngine:
     async def encrypt(self, requests: Sequence[SendRequest]) -> Sequence[Sealed | BaseException]:
         return await self._outgoing.encrypt(requests)
 
-    async def share_history(self, room_id: str, user_id: str) -> HistoryShared:
-        return await self._history.share(room_id, user_id)
+    async def share_history(
+        self, room_id: str, user_id: str, *, policy: DevicePolicy = "cross-signed-tofu"
+    ) -> HistoryShared:
+        return await self._history.share(room_id, user_id, policy)
 
     async def keys_of(self, user_id: str, device_id: str) -> PublicKeys | None:
         """What is published now; whoever asks wants to find out whether it is theirs."""
@@ -249,23 +260,20 @@ class NioEngine:
             rows = await stored.read("mx_identity", [{"changed": True}])
         return sorted(row.key["user_id"] for row in rows)
 
-    async def approve_identity(self, user_id: str, *, verified: bool = False) -> str | None:
-        """A person looked: the user's present master key is theirs. `verified` also satisfies the policy of that
-        name."""
+    async def approve_identity(self, user_id: str, *, verified: bool = False, key: str = "") -> str | None:
+        """A person looked: the user's present master key is theirs. `verified` also satisfies the policy of that name.
+        If it is not the `key` that they looked at, nothing changes: whoever showed another one meanwhile is doubted
+        anew."""
         await self._lists.refresh([user_id])
         async with self._state.change():
             identity = self._state.user(user_id).identity
-            if identity is not None:
-                self._state.save_identity(
-                    Identity(
-                        user_id=user_id,
-                        pinned=identity.changed_to or identity.pinned,
-                        seen_ms=identity.seen_ms,
-                        verified=verified,
-                    )
-                )
-            pinned = self._state.user(user_id).identity
-            return pinned.pinned if pinned else None
+            shown = (identity.changed_to or identity.pinned) if identity else None
+            if identity is None or shown is None or (key and shown != key):
+                return None
+            self._state.save_identity(
+                Identity(user_id=user_id, pinned=shown, seen_ms=identity.seen_ms, verified=verified)
+            )
+            return shown
 
     async def trust_device(self, user_id: str, device_id: str) -> None:
         await self._lists.load([user_id])

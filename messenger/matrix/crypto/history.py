@@ -1,5 +1,6 @@
 """MSC4268: handing a room's past to a colleague who is about to be invited. The keys travel as an encrypted file; the
-key of the file goes over Olm to the invitee's devices that their owner signed, and to no other."""
+key of the file goes over Olm to the invitee's devices that their owner signed, and to no other; where only verified
+people read, to nobody else either."""
 
 import asyncio
 import json
@@ -14,7 +15,7 @@ from messenger.matrix.crypto.machine import MEGOLM
 from messenger.matrix.crypto.records import Device, InboundSession, inbound_of
 from messenger.matrix.crypto.state import CryptoState
 from messenger.matrix.crypto.todevice import ToDevice
-from messenger.matrix.engine import HistoryShared
+from messenger.matrix.engine import DevicePolicy, HistoryShared
 from messenger.matrix.http import HomeserverClient
 from messenger.observability.failpoints import fp
 
@@ -36,11 +37,11 @@ class HistorySharing:
     def __init__(self, state: CryptoState, http: HomeserverClient, lists: DeviceLists, to_device: ToDevice) -> None:
         self._state, self._http, self._lists, self._to_device = state, http, lists, to_device
 
-    async def share(self, room_id: str, user_id: str) -> HistoryShared:
+    async def share(self, room_id: str, user_id: str, policy: DevicePolicy) -> HistoryShared:
         if not self._state.signed_device_keys:
             raise NotCrossSigned("sender_device_keys must carry the self-signing signature")
         await self._lists.refresh([user_id], force=True)
-        devices = self._trusted_devices(user_id)
+        devices = self._trusted_devices(user_id, policy)
         if not devices:
             return HistoryShared(sessions=0, devices=0)
         bundle, count = await self._bundle(room_id)
@@ -53,11 +54,12 @@ class HistorySharing:
         )
         return HistoryShared(sessions=count, devices=reached)
 
-    def _trusted_devices(self, user_id: str) -> list[Device]:
+    def _trusted_devices(self, user_id: str, policy: DevicePolicy) -> list[Device]:
         entry = self._state.users[user_id]
         if not entry.is_fresh:  # the remote server did not answer: an old list is not good enough here
             return []
-        return [device for device in entry.active() if refusal(device, entry.identity, "cross-signed-tofu") is None]
+        strictly: DevicePolicy = "verified" if policy == "verified" else "cross-signed-tofu"
+        return [device for device in entry.active() if refusal(device, entry.identity, strictly) is None]
 
     async def _hand_over(self, devices: Sequence[Device], content: dict[str, Any]) -> int:
         self._state.in_flight += 1
