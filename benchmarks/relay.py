@@ -2,7 +2,7 @@
 what the same Synapse accepts as plain sends, and what a bare matrix-nio relay without a database reaches, in the same
 run.
 
-    python benchmarks/relay.py [--parts idle,marker,flood,down] [--customers 10] [--seconds 25] [--without-bare]
+    python benchmarks/relay.py [--parts idle,marker,half,flood,down] [--customers 10] [--seconds 25] [--without-bare]
 
 The throughput is a RATIO: relayed messages a second, divided by the plain sends a second (20 closed-loop senders in 20
 rooms) measured before and after. A relayed message is two sends, so the ceiling is 0.50. A run whose two comparisons
@@ -24,11 +24,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.parts import markers, report, servers, town
+from benchmarks.parts.half import Way, added_latency
 from benchmarks.parts.load import send, send_load
 from benchmarks.parts.meter import Meter, percentile
-from benchmarks.parts.town import Chat, Town, Watcher
+from benchmarks.parts.town import Chat, Town
 from messenger.demo.child import Child
 from messenger.matrix.http import CLIENT, HomeserverClient, path
+from tests.support.people import Person
 from tests.support.product import Product
 from tests.support.waiting import eventually, settled
 
@@ -61,7 +63,7 @@ class Plain:
 @dataclass(slots=True)
 class Bench:
     town: Town
-    agent: Watcher
+    agent: Person
     plain_lanes: Sequence[Any]
     stellwerk: Side
     bare: Side | None
@@ -204,7 +206,7 @@ async def bench(customers: int, *, with_bare: bool) -> AsyncIterator[Bench]:
             await people.leave()
 
 
-async def _our_side(product: Product, people: Town, agent: Watcher, writers: Sequence[Watcher]) -> Side:
+async def _our_side(product: Product, people: Town, agent: Person, writers: Sequence[Person]) -> Side:
     await product.add_group(servers.GROUP, [(agent.user_id, "Agent", "agent")], default=True)
     await product.start()
     room = await product.group_room(servers.GROUP)
@@ -216,7 +218,7 @@ async def _our_side(product: Product, people: Town, agent: Watcher, writers: Seq
     return side
 
 
-async def _bare_side(folder: Path, people: Town, agent: Watcher, writers: Sequence[Watcher]) -> tuple[Side, Child]:
+async def _bare_side(folder: Path, people: Town, agent: Person, writers: Sequence[Person]) -> tuple[Side, Child]:
     account = await people.account("bare")
     room = await agent.create_room(invite=[account.user_id])
     store, ready = folder / "bare", folder / "bare.ready"
@@ -231,11 +233,11 @@ async def _bare_side(folder: Path, people: Town, agent: Watcher, writers: Sequen
     return side, child
 
 
-async def _chats(letter: str, people: Town, writers: Sequence[Watcher], bot: str) -> list[Chat]:
+async def _chats(letter: str, people: Town, writers: Sequence[Person], bot: str) -> list[Chat]:
     return [await people.chat(f"{letter}{n}", writer, bot) for n, writer in enumerate(writers)]
 
 
-async def _first_words(side: Side, agent: Watcher) -> None:
+async def _first_words(side: Side, agent: Person) -> None:
     """Conversations are established before anything is measured."""
     for chat in side.chats:
         [(token, content)] = await chat.prepare(1, side.bot)
@@ -257,12 +259,22 @@ async def measure(parts: Sequence[str], customers: int, seconds: float, *, with_
             figures |= await run.idle(sides)
         if "marker" in parts:
             figures |= await markers.seconds_until_marked(run.agent, run.stellwerk.room, run.stellwerk.bot)
+        if "half" in parts:
+            figures |= await _half(run)
         if "flood" in parts:
             figures |= await _floods(run, seconds)
         if "down" in parts:
             figures |= await run.down()
     figures["load_average_end"] = round(os.getloadavg()[0], 2)
     return figures
+
+
+async def _half(run: Bench) -> report.Figures:
+    before, ours = await run.plain(), run.stellwerk
+    relay = Way(room=ours.room, chats=ours.chats, shared_with=ours.bot, writer=ours.bot)
+    figures = await added_latency(run.url, run.agent, relay, run.plain_lanes, plain_per_s=before.per_s)
+    after = await run.plain()
+    return figures | {"half_plain_per_s": f"{before.per_s:.1f} before, {after.per_s:.1f} after"}
 
 
 async def _floods(run: Bench, seconds: float) -> report.Figures:
@@ -300,7 +312,7 @@ def _objection(ratio: float, before: Plain, after: Plain, cores: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--parts", default="idle,marker,flood,down")
+    parser.add_argument("--parts", default="idle,marker,half,flood,down")
     parser.add_argument("--customers", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=25)
     parser.add_argument("--without-bare", action="store_true")

@@ -1,7 +1,8 @@
 """The load generator, a process of its own so that it costs the measured ones nothing: it sends contents that were
 encrypted ahead of time. Its plan comes on stdin, its account goes to stdout, both as JSON.
 
-Each lane is a closed loop: the next event goes when the last was acknowledged. The lanes stop after `seconds`."""
+Each lane is a closed loop: the next event goes when the last was acknowledged. With `every_s` there is a pace besides:
+the n-th goes not before `first_s` + n x `every_s`. The lanes stop after `seconds`."""
 
 import asyncio
 import json
@@ -22,24 +23,39 @@ async def send(server: HomeserverClient, room: str, content: Mapping[str, Any]) 
     return str((await server.call("PUT", url, content))["event_id"])
 
 
-async def _lane(url: str, lane: Mapping[str, Any], until: float) -> int:
-    """Returns how many were acknowledged. A lane with one content repeats it."""
-    server, sent = HomeserverClient(url, token=lane["token"]), 0
+async def _lane(url: str, lane: Mapping[str, Any], begun: float, until: float) -> list[float]:
+    """Returns of each acknowledged one when it was to be sent (time.monotonic(), which all processes share). A lane
+    with one content repeats it."""
+    server, sent = HomeserverClient(url, token=lane["token"]), list[float]()
     contents = lane["contents"]
     try:
-        while time.monotonic() < until and (len(contents) == 1 or sent < len(contents)):
-            await send(server, lane["room"], contents[sent % len(contents)])
-            sent += 1
+        while len(contents) == 1 or len(sent) < len(contents):
+            due = await _due(lane, begun, len(sent))
+            if due >= until:
+                break
+            await send(server, lane["room"], contents[len(sent) % len(contents)])
+            sent.append(due)
         return sent
     finally:
         await server.close()
 
 
+async def _due(lane: Mapping[str, Any], begun: float, number: int) -> float:
+    """Waits for the moment of this one."""
+    now = time.monotonic()
+    if "every_s" not in lane:
+        return now
+    due = float(begun + lane["first_s"] + number * lane["every_s"])
+    await asyncio.sleep(due - now)
+    return due
+
+
 async def _run(plan: Mapping[str, Any]) -> dict[str, Any]:
     begun_at, begun = time.time(), time.monotonic()
     until = begun + plan["seconds"]
-    sent = await asyncio.gather(*(_lane(plan["url"], lane, until) for lane in plan["lanes"]))
-    return {"begun_at": begun_at, "seconds": time.monotonic() - begun, "sent": sent}
+    due_at = await asyncio.gather(*(_lane(plan["url"], lane, begun, until) for lane in plan["lanes"]))
+    seconds = time.monotonic() - begun
+    return {"begun_at": begun_at, "seconds": seconds, "sent": [len(each) for each in due_at], "due_at": due_at}
 
 
 async def send_load(url: str, lanes: Sequence[Mapping[str, Any]], seconds: float) -> dict[str, Any]:

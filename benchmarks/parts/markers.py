@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from benchmarks.parts import report
 from benchmarks.parts.meter import percentile
-from benchmarks.parts.town import Watcher
+from tests.support.people import Person
 from tests.support.timeline import Reaction, Seen
 
 MESSAGES = 40
@@ -15,7 +15,7 @@ SAID = {"answer": "It takes a week, n. {n}.", "note": "// ask the workshop, n. {
         "held": "It takes a week.\n// n. {n}, ask the workshop"}  # fmt: skip
 
 
-async def seconds_until_marked(agent: Watcher, room: str, desk: str) -> report.Figures:
+async def seconds_until_marked(agent: Person, room: str, desk: str) -> report.Figures:
     """One message after the other in the thread of one conversation that the agent owns, of each kind as many. Asserts
     that each has exactly one marker at the end."""
     agent.open_eyes()
@@ -42,7 +42,7 @@ def _figures(waits: dict[str, list[float]]) -> report.Figures:
     }
 
 
-async def _owned(agent: Watcher, room: str, desk: str) -> str:
+async def _owned(agent: Person, room: str, desk: str) -> str:
     """The card of the first conversation, claimed."""
     card = next(
         seen.event_id for seen in agent.messages(room, sender=desk) if seen.thread is None and "K-" in seen.body
@@ -56,7 +56,7 @@ async def _owned(agent: Watcher, room: str, desk: str) -> str:
     return card
 
 
-async def _until_marked(agent: Watcher, room: str, desk: str, event: str, begun: float) -> float:
+async def _until_marked(agent: Person, room: str, desk: str, event: str, begun: float) -> float:
     """Looks every two milliseconds, only when something has come."""
     view, looked_at = agent.rooms[room], -1
     while time.monotonic() - begun < PATIENCE_S:
@@ -68,5 +68,5 @@ async def _until_marked(agent: Watcher, room: str, desk: str, event: str, begun:
     raise SystemExit(f"{event} has no marker")
 
 
-def _markers(agent: Watcher, room: str, desk: str, event: str) -> Sequence[Reaction]:
+def _markers(agent: Person, room: str, desk: str, event: str) -> Sequence[Reaction]:
     return [each for each in agent.reactions(room) if each.target == event and each.sender == desk]

@@ -3,7 +3,6 @@ are set up with ordinary clients; while something is measured, only tokens and r
 used."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,27 +18,12 @@ PLAIN = {"algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "A" * 350, "session_
 FILLER = "How long will the repair take, and what will it cost? "
 
 
-class Watcher(Person):
-    """A person whose client can be closed and opened again."""
-
-    async def close_eyes(self) -> None:
-        if self._loop is not None:
-            self._loop.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._loop
-            self._loop = None
-
-    def open_eyes(self) -> None:
-        if self._loop is None:
-            self._loop = asyncio.create_task(self._sync_for_ever(), name=f"sync of {self.name}")
-
-
 @dataclass(slots=True)
 class Chat:
     """A customer's room with one of the relays. `said` are the tokens in the order in which they were sent."""
 
     name: str
-    customer: Watcher
+    customer: Person
     room: str
     said: list[str] = field(default_factory=list)
     _number: int = 0
@@ -64,24 +48,23 @@ class Chat:
 class Town:
     def __init__(self, synapse: Synapse) -> None:
         self.synapse = synapse
-        self.everybody: list[Watcher] = []
+        self.everybody: list[Person] = []
 
-    async def person(self, name: str) -> Watcher:
+    async def person(self, name: str) -> Person:
         account = await self.synapse.register(name, displayname=name)
-        person = await Watcher.log_in(self.synapse.url, account.user_id, account.password, name=name)
-        assert isinstance(person, Watcher)
+        person = await Person.log_in(self.synapse.url, account.user_id, account.password, name=name)
         self.everybody.append(person)
         return person
 
     async def account(self, name: str) -> Registered:
         return await self.synapse.register(name)
 
-    async def plain_lane(self, person: Watcher) -> Mapping[str, Any]:
+    async def plain_lane(self, person: Person) -> Mapping[str, Any]:
         """A room of one's own, for the comparison."""
         room = await person.create_room()
         return {"token": person.server.token, "room": room, "contents": [PLAIN]}
 
-    async def chat(self, name: str, customer: Watcher, bot: str) -> Chat:
+    async def chat(self, name: str, customer: Person, bot: str) -> Chat:
         return Chat(name, customer, await customer.start_direct_chat(bot))
 
     async def leave(self) -> None:
@@ -94,7 +77,7 @@ def token_of(seen: Seen) -> str:
     return next((word for word in seen.body.split() if word[0] in "pb" and word[1:2].isdigit() and "-" in word), "")
 
 
-async def arrived(agent: Watcher, room: str, bot: str) -> list[tuple[str, int]]:
+async def arrived(agent: Person, room: str, bot: str) -> list[tuple[str, int]]:
     """Everything that the bot relayed into the room, opened, with the homeserver's time of it in milliseconds. Cards
     and their edits, which quote the first words, are no relays."""
 
@@ -106,7 +89,7 @@ async def arrived(agent: Watcher, room: str, bot: str) -> list[tuple[str, int]]:
     return [(token_of(each), each.at_ms) for each in events if token_of(each) and not each.body.startswith("New ")]
 
 
-async def seconds_until_readable(agent: Watcher, room: str, token: str, begun: float, patience_s: float = 20) -> float:
+async def seconds_until_readable(agent: Person, room: str, token: str, begun: float, patience_s: float = 20) -> float:
     """Looks every two milliseconds, opens only what is new."""
     looked_at = 0
     view = agent.rooms[room]

@@ -93,6 +93,12 @@ def branches_of(server: Synapse, room_id: str) -> int:
         return int(tables.execute(query, (room_id,)).fetchone()[0])
 
 
+def count_events(server: Synapse) -> int:
+    """In all rooms, states among them."""
+    with closing(_tables(server)) as tables:
+        return int(tables.execute("SELECT count(*) FROM events").fetchone()[0])
+
+
 def _tables(server: Synapse) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{server.folder / 'homeserver.db'}?mode=ro", uri=True)
 

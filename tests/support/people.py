@@ -65,16 +65,25 @@ class Person:
         person = cls(server, Device(answer["user_id"], device_id), name=name or user_id, auto_join=auto_join)
         await person.keys.publish()
         await persistently(lambda: person._sync_once(timeout_ms=0))
-        person._loop = asyncio.create_task(person._sync_for_ever(), name=f"sync of {person.name}")
+        person.open_eyes()
         return person
 
     async def leave(self) -> None:
         """Closes the client. The account and the device stay on the homeserver."""
+        await self.close_eyes()
+        await self.server.close()
+
+    async def close_eyes(self) -> None:
+        """The client no longer looks for what is new, and costs the homeserver nothing. It can still write."""
         if self._loop is not None:
             self._loop.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._loop
-        await self.server.close()
+            self._loop = None
+
+    def open_eyes(self) -> None:
+        if self._loop is None:
+            self._loop = asyncio.create_task(self._sync_for_ever(), name=f"sync of {self.name}")
 
     # Rooms
 

@@ -83,6 +83,13 @@ class RoomView:
         """The raw events after the first `count`."""
         return self._in_order[count:]
 
+    def forget_all_but(self, newest: int) -> None:
+        """For a client that reads for hours, and remembers elsewhere what it has read."""
+        for event in self._in_order[:-newest]:
+            self.events.pop(event["event_id"])
+            self._opened.pop(event["event_id"], None)
+        self._in_order = self._in_order[-newest:]
+
     def read(self, device: Device) -> list[Seen]:
         return [self.seen(device, event_id) for event_id in self.events]
 
