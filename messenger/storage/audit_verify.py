@@ -5,7 +5,7 @@ tail (the chain's end, or a signed checkpoint, knows a later row), a chain that 
 checkpoint knows another mac). Rows that are younger than the newest checkpoint can be cut off unseen by somebody who
 may change the table's triggers; a checkpoint is written every few minutes, and the running desk watches the end."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -43,7 +43,10 @@ class Verdict:
 
 async def verify(engine: AsyncEngine, keys: DataKeys, lines: Sequence[Line]) -> Verdict:
     """The whole chain in one snapshot, against these checkpoints."""
-    good = {line.checkpoint.seq: line.checkpoint.mac for line in lines if line.checkpoint and not line.fault}
+    good: dict[int, set[bytes]] = {}  # two that say different things of one row tell of a row that is gone
+    for line in lines:
+        if line.checkpoint and not line.fault:
+            good.setdefault(line.checkpoint.seq, set()).add(line.checkpoint.mac)
     async with transaction(engine) as connection:
         await connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         walk = _Walk(keys, good)
@@ -59,7 +62,7 @@ async def verify(engine: AsyncEngine, keys: DataKeys, lines: Sequence[Line]) -> 
 
 
 class _Walk:
-    def __init__(self, keys: DataKeys, witnessed: Mapping[int, bytes]) -> None:
+    def __init__(self, keys: DataKeys, witnessed: Mapping[int, Set[bytes]]) -> None:
         self._keys, self._witnessed = keys, witnessed
         self._secrets: dict[int, bytes] = {}
         self.seq, self.mac, self._key_no = 0, BEGINNING, 1
@@ -75,7 +78,7 @@ class _Walk:
                 if fault is not None:
                     return self.seq + 1, fault
                 if (witness := self._witnessed.get(self.seq)) is not None:
-                    if witness != self.mac:
+                    if witness != {self.mac}:
                         return trusted + 1, "not_the_witnessed"
                     trusted = self.seq
         return self._end(head, trusted)

@@ -243,6 +243,19 @@ async def test_a_cut_tail_is_named_by_a_checkpoint_when_the_end_is_set_back_too(
         assert (verdict.first_bad, verdict.fault) == (left + 1, "cut_off")
 
 
+async def test_a_cut_tail_is_named_when_as_many_rows_have_come_after_it(log: Log) -> None:
+    """The next process writes a checkpoint of its own at the same number: the older one is not forgotten for it."""
+    await log.witness.write()
+    await log.tamper(
+        f"DELETE FROM audit WHERE seq > {ROWS - 3}",
+        f"UPDATE audit_head SET seq = {ROWS - 3}, mac = (SELECT mac FROM audit WHERE seq = {ROWS - 3})",
+    )
+    await log.add(3)
+    await log.new_witness().write()
+    verdict = await log.verdict()
+    assert verdict.fault == "not_the_witnessed"
+
+
 async def test_a_chain_made_anew_with_the_key_is_told_by_a_checkpoint(log: Log) -> None:
     await log.witness.write()
     await log.add(4)

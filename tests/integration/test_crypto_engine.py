@@ -3,12 +3,14 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 import vodozemac
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from messenger.app.desk_ports import CryptoRows
 from messenger.matrix.crypto.engine import NioEngine
 from messenger.matrix.crypto.one_time_keys import FALLBACK_KEPT_S, StoreIsOlder
 from messenger.matrix.crypto.store import PickleKey
@@ -355,6 +357,34 @@ async def test_a_better_copy_that_came_during_the_backup_is_backed_up_too(world:
     await world.sync(to_device=[earlier])
     await world.engine.mark_backed_up(keys)
     assert [key.first_index for key in await world.engine.keys_to_back_up(10)] == [0]
+
+
+class SlowToRead(MemoryDeskStore):
+    """What was read reaches who has asked only when `goes_on` is set."""
+
+    def __init__(self, account: str) -> None:
+        super().__init__(account)
+        self.goes_on = asyncio.Event()
+        self.goes_on.set()
+
+    @asynccontextmanager
+    async def look(self) -> AsyncIterator[CryptoRows]:
+        async with self.unit() as unit:
+            yield unit
+        await self.goes_on.wait()
+
+
+async def test_a_key_that_is_erased_while_it_is_backed_up_does_not_come_back() -> None:
+    store = SlowToRead(DESK)
+    async with a_world(store) as world:
+        await world.sync(to_device=[Peer(world.server, ANNA).share_key()])
+        store.goes_on.clear()
+        reading = asyncio.create_task(world.engine.keys_to_back_up(10))
+        await asyncio.sleep(0)
+        await world.engine.forget([ROOM], [])
+        store.goes_on.set()
+        await world.engine.mark_backed_up(await reading)
+        assert [row for row in store.rows.values() if row.table == "mx_megolm"] == []
 
 
 def room_key(peer: Peer, at: vodozemac.GroupSession | None = None) -> RoomKey:

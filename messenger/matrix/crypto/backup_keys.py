@@ -24,14 +24,19 @@ class BackupKeys:
         await self._state.ensure_loaded()
         async with self._state.desk_store.look() as stored:
             rows = await stored.read("mx_megolm", [{"backed_up": False}], limit=limit)
-        self._handed_out = {(row.key["room_id"], row.key["session_id"], row.key["sender_key"]): row for row in rows}
+        self._handed_out = {_names(row): row for row in rows}
         return [_room_key(inbound_of(row, self._state.changes.pickle_key.raw)) for row in rows]
 
     async def mark(self, keys: Sequence[RoomKey]) -> None:
         """A copy with a lower index that arrived meanwhile stays to be backed up: the store's rule refuses our older
-        row."""
+        row. One that was erased meanwhile stays erased."""
         rows = [row for key in keys if (row := self._handed_out.pop(_name(key), None)) is not None]
+        if not rows:
+            return
         async with self._state.exclusive(), self._state.desk_store.unit() as unit:
+            there = await unit.read("mx_megolm", [row.key for row in rows])
+            kept = {_names(row) for row in there}
+            rows = [row for row in rows if _names(row) in kept]
             await unit.write(
                 [
                     CryptoRow(table=row.table, key=row.key, clear={**row.clear, "backed_up": True}, secret=row.secret)
@@ -106,6 +111,10 @@ def _room_key(session: InboundSession) -> RoomKey:
         forwarding_chain=session.chain,
         shared_history=session.shared_history,
     )
+
+
+def _names(row: CryptoRow) -> Name:
+    return row.key["room_id"], row.key["session_id"], row.key["sender_key"]
 
 
 def _name(key: RoomKey) -> Name:
