@@ -16,7 +16,7 @@ from messenger.matrix.room_state import MEGOLM
 from messenger.matrix.suspicion import Suspicion, SuspicionCause
 
 OURS = frozenset({"group", "case", "direct"})
-_MALFORMED = frozenset({"malformed", "malformed_plaintext", "broken_ciphertext", "too_large"})
+_MALFORMED = frozenset({"malformed", "malformed_plaintext", "broken_ciphertext", "too_large", "other_relation"})
 _IN_CLEAR = frozenset({"m.room.message", "m.sticker"})
 _WORDS = _IN_CLEAR | {"m.room.encrypted"}
 _CLOSED = frozenset({"invite", "private"})

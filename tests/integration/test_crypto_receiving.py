@@ -166,6 +166,23 @@ async def test_a_second_device_that_claims_the_same_curve_key_does_not_hide_the_
     assert (decrypted.state, decrypted.device_id) == ("new", anna.device_id)
 
 
+@pytest.mark.parametrize(
+    "moved", [{"rel_type": "m.thread", "event_id": "$theirs"}, {"rel_type": "m.replace", "event_id": "$mine"}]
+)
+async def test_a_message_that_was_moved_into_another_thread_is_not_read(
+    world: World, anna: Peer, moved: dict[str, str]
+) -> None:
+    """The homeserver may change what stands outside; inside, the author's app has said where it belongs."""
+    relation = {"rel_type": "m.thread", "event_id": "$mine", "is_falling_back": True}
+    key, (room, event) = anna.share_key(), anna.say("for mine", **{"m.relates_to": relation})
+    assert event["content"]["m.relates_to"] == relation
+    [honest] = await world.sync(to_device=[key], events=[(room, event)])
+    assert honest.state == "new"
+    event["content"]["m.relates_to"] = moved
+    [opened] = await world.sync(events=[(room, event)])
+    assert (opened.state, opened.reason) == ("undecryptable", "other_relation")
+
+
 async def test_a_message_meant_for_another_room_is_quarantined(world: World, anna: Peer) -> None:
     key = anna.share_key()
     content = anna.encrypt(ROOM, "m.room.message", {"body": "hello"})

@@ -132,8 +132,16 @@ def _payload(plaintext: bytes, outer: Mapping[str, Any]) -> Mapping[str, Any]:
     if not as_set(kind) or not isinstance(content, dict) or not isinstance(room_id, str):
         raise _Refused("malformed_plaintext")
     if "m.relates_to" in outer:
-        content.setdefault("m.relates_to", outer["m.relates_to"])
+        inner = content.setdefault("m.relates_to", outer["m.relates_to"])
+        if _what_of(inner) != _what_of(outer["m.relates_to"]):
+            raise _Refused("other_relation")
     return {"type": kind, "content": content, "room_id": room_id}
+
+
+def _what_of(relation: Any) -> tuple[Any, Any]:
+    """Outside, in clear, anybody on the way can change which thread a message stands in, or which one it edits. Most
+    apps say it inside, too: then both must say the same, or one customer would read what is meant for another."""
+    return (relation.get("rel_type"), relation.get("event_id")) if isinstance(relation, Mapping) else (None, None)
 
 
 def _no_number(text: str) -> float:
