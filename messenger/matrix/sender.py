@@ -17,7 +17,7 @@ from messenger.matrix import successors
 from messenger.matrix.batch import as_dict
 from messenger.matrix.engine import CryptoEngine, Doubt, Doubted, MemoryLost, RecipientsUnknown, Sealed, SendRequest
 from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError, Unreachable, path
-from messenger.matrix.room_book import RoomBook
+from messenger.matrix.room_book import Room, RoomBook
 from messenger.observability.failpoints import fp
 
 log = logging.getLogger(__name__)
@@ -91,6 +91,7 @@ NOTHING_BEFORE: SentBefore = MappingProxyType({})
 
 MOST_MESSAGES, LONGEST_MS = 100, 604_800_000  # with one key (Matrix spec, "m.room.encryption")
 LOOK_AGAIN = timedelta(seconds=10)  # whether a doubt has gone
+SEALED_ANEW = 5
 
 
 class Sender:
@@ -156,23 +157,7 @@ class Sender:
         despite_doubts: bool,
     ) -> str:
         try:
-            room = await self._book.encrypted(room_id)
-            if room.strangers and not despite_doubts:
-                raise Doubted([Doubt(user=user, cause="unexpected_member") for user in sorted(room.strangers)])
-            sealed = await self._encryptor.encrypt(
-                SendRequest(
-                    room_id=room_id,
-                    recipients=room.recipients,
-                    type=type,
-                    content=content,
-                    policy=policy.value,
-                    # Whoever may change the room's state may let keys change more often, never less often.
-                    rotation_messages=min(room.state.rotation_messages or MOST_MESSAGES, MOST_MESSAGES),
-                    rotation_ms=min(room.state.rotation_ms or LONGEST_MS, LONGEST_MS),
-                    history_shared=room.is_history_shared,
-                    despite_doubts=despite_doubts,
-                )
-            )
+            room, sealed = await self._sealed(room_id, type, content, policy=policy, despite_doubts=despite_doubts)
             self._tell_left_out(room_id, sealed)
             if not despite_doubts:
                 self._note_doubts(room_id, policy, [])
@@ -190,6 +175,33 @@ class Sender:
         except (MemoryLost, RecipientsUnknown) as error:
             raise Temporary("unreachable", raw_code=error.__class__.__name__) from error
         return str(answer["event_id"])
+
+    async def _sealed(
+        self, room_id: str, type: str, content: Mapping[str, Any], *, policy: DevicePolicy, despite_doubts: bool
+    ) -> tuple[Room, Sealed]:
+        """Handing out keys may take a minute, and somebody may be taken out of the room meanwhile: then it is encrypted
+        anew, without them."""
+        for _ in range(SEALED_ANEW):
+            room = await self._book.encrypted(room_id)
+            if room.strangers and not despite_doubts:
+                raise Doubted([Doubt(user=user, cause="unexpected_member") for user in sorted(room.strangers)])
+            sealed = await self._encryptor.encrypt(
+                SendRequest(
+                    room_id=room_id,
+                    recipients=room.recipients,
+                    type=type,
+                    content=content,
+                    policy=policy.value,
+                    # Whoever may change the room's state may let keys change more often, never less often.
+                    rotation_messages=min(room.state.rotation_messages or MOST_MESSAGES, MOST_MESSAGES),
+                    rotation_ms=min(room.state.rotation_ms or LONGEST_MS, LONGEST_MS),
+                    history_shared=room.is_history_shared,
+                    despite_doubts=despite_doubts,
+                )
+            )
+            if room.recipients <= (await self._book.encrypted(room_id)).recipients:
+                return room, sealed
+        raise Temporary("unreachable", raw_code="people leave the room faster than it can be written to")
 
     async def _put(self, room: RoomState, url: str, content: Mapping[str, Any]) -> Any:
         """A room that refuses us may have been replaced, or have thrown us out, a moment ago: then it is no refusal,
