@@ -84,15 +84,16 @@ class FakeSide:
     """A customer for every few chats: more strangers at once than the desk has one-time keys would be another
     benchmark."""
 
-    def __init__(self, fake: FakeHomeserver) -> None:
+    def __init__(self, fake: FakeHomeserver, *, chats_each: int = CHATS_EACH) -> None:
+        self._chats_each = chats_each
         self._fake, self._customers = fake, dict[str, Writer]()
-        self._agent = Writer(fake.world, "agent", one_time_keys=50)
-        self._newest = self._agent
-        self.agent_id, self._room, self._reader = self._agent.user_id, "", _Reader(self._agent.device)
+        self.agent = Writer(fake.world, "agent", one_time_keys=50)
+        self._newest = self.agent
+        self.agent_id, self.room, self._reader = self.agent.user_id, "", _Reader(self.agent.device)
 
     async def take_seat(self, room: str) -> None:
-        self._room = room
-        await eventually(self._agent.join_invites, 60, what="the agent is invited")
+        self.room = room
+        await eventually(self.agent.join_invites, 60, what="the agent is invited")
 
     async def chats(self, first: int, count: int, desk: str) -> Sequence[Talk]:
         made = [self._chat(number, desk) for number in range(first, first + count)]
@@ -103,7 +104,7 @@ class FakeSide:
         return made
 
     def _chat(self, number: int, desk: str) -> Talk:
-        if number % CHATS_EACH == 0:
+        if number % self._chats_each == 0:
             self._newest = Writer(self._fake.world, f"customer{number}", one_time_keys=5)
         talk = Talk(f"t{number}", self._newest.start_direct_chat(desk))
         self._customers[talk.chat] = self._newest
@@ -113,10 +114,10 @@ class FakeSide:
         self._customers[talk.chat].say(talk.chat, talk.next_words())
 
     async def answer(self, card: str, text: str) -> None:
-        self._agent.say(self._room, text, thread=card)
+        self.agent.say(self.room, text, thread=card)
 
     async def claim(self, card: str) -> None:
-        self._agent.react(self._room, card, "👀")
+        self.agent.react(self.room, card, "👀")
 
     def heard(self, talk: Talk) -> list[str]:
         """The tokens of what the desk has said in the customer's chat."""
@@ -125,8 +126,8 @@ class FakeSide:
         return [token for token in said if token]
 
     def lines(self) -> Sequence[Seen]:
-        self._agent.receive_keys()
-        return self._reader.lines(self._room, self._fake.world.rooms[self._room].timeline)
+        self.agent.receive_keys()
+        return self._reader.lines(self.room, self._fake.world.rooms[self.room].timeline)
 
     def forget_calls(self) -> None:
         self._fake.requests.clear()

@@ -5,7 +5,7 @@ end both sides open everything."""
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from aiohttp import web
 
 from benchmarks.parts.ledger import Ledger
 from benchmarks.parts.servers import GROUP, FakeAccounts
-from benchmarks.parts.talks import FakeSide, Talk, token_of
+from benchmarks.parts.talks import CHATS_EACH, FakeSide, Talk, token_of
 from messenger.demo.synapse import Synapse
 from tests.support.databases import TestDatabases
 from tests.support.fake_homeserver import FakeHomeserver
@@ -76,10 +76,10 @@ class Town:
     told: Told = field(default_factory=Told)
     _back: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def open(self, conversations: int) -> None:
+    async def open(self, conversations: int, *, environment: Mapping[str, str] | None = None) -> None:
         """Each has a card, an owner and one message."""
         await self.product.add_group(GROUP, [(self.side.agent_id, "Agent", "agent")], default=True)
-        await self.product.start()
+        await self.product.start(environment=environment)
         await self.side.take_seat(await self.product.group_room(GROUP))
         while len(self.talks) < conversations:
             count = min(WAVE, conversations - len(self.talks))
@@ -245,14 +245,15 @@ async def _say_nothing(request: web.Request, handler: Handler) -> Any:
 
 
 @asynccontextmanager
-async def a_town(folder: Path, databases: TestDatabases) -> AsyncIterator[Town]:
+async def a_town(folder: Path, databases: TestDatabases, *, chats_each: int = CHATS_EACH) -> AsyncIterator[Town]:
+    """`chats_each`: of a customer."""
     fake = FakeHomeserver(record=False)
     await fake.start()
     name = await databases.fresh()
     url = databases.server.uri(name)
     product, ledger = await Product.install(folder / "stellwerk", cast(Synapse, FakeAccounts(fake)), url), Ledger(url)
     try:
-        yield Town(fake, product, ledger, FakeSide(fake))
+        yield Town(fake, product, ledger, FakeSide(fake, chats_each=chats_each))
     finally:
         await product.stop()
         await ledger.close()

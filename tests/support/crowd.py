@@ -18,9 +18,9 @@ ONE_TIME_KEYS = 20
 class Writer:
     """A user with one device, whose keys are published when this returns."""
 
-    def __init__(self, world: World, name: str, *, one_time_keys: int = ONE_TIME_KEYS) -> None:
+    def __init__(self, world: World, name: str, *, one_time_keys: int = ONE_TIME_KEYS, server: str = "") -> None:
         self.world = world
-        self.account = world.register(name)
+        self.account = world.register(name, server=server)
         self.user_id = self.account.user_id
         self._record = world.log_in(self.account, new_device_id())
         self.device = Device(self.user_id, self._record.device_id)

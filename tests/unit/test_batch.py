@@ -121,8 +121,20 @@ def test_a_quiet_minute_fills_the_share_again() -> None:
     assert [policy.not_before("a", later) for _ in range(3)] == [None, None, later + timedelta(seconds=30)]
 
 
+def test_many_servers_at_once_share_what_twelve_may_and_none_waits_for_the_others() -> None:
+    policy, wait = InvitePolicy(per_minute=10), timedelta(seconds=10)
+    times = [NOW + timedelta(seconds=number / 100) for number in range(5000)]
+    due = [policy.not_before(f"s{number % 50}", now) or now for number, now in enumerate(times)]
+    assert max(due[:50]) <= NOW + wait, "the first of each"
+    assert sum(moment < NOW + timedelta(minutes=1) for moment in due) <= 50 + 12 * 10
+    assert max(sum(0 <= (other - moment).total_seconds() < 1 for other in due) for moment in due[::50]) <= 20
+    assert (policy.not_before("quiet", times[-1]) or NOW) <= times[-1] + wait
+    later = NOW + timedelta(hours=2)
+    assert [policy.not_before("s0", later) for _ in range(10)] == [None] * 10, "it is over some time"
+
+
 def test_many_servers_do_not_fill_the_memory() -> None:
     policy = InvitePolicy()
     for number in range(30_000):
         policy.not_before(f"server{number}", NOW + timedelta(seconds=number))
-    assert len(policy._full_at) < 20_000
+    assert len(policy._full_at) < 100 and len(policy._ends) < 100

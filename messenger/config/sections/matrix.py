@@ -56,7 +56,10 @@ class Matrix(Section):
         default=10,
         ge=1,
         le=10_000,
-        description="How many invitations a minute are accepted from one other server; later ones wait.",
+        description=(
+            "How many invitations a minute are accepted from one other server; later ones wait. All other servers "
+            "together: twelve times as many."
+        ),
     )
     desks: tuple[Desk, ...] = Field(default=(), description="The bot accounts.")
 

@@ -56,8 +56,9 @@ class World:
 
     # Accounts and devices
 
-    def register(self, name: str, password: str | None = None) -> Account:
-        user_id = f"@{name}:{self.server_name}"
+    def register(self, name: str, password: str | None = None, *, server: str = "") -> Account:
+        """`server`: somebody of another one."""
+        user_id = f"@{name}:{server or self.server_name}"
         if user_id in self.accounts:
             raise Refused(400, "M_USER_IN_USE")
         account = Account(user_id=user_id, password=password or secrets.token_hex(8), profile={"displayname": name})
