@@ -99,8 +99,9 @@ class Admin:
     async def members(self, group: str) -> Sequence[people.MemberRow]:
         return await people.members(self._engine, group)
 
-    async def add_member(self, group: str, address: str, role: str = "agent") -> None:
-        await self._change.add_member(group, address, role)
+    async def add_member(self, group: str, address: str, role: str = "agent") -> bool:
+        """Was the person known before?"""
+        return await self._change.add_member(group, address, role)
 
     async def remove_member(self, group: str, address: str) -> None:
         await self._change.remove_member(group, address)

@@ -1,5 +1,6 @@
 """`stellwerk group`: skill groups, who is in them, and which conversations go to them."""
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,7 +25,21 @@ app.add_typer(member, name="member")
 app.add_typer(rule, name="rule")
 
 GroupName = Annotated[str, typer.Argument(metavar="GROUP", help="Name of the group.")]
-Languages = Annotated[list[str] | None, typer.Option("--language", "-l", help="This language goes here.")]
+_LANGUAGE = re.compile(r"[a-z]{2,3}")  # as `app.languages.detect` names them
+
+
+def _are_languages(values: list[str] | None) -> list[str] | None:
+    codes = [value.strip().lower() for value in values or ()]
+    for code in codes:
+        if not _LANGUAGE.fullmatch(code):
+            raise typer.BadParameter(f"{code!r} is no code of a language like de, en or zh")
+    return codes or None
+
+
+Languages = Annotated[
+    list[str] | None,
+    typer.Option("--language", "-l", help="This language goes here: its code, as de.", callback=_are_languages),
+]
 Assignments = Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="For example reply_mode=explicit.")]
 Accounts = Annotated[
     list[str] | None, typer.Option("--account", "-a", help="What comes in by this channel account goes here.")
@@ -104,8 +119,10 @@ def member_add(
     """Puts a person into a group. The desk invites them to the group's room and hands them its earlier messages."""
     if role not in ROLES:
         raise typer.BadParameter(f"{role!r} is not one of {', '.join(ROLES)}", param_hint="--role")
-    ask(ctx, lambda admin: admin.add_member(group, user_id, role))
+    is_known = ask(ctx, lambda admin: admin.add_member(group, user_id, role))
     output.say(f"{user_id} is {role} in {group}.")
+    if not is_known:
+        output.warn(f"{user_id} was not known before. Is it spelled right? A name: stellwerk agent add {user_id} NAME")
 
 
 @member.command("remove")

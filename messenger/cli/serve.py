@@ -23,7 +23,7 @@ def serve(
     ctx: typer.Context,
     ready_file: Annotated[Path | None, typer.Option("--ready-file", help="Written when the service is ready.")] = None,
 ) -> None:
-    """Runs the service. A second process on the same external database waits as its standby."""
+    """Runs the service. A second process on the same database waits as its standby."""
     settings = settings_of(ctx)
     settings.refuse_open_secrets()
     configure_logging(level=settings.log.level, style=settings.log.format)

@@ -38,6 +38,9 @@ def accept(ctx: typer.Context, address: StaffId) -> None:
     """What is doubted about this person is right; without a doubt, their account's present identity is theirs. Compare
     with them first, face to face or by telephone."""
     count = ask(ctx, lambda admin: admin.decide_trust(address, trusted=True))
+    if not count:
+        output.say(f"Nothing was doubted about {address}. What their account shows now counts as theirs.")
+        return
     output.say(f"{address} is trusted{f' in {count} rooms' if count > 1 else ''}; what waited leaves now.")
 
 

@@ -19,7 +19,10 @@ def words_of(error: Exception) -> str:
         case _ if type(error).__module__.startswith("messenger."):
             return str(error)  # ours are written for people
         case ConnectionError() | socket.gaierror() | TimeoutError():
-            return f"the database does not answer ({_kind(error)}). Is it running, and is database.url right?"
+            return (
+                f"the database does not answer ({_kind(error)}). Is it running, and are database.url and "
+                "key_database.url right?"
+            )
         case DBAPIError():
             return (
                 f"the database refuses ({_kind(error.orig or error)}). Are database.url and the account's rights right?"

@@ -53,6 +53,9 @@ class Administration:
         there, WrongSetting for settings that cannot be."""
         stored = group_settings.store(settings)
         async with self._change() as change:
+            same = sa.select(skill_group.c.name).where(sa.func.lower(skill_group.c.name) == name.lower()).limit(1)
+            if (known := await change.connection.scalar(same)) is not None:
+                raise NotPossible(f"there is a group {known} already: stellwerk group list")
             default = sa.select(skill_group.c.id).where(skill_group.c.is_default).limit(1)
             none_yet = await change.connection.scalar(default) is None
             if is_default and not none_yet:
@@ -116,16 +119,16 @@ class Administration:
             )
             await change.note("config.person", f"agent:{who}", change="added")
 
-    async def add_member(self, group_name: str, address: str, role: str) -> None:
-        """Unknown people are made known by their address and get the group's language; `add_agent` gives them a name
-        and their own."""
+    async def add_member(self, group_name: str, address: str, role: str) -> bool:
+        """Were they known before? Unknown people are made known by their address and get the group's language;
+        `add_agent` gives them a name and their own."""
         async with self._change() as change:
             group = await change.group(group_name)
             language = group_settings.load(group.settings)["language"]
             person = insert(staff).values(
                 id=uuid4(), address=address, name=address[1:].partition(":")[0], language=language
             )
-            await change.connection.execute(person.on_conflict_do_nothing())
+            is_new = bool((await change.connection.execute(person.on_conflict_do_nothing())).rowcount)
             who = await change.locked(address)
             await _must_not_conflict(change.connection, address, who, seats=[Role(role)])
             seat = insert(group_member).values(group_id=group.id, staff_id=who, role=Role(role).value)
@@ -147,6 +150,7 @@ class Administration:
                 details={"role": Role(role).value},
             )
             await change.note("config.seat", f"agent:{who}", joins, group=str(group.id), role=role)
+        return not is_new
 
     async def remove_member(self, group_name: str, address: str) -> None:
         async with self._change() as change:

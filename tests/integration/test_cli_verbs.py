@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from typer.testing import Result
 
 from messenger.cli.doctor.database import floods as doctors_floods
+from messenger.cli.doctor.database import groups as doctors_groups
 from messenger.config import Settings
 from messenger.storage.database import connect
 from messenger.storage.models.floods import flood
@@ -95,6 +96,24 @@ def test_groups_rules_and_people_are_added_listed_and_removed(stellwerk: Run) ->
 
     assert stellwerk("group", "member", "remove", "Claims", "@anna:example.org").exit_code == 0
     assert found(stellwerk("group", "member", "list", "Claims", "--json")) == []
+
+
+def test_what_is_probably_a_slip_of_the_pen_is_told(stellwerk: Run) -> None:
+    stellwerk("group", "add", "General")
+    twice = stellwerk("group", "add", "general")
+    assert twice.exit_code == 1 and "there is a group General already" in twice.output
+    refused = stellwerk("group", "rule", "add", "General", "--language", "German")
+    assert refused.exit_code == 2 and "no code of a language" in refused.output
+    assert stellwerk("group", "rule", "add", "General", "--language", "DE").exit_code == 0
+    assert found(stellwerk("group", "rule", "list", "General", "--json"))["languages"] == ["de"]
+    [alone] = asyncio.run(doctors_groups(Settings.load()))
+    assert alone.level == "warn" and "nobody is in General" in alone.words
+    stranger = stellwerk("group", "member", "add", "General", "@jonsa:example.org")
+    assert stranger.exit_code == 0 and "was not known before" in stranger.output
+    again = stellwerk("group", "member", "add", "General", "@jonsa:example.org", "--role", "lead")
+    assert again.exit_code == 0 and "was not known before" not in again.output
+    [peopled] = asyncio.run(doctors_groups(Settings.load()))
+    assert peopled.level == "ok"
 
 
 def test_settings_of_a_group_are_set_and_shown(stellwerk: Run) -> None:

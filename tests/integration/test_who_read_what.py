@@ -45,9 +45,10 @@ async def test_reading_and_coming_into_the_room_are_in_the_archive_in_both_forms
     assert reader in names, "Ben is the same number everywhere"
     assert ("conversation.see", "shell", "allowed") in kept, "`conversation show` on the command line"
     told = [line for line in html.unescape(page).split("<tr>") if f"<td>{reader}</td>" in line]
-    assert [line for line in told if f"{number}: was shown what was said" in line and "<td>serve</td>" in line]
+    assert [line for line in told if f"{number}: was shown what was said" in line and "<td>to serve you</td>" in line]
     assert [line for line in told if f"came into the room of {GROUP}" in line]
-    assert [line for line in html.unescape(page).split("<tr>") if f"{number}: was shown its state" in line]
+    [seen] = [line for line in html.unescape(page).split("<tr>") if f"{number}: was shown its state" in line]
+    assert "<td>An operator</td>" in seen
     [refused] = [line for line in html.unescape(page).split("<tr>") if "<td>refused</td>" in line]
     assert f"{number}: conversation.read" in refused, "who was refused has read nothing"
 

@@ -264,6 +264,7 @@ async def test_doctor_goes_on_when_the_homeserver_is_away(tmp_path: Path) -> Non
     assert found["homeserver"] == "fail"
     assert found["settings"] == found["root key"] == found["vodozemac"] == "ok"
     assert found["schema"] == found["rooms"] == found["dead letters"] == found["floods"] == "ok"
+    assert found["groups"] == "warn"
     assert not [finding for finding in findings if "unexpected failure" in finding.words]
 
 

@@ -193,10 +193,22 @@ def test_the_value_of_a_secret_is_in_no_message_and_no_repr(write: Write) -> Non
     ],
 )
 def test_a_secret_stands_in_one_place(write: Write, section: str, key: str) -> None:
-    file = write(f'{MINIMAL}{section}{key} = "x"\n{key}_file = "y"\n')
+    file = write(f'{MINIMAL}{section}{key} = "postgresql://x"\n{key}_file = "y"\n')
     assert _fault(file).endswith(f"set either `{key}` or `{key}_file`, not both")
     for one in (key, f"{key}_file"):
-        Settings.load(write(f'{MINIMAL}{section}{one} = "x"\n'))
+        Settings.load(write(f'{MINIMAL}{section}{one} = "postgresql://x"\n'))
+
+
+@pytest.mark.parametrize("section", ["database", "key_database"])
+def test_another_kind_of_database_is_refused_without_its_password(write: Write, tmp_path: Path, section: str) -> None:
+    fault = _fault(write(f'{MINIMAL}[{section}]\nurl = "mysql://desk:hunter2@db/stellwerk"\n'))
+    assert fault.endswith(f"`{section}.url`: must be an address like postgresql://user:password@host/name, or empty")
+    (tmp_path / "db").write_text("mysql://desk:hunter2@db/stellwerk\n")
+    (tmp_path / "db").chmod(0o400)
+    settings = Settings.load(write(f'{MINIMAL}[{section}]\nurl_file = "db"\n'))
+    with pytest.raises(ConfigError, match=rf"{section}.url_file: .*db must be an address") as told:
+        getattr(settings, section).address()
+    assert "hunter2" not in fault + str(told.value)
 
 
 def test_a_secret_file_is_read_when_needed(write: Write, tmp_path: Path) -> None:

@@ -106,19 +106,30 @@ def _accesses(accesses: Sequence[Access], numbers: Mapping[str, str], words: Tex
     for each in accesses:
         outcome = words.plain("export.refused") if each.outcome == "refused" else ""
         what = _what(each, numbers.get(each.about, ""), words)
-        cells = (_moment(each.at, words, zone), each.who, what, each.purpose, outcome)
+        cells = (_moment(each.at, words, zone), _who(each, words), what, _purpose(each, words), outcome)
         yield "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
     yield "</table>"
 
 
 def _what(access: Access, ref: str, words: Texts) -> str:
-    """What was done with a conversation in words; everything else, and what was refused, by its code."""
+    """What was done with a conversation or a person's data in words; everything else, and what was refused, by its
+    code."""
     if access.outcome == "allowed" and access.action == "group.join":
         return words.plain("export.access.group", group=access.group)
     known = f"export.access.{access.action.removeprefix('conversation.')}"
-    if access.outcome == "allowed" and ref and words.has(known):
+    if access.outcome == "allowed" and words.has(known) and (ref or access.action.startswith("contact.")):
         return words.plain(known, ref=ref)
     return words.plain("export.access.other", ref=ref, action=access.action) if ref else access.action
+
+
+def _who(access: Access, words: Texts) -> str:
+    return words.plain("label.operator") if access.who == "shell" else access.who
+
+
+def _purpose(access: Access, words: Texts) -> str:
+    """Why, in words; a rare one by its code."""
+    known = f"export.purpose.{access.purpose.partition('.')[0]}"
+    return words.plain(known) if words.has(known) else access.purpose
 
 
 def _table(title: str, rows: Iterable[tuple[str, str]]) -> str:

@@ -77,6 +77,20 @@ async def rooms(settings: Settings) -> Sequence[Finding]:
     return found or [ok("rooms", "the desk is in the rooms of all groups")]
 
 
+async def groups(settings: Settings) -> Sequence[Finding]:
+    """Whoever writes to a group without people waits there for nobody."""
+    from messenger.bootstrap import open_admin
+
+    async with open_admin(settings) as admin:
+        known = await admin.groups()
+    if not known:
+        return [warn("groups", "there is none yet: stellwerk group add General --default")]
+    empty = ", ".join(group.name for group in known if not group.members)
+    if empty:
+        return [warn("groups", f"nobody is in {empty}: stellwerk group member add GROUP @name:server --role agent")]
+    return [ok("groups", "each has people")]
+
+
 async def dead_letters(settings: Settings) -> Sequence[Finding]:
     from messenger.bootstrap import open_admin
 

@@ -61,6 +61,7 @@ def _checks_here(settings: Settings) -> dict[str, Check]:
         "database": partial(database.database, settings),
         "backup": partial(database.backup, settings),
         "rooms": partial(database.rooms, settings),
+        "groups": partial(database.groups, settings),
         "dead letters": partial(database.dead_letters, settings),
         "floods": partial(database.floods, settings),
     }

@@ -5,8 +5,16 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from messenger.config.errors import ConfigError
 from messenger.config.secret_files import read_secret
-from messenger.config.sections.kinds import Language, ListenAddress, Section, TimeZone
+from messenger.config.sections.kinds import (
+    Language,
+    ListenAddress,
+    PostgresAddress,
+    Section,
+    TimeZone,
+    checked_postgres,
+)
 from messenger.i18n import LANGUAGES
 
 
@@ -31,7 +39,7 @@ class Server(Section):
 class Database(Section):
     """Where the data lives. Without an address Stellwerk starts its own PostgreSQL under `server.data_dir`."""
 
-    url: SecretStr = Field(
+    url: PostgresAddress = Field(
         default=SecretStr(""),
         description=(
             "Address of a PostgreSQL database: `postgresql://user:password@host/name`. Empty: the embedded PostgreSQL."
@@ -42,13 +50,13 @@ class Database(Section):
 
     def address(self) -> str:
         """The database's address; "" means the embedded one. Raises ConfigError if `url_file` cannot be read."""
-        return read_secret("database.url_file", self.url_file) if self.url_file else self.url.get_secret_value()
+        return _address("database", self.url, self.url_file)
 
 
 class KeyDatabase(Section):
     """Where the keys of persons live, apart from what is sealed under them. Its backups are kept 30 days at most."""
 
-    url: SecretStr = Field(
+    url: PostgresAddress = Field(
         default=SecretStr(""),
         description=(
             "Address of the key database, in a small PostgreSQL cluster of its own, so that what was erased cannot "
@@ -60,7 +68,16 @@ class KeyDatabase(Section):
 
     def address(self) -> str:
         """As `Database.address`."""
-        return read_secret("key_database.url_file", self.url_file) if self.url_file else self.url.get_secret_value()
+        return _address("key_database", self.url, self.url_file)
+
+
+def _address(section: str, url: SecretStr, file: Path | None) -> str:
+    if file is None:
+        return url.get_secret_value()
+    try:
+        return checked_postgres(read_secret(f"{section}.url_file", file))
+    except ValueError as error:
+        raise ConfigError(f"{section}.url_file: {file} {error}") from None
 
 
 class Web(Section):

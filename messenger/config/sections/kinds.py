@@ -4,7 +4,15 @@ from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    SecretStr,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 RoomId = Annotated[str, StringConstraints(pattern=r"^(![^\s]+)?$")]
@@ -44,6 +52,21 @@ def _homeserver(url: str) -> str:
 
 
 Homeserver = Annotated[str, AfterValidator(_homeserver)]
+
+
+def checked_postgres(url: str) -> str:
+    """Raises ValueError, without the value: a password is in it."""
+    if url and not url.startswith(("postgresql://", "postgresql+asyncpg://")):
+        raise ValueError("must be an address like postgresql://user:password@host/name, or empty")
+    return url
+
+
+def _postgres(url: SecretStr) -> SecretStr:
+    checked_postgres(url.get_secret_value())
+    return url
+
+
+PostgresAddress = Annotated[SecretStr, AfterValidator(_postgres)]
 
 
 def _origin(url: str) -> str:
