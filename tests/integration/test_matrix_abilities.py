@@ -251,7 +251,7 @@ class MeanwhileSaid:
         self._world, self._room, self.event = world, room, ""
         self.user_id = world.hands.user_id
 
-    async def share_history(self, room: str, user_id: str) -> None:
+    async def share_history(self, room: str, user_id: str, *, policy: str) -> None:
         place, said = Place(room=self._room), Said(plain="meanwhile", html="")
         self.event = await self._world.hands.desk.post(place, said, txn="m", policy=ANY)
 
