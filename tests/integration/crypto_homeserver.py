@@ -43,6 +43,7 @@ class FakeHomeserver:
         self.failures: set[str] = set()
         self.refused_users: set[str] = set()
         self.broken: Counter[str] = Counter()
+        self.not_taken: list[bytes] = []  # what was said at broken paths
         self.holds: list[Hold] = []
         self._at_hold: list[Hold] = []
         self.calls: Counter[str] = Counter()
@@ -93,6 +94,7 @@ class FakeHomeserver:
     async def _handle(self, request: web.Request) -> web.Response:
         for word in [word for word, left in self.broken.items() if left and word in request.path]:
             self.broken[word] -= 1
+            self.not_taken.append(await request.read())
             return web.json_response({"errcode": "M_UNKNOWN"}, status=502)
         user, _, device = request.headers["Authorization"].removeprefix("Bearer ").partition("|")
         if "/media/" in request.path:

@@ -152,6 +152,21 @@ async def test_when_one_part_fails_the_repeat_reaches_only_the_rest(world: World
     assert {peer.read(sealed) for peer in peers} == {"hello"}
 
 
+@pytest.mark.parametrize("tries", [3, pytest.param(2_100, marks=pytest.mark.long)])
+async def test_a_key_that_the_homeserver_does_not_take_for_long_can_be_opened_when_it_does(
+    world: World, anna: Peer, tries: int
+) -> None:
+    """A device follows a ratchet over two thousand messages that it never got, and no further: they are all one."""
+    assert anna.read(await world.send("before", ANNA)) == "before"
+    ben = Peer(world.server, BEN)
+    world.server.broken["sendToDevice"] = tries
+    for _ in range(tries):
+        assert isinstance(await world.send("after", ANNA, BEN), MatrixError)
+    sealed = await world.send("after", ANNA, BEN)
+    assert len(set(world.server.not_taken)) == 1
+    assert (anna.read(sealed), ben.read(sealed)) == ("after", "after")
+
+
 async def test_somebody_who_left_cannot_read_the_next_message(world: World, anna: Peer) -> None:
     ben = Peer(world.server, BEN)
     first = await world.send("both", ANNA, BEN)

@@ -5,8 +5,10 @@ messages sealed and their ratchets COMMITTED, with the names of those who may ha
 got a 200 counts as served, but who was sent it counts as a reader: without them the next message has a new key, 6. a
 notice to those who get no key, once.
 
-A failed PUT fails the request: the text would be unreadable. A device without one-time keys does not: it is asked
-again later."""
+A failed PUT fails the request: the text would be unreadable. It is repeated with what was sealed for it: each message
+that is sealed and never arrives is a step of the ratchet, and the other side follows it over two thousand of them and
+no further (vodozemac's MAX_MESSAGE_GAP). While a homeserver is away, that is soon reached. A device without one-time
+keys does not fail it: it is asked again later."""
 
 import asyncio
 import logging
@@ -43,6 +45,7 @@ class RoomPlan:
     needs_session: bool = False
     missing: list[Device] = field(default_factory=list)
     parts: list[Messages] = field(default_factory=list)
+    what: tuple[Any, ...] = ()  # they are for
     reached: set[UserDevice] = field(default_factory=set)
     told: dict[UserDevice, str] = field(default_factory=dict)
     error: BaseException | None = None
@@ -63,12 +66,22 @@ class Checked:
     unreached: tuple[Refusal, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """What was sealed and not taken yet, and what for: the room key as it was, and the session with each device. It
+    serves as long as nothing of this changes."""
+
+    what: tuple[Any, ...]
+    parts: list[Messages]
+
+
 class RoomKeys:
     """Shares outbound sessions."""
 
     def __init__(self, state: CryptoState, lists: DeviceLists, to_device: ToDevice) -> None:
         self._state, self._lists, self._to_device = state, lists, to_device
         self._checked: dict[str, Checked] = {}
+        self._unsent: dict[str, Unsent] = {}
 
     def unreached(self, request: SendRequest) -> tuple[Refusal, ...] | None:
         """None: the key must be shared first. Otherwise the devices that do without it. Costs microseconds."""
@@ -85,8 +98,9 @@ class RoomKeys:
 
     def forget(self, rooms: set[str]) -> None:
         """Of rooms that left memory."""
-        for room_id in self._checked.keys() - rooms:
-            del self._checked[room_id]
+        for known in (self._checked, self._unsent):
+            for room_id in known.keys() - rooms:
+                del known[room_id]
 
     async def share(self, requests: Sequence[SendRequest]) -> dict[str, BaseException]:
         """One request of each room; the caller holds the rooms' locks. Returns the rooms that failed."""
@@ -96,6 +110,8 @@ class RoomKeys:
         for plan in _going(plans):
             self._examine(plan)
         await self._seal_all(plans, generation)
+        # Not before its ratchets are committed: what is sealed after a lost commit has the same keys.
+        self._unsent.update({plan.room_id: Unsent(plan.what, plan.parts) for plan in _going(plans)})
         fp("keys_encrypted")
         await asyncio.gather(*(self._put(plan) for plan in _going(plans)))
         fp("keys_put")
@@ -168,11 +184,20 @@ class RoomKeys:
         if plan.needs_session:
             self._new_session(plan.request)
         session = self._session(plan)
-        plan.parts = self._to_device.seal(plan.missing, "m.room_key", self._room_key(session))
+        plan.parts = self._sealed(plan, session)
         if plan.parts:
             session.underway |= {(user, device) for part in plan.parts for user in part for device in part[user]}
             self._state.save_outbound(session, lists=True)
             self._checked.pop(plan.room_id, None)  # it may be of fewer people
+
+    def _sealed(self, plan: RoomPlan, session: OutboundSession) -> list[Messages]:
+        reachable = [(device.id, olm) for device in plan.missing if (olm := self._to_device.session_id(device))]
+        what = (session.megolm.session_id, session.megolm.message_index, tuple(sorted(reachable)))
+        plan.what = (*what, self._state.generation)
+        unsent = self._unsent.get(plan.room_id)
+        if unsent is not None and unsent.what == plan.what:
+            return unsent.parts
+        return self._to_device.seal(plan.missing, "m.room_key", self._room_key(session))
 
     def _new_session(self, request: SendRequest) -> None:
         state, now_ms = self._state, int(self._state.clock() * 1000)
@@ -240,6 +265,7 @@ class RoomKeys:
             session.told |= plan.told
             self._state.save_outbound(session, lists=True)
         if plan.error is None:
+            self._unsent.pop(plan.room_id, None)
             self._checked[plan.room_id] = self._checked_now(plan, session)
 
     def _checked_now(self, plan: RoomPlan, session: OutboundSession) -> Checked:

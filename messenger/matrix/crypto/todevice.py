@@ -120,6 +120,11 @@ class ToDevice:
         self._state.no_session.discard(device.curve25519)
         return True
 
+    def session_id(self, device: Device) -> str:
+        """Of the session that `seal` would use; "" without one."""
+        session = self._state.olm_session(device)
+        return str(session.id) if session is not None else ""
+
     def seal(self, devices: Collection[Device], event_type: str, content: Mapping[str, Any]) -> list[Messages]:
         """Inside `change`: encrypted for every device that has a session, in parts for `put`."""
         reachable = [device for device in devices if self._state.olm_session(device) is not None]
