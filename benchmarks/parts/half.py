@@ -26,7 +26,8 @@ from tests.support.people import Person
 from tests.support.timeline import Seen
 from tests.support.waiting import eventually
 
-SHARE_OF_C, TURNS, TURN_S, PATIENCE_S = 0.25, 3, 15.0, 60.0
+# Short turns: a machine that others use, too, is another one after a minute.
+SHARE_OF_C, TURNS, TURN_S, PATIENCE_S = 0.25, 6, 10.0, 60.0
 Lane = Mapping[str, Any]
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import psutil
 
+ALIKE = 0.25
+
 
 def cpu_seconds(pid: int) -> float:
     """Of the process, its living children and those that have ended."""
@@ -40,6 +42,11 @@ class Meter:
 def own_cpu_seconds() -> float:
     times = os.times()
     return times.user + times.system
+
+
+def are_alike(one: float, other: float) -> bool:
+    """Two measurements of what a homeserver takes: a quarter apart, and the machine was not the same."""
+    return abs(one - other) <= ALIKE * max(one, other)
 
 
 def percentile(values: list[float], share: float) -> float:

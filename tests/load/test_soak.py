@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import pytest
 
 from benchmarks.parts import servers
-from benchmarks.parts.meter import Meter, own_cpu_seconds, percentile
+from benchmarks.parts.meter import Meter, are_alike, own_cpu_seconds, percentile
 from benchmarks.parts.reader import Reader
 from benchmarks.parts.vitals import Sample, Vitals, after_warm_up, rise, slope_mb_per_minute
 from tests.crash.house import House
@@ -83,8 +83,8 @@ async def test_long_work_at_sixty_percent_of_the_homeserver_is_quick_and_takes_n
         damage = await _read_back(house, witness)
         c_after = await bare_sends_per_s(house.synapse, lanes, BARE_S)
     print(
-        f"C: {c:.1f} events/s before, {c_after:.1f} after; on the homeserver {soaked.events_per_s:.1f} events/s, "
-        f"{soaked.events_per_s / c:.2f} x C\n"
+        f"C: {c:.1f} events/s before, {c_after:.1f} after{'' if are_alike(c, c_after) else ' (another machine)'}; "
+        f"on the homeserver {soaked.events_per_s:.1f} events/s, {soaked.events_per_s / c:.2f} x C\n"
         f"written: {len(pace.due_at)} messages of {CUSTOMERS} customers, {len(pace.files)} of them files, and "
         f"{pace.answers} answers, {pace.per_s:.2f}/s\ncores: {soaked.cores}\n"
         f"{len(damage.lost)} lost, {len(damage.doubled)} doubled, {len(damage.disordered)} lanes out of order, "
