@@ -3,7 +3,7 @@ the sides name them, a conversation with what surrounds it, and what the desk sa
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -285,14 +285,15 @@ class Status:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxRow:
     """One claimed row. `token` proves the claim when it is settled; `device_id` is the device that tried first.
-    `failures`: of the `attempts` before this one; one that ended with its process has not failed. `has_moved`: the chat
-    has another room than at the first try."""
+    `failures`: of the `attempts` before this one; one that ended with its process has not failed. `failing_for`: since
+    the first of those that nobody can be asked about. `has_moved`: the chat has another room than at the first try."""
 
     id: int
     txn: str
     token: UUID
     attempts: int
     failures: int = 0
+    failing_for: timedelta = timedelta(0)
     has_moved: bool = False
     made_at: datetime
     first_try_at: datetime

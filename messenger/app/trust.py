@@ -52,9 +52,12 @@ async def doubted(turn: Turn, item: TrustDoubted) -> None:
     fields = {"place": place.name, "person": item.user, "device": item.device, "key": grouped(item.key)}
     if item.count:
         fields["count"] = str(item.count)
-    is_heard = await tell(turn, place, f"S31.{item.cause}", fields, person=item.user)
-    if not is_heard and is_told_only(item.cause):
+    if await tell(turn, place, f"S31.{item.cause}", fields, person=item.user):
+        return
+    if is_told_only(item.cause):
         _tell_group(turn, place, f"S31.{item.cause}", fields)
+    else:
+        await _tell_who_waits(turn, place, (f"S31.{item.cause}", "S31.no_lead"), fields)
 
 
 async def settled(turn: Turn, item: TrustSettled) -> None:
@@ -251,3 +254,10 @@ def _tell_group(turn: Turn, place: Concerned, text: str, fields: dict[str, str])
     """Where there is no lead who could hear it, the group must."""
     for group in place.groups:
         turn.effects.append(TellGroup(group=group.id, text=text, fields=fields))
+
+
+async def _tell_who_waits(turn: Turn, place: Concerned, lines: Sequence[str], fields: dict[str, str]) -> None:
+    """Where nothing leaves and nobody there may decide, the group must know why, and who can."""
+    for group in place.groups:
+        if (room := await turn.unit.people.room_of_group(group.id)) is not None:
+            turn.effects += [SayOfTrust(room=room, text=text, language=group.language, fields=fields) for text in lines]

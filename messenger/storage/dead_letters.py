@@ -119,6 +119,8 @@ def _anew(queue: str) -> Mapping[str, Any]:
     # Attempts are kept: after a first one the row may have got through. A newer state must not be merged into it.
     return {
         "state": "new",
+        "failures": 0,
+        "failing_since": None,
         "next_at": sa.func.now(),
         "code": "retried",
         "merge_key": None,

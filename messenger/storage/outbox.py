@@ -300,7 +300,7 @@ _CLAIM = Statement(
     first_try_at = coalesce(first_try_at, now()), device_id = coalesce(device_id, :device)
   FROM due WHERE outbox.id = due.id
   RETURNING outbox.id, conversation_id, lane, txn, attempts, failures, made_at, first_try_at, device_id, kind, enc_body,
-    attempts > 1 AND EXISTS (
+    coalesce(now() - failing_since, interval '0') AS failing_for, attempts > 1 AND EXISTS (
       SELECT FROM room_succession AS moved
       WHERE 'chat:' || moved.chat_id = outbox.lane AND moved.at >= outbox.first_try_at
     ) AS has_moved
@@ -360,6 +360,7 @@ async def opened(keys: DataKeys, row: Any, token: UUID) -> OutboxRow:
         token=token,
         attempts=row.attempts,
         failures=row.failures,
+        failing_for=row.failing_for,
         has_moved=row.has_moved,
         made_at=row.made_at,
         first_try_at=row.first_try_at,

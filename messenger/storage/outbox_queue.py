@@ -110,16 +110,20 @@ class SqlOutboxQueue:
         self._ended.put_nowait((Ending(row=row, state=state, outcome=outcome, code=code), done))
         return await done
 
-    async def retry(self, row: OutboxRow, after: timedelta, code: str, *, has_failed: bool = True) -> None:
+    async def retry(
+        self, row: OutboxRow, after: timedelta, code: str, *, has_failed: bool = True, for_a_person: bool = False
+    ) -> None:
         """The row waits, by the database's clock: ours may be wrong. It may have got through, so a newer state is not
         merged into it: under its transaction id the homeserver would answer with what it was shown first. The newer
         state gets a row of its own behind this one."""
+        since = sa.func.coalesce(outbox.c.failing_since, sa.func.now()) if has_failed else outbox.c.failing_since
         async with self._fenced() as connection:
             await connection.execute(
                 rows.mine(row).values(
                     state="new",
                     next_at=sa.func.now() + after,
                     failures=outbox.c.failures + int(has_failed),
+                    failing_since=None if for_a_person else since,
                     code=code,
                     claimed_until=None,
                     merge_key=None,

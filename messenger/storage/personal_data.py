@@ -175,7 +175,7 @@ PERSONAL_DATA: Mapping[str, Mapping[str, Rule]] = {
     "outbox": {
         **unseen(
             "id conversation_id message_id lane desk device_id txn merge_key enc_body attempts failures next_at "
-            "first_try_at claimed_until claim_token code",
+            "first_try_at failing_since claimed_until claim_token code",
             "removed",
             "how something is sent that is shown as a message",
         ),

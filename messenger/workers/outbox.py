@@ -47,8 +47,11 @@ class OutboxQueue(Protocol):
         """Returns whether more waits in the row's lane."""
         ...
 
-    async def retry(self, row: OutboxRow, after: timedelta, code: str, *, has_failed: bool = True) -> None:
-        """`has_failed`: the next pause is longer, and tries are counted."""
+    async def retry(
+        self, row: OutboxRow, after: timedelta, code: str, *, has_failed: bool = True, for_a_person: bool = False
+    ) -> None:
+        """`has_failed`: the next pause is longer, and tries are counted. `for_a_person`: it waits until somebody has
+        done something, however long that takes."""
         ...
 
     async def hurry(self) -> None:
@@ -201,7 +204,8 @@ class OutboxWorker:
     async def _later(self, row: OutboxRow, error: ChannelError, began_at: float) -> None:
         if error.code == _UNREACHABLE:
             self._reach.failed(row.effect.lane, time.monotonic())
-        if utc_now() - row.made_at > GIVE_UP_AFTER and not isinstance(error, Undecided):
+        for_a_person = isinstance(error, Undecided | BadCredentials)
+        if row.failing_for > GIVE_UP_AFTER and not for_a_person:
             return await self._fail(row, _UNREACHABLE)
         pause = timedelta(seconds=self._pause_s(row, error, began_at))
         if isinstance(error, Temporary) and error.retry_after is not None:
@@ -211,7 +215,7 @@ class OutboxWorker:
         if isinstance(error, Uncertain):
             metrics.UNCERTAIN.of(channel=CHANNEL).inc()
         self._log_postponed(row, error, pause)
-        await self._queue.retry(row, pause, error.code)
+        await self._queue.retry(row, pause, error.code, for_a_person=for_a_person)
 
     def _pause_s(self, row: OutboxRow, error: ChannelError, began_at: float) -> int:
         """A call that began before the homeserver was back says nothing of it as it is now."""

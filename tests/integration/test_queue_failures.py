@@ -3,6 +3,7 @@ given up quietly, and a repeat under an old transaction id never carries somethi
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -13,8 +14,10 @@ from messenger.app.effects.places import EditCard, PostCard
 from messenger.app.effects.thread import RelayToThread
 from messenger.app.outcome import Outcome
 from messenger.app.records import InboxRow
-from messenger.channels.errors import Rejected, Temporary
+from messenger.channels.errors import BadCredentials, ChannelError, Quota, Rejected, Temporary, Undecided
+from messenger.observability.time import utc_now
 from messenger.storage import leases
+from messenger.storage.dead_letters import DeadLetters
 from messenger.storage.inbox_queue import SqlInboxQueue
 from messenger.storage.models.queues import dead_letter, inbox, outbox
 from messenger.storage.outbox_queue import SqlOutboxQueue
@@ -167,6 +170,67 @@ async def test_what_fails_again_just_behind_an_outage_is_soon_tried_again(
     await queue.hurry()
     await carry_out(worker, queue)
     assert 0 < max(await seconds_put_off(desk)) < 60
+
+
+DAY = timedelta(hours=24)
+
+
+@pytest.mark.parametrize(
+    "error", [Temporary("unreachable"), Quota(scope="account", retry_after=timedelta(0))], ids=["away", "throttled"]
+)
+async def test_a_row_is_given_up_when_it_has_failed_for_a_day_and_not_because_it_is_old(
+    desk: StaffDesk, queue: SqlOutboxQueue, error: Temporary
+) -> None:
+    worker = OutboxWorker(queue, Failing(error), device="D", wake=Wake(0.01), after=Wake(0.01))  # type: ignore[arg-type]
+    await only_the_card(desk, made_at=sa.func.now() - 3 * DAY)
+    await carry_out(worker, queue)
+    assert await states_of_cards(desk) == ["new"]
+    await only_the_card(desk, failing_since=sa.func.now() - DAY - timedelta(minutes=1))
+    await carry_out(worker, queue)
+    assert await states_of_cards(desk) == ["dead"]
+    async with desk.engine.begin() as connection:
+        letter = int(await connection.scalar(sa.select(dead_letter.c.id)) or 0)
+    await DeadLetters(desk.engine, desk.keys).retry(letter, by="operator", at=utc_now())
+    await carry_out(worker, queue)
+    assert await states_of_cards(desk) == ["new"], "from the beginning"
+
+
+@pytest.mark.parametrize("error", [Undecided(retry_after=timedelta(0)), BadCredentials("auth")], ids=["trust", "token"])
+async def test_what_waited_days_for_a_person_has_a_whole_day_afterwards(
+    desk: StaffDesk, queue: SqlOutboxQueue, error: ChannelError
+) -> None:
+    failing = Failing(error)
+    worker = OutboxWorker(queue, failing, device="D", wake=Wake(0.01), after=Wake(0.01))  # type: ignore[arg-type]
+    await only_the_card(desk, failing_since=sa.func.now() - 3 * DAY)
+    await carry_out(worker, queue)
+    assert await states_of_cards(desk) == ["new"]
+    failing.error = Temporary("unreachable")
+    await only_the_card(desk)
+    await carry_out(worker, queue)
+    assert await states_of_cards(desk) == ["new"]
+
+
+async def only_the_card(desk: StaffDesk, **values: Any) -> None:
+    """Is due, and nothing else is there."""
+    async with desk.engine.begin() as connection:
+        await connection.execute(outbox.delete().where(outbox.c.kind != "PostCard"))
+        await connection.execute(outbox.update().values(next_at=sa.func.now(), **values))
+
+
+async def states_of_cards(desk: StaffDesk) -> list[str]:
+    async with desk.engine.begin() as connection:
+        return list(await connection.scalars(sa.select(outbox.c.state).where(outbox.c.kind == "PostCard")))
+
+
+class Failing:
+    def __init__(self, error: ChannelError) -> None:
+        self.error = error
+
+    def with_care(self) -> "Failing":
+        return self
+
+    async def deliver(self, effect: Effect, txn: str) -> Outcome:
+        raise self.error
 
 
 async def carry_out(worker: OutboxWorker, queue: SqlOutboxQueue) -> None:

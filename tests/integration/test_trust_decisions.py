@@ -72,6 +72,24 @@ def told(effects: list[object]) -> list[str]:
     return [effect.text for effect in effects if isinstance(effect, TellPerson)]
 
 
+@pytest.mark.parametrize("has_other_lead", [True, False])
+async def test_where_nobody_may_decide_the_group_hears_why_nothing_leaves_and_who_can(
+    desk: StaffDesk, has_other_lead: bool
+) -> None:
+    for lead in [MIA] if has_other_lead else [MIA, ZOE]:
+        await desk.remove_member(GROUP, lead)
+    found = await after(desk, unsigned(user=BEN))
+    in_group = [(effect.room, effect.text) for effect in found if isinstance(effect, SayOfTrust)]
+    lines = [] if has_other_lead else ["S31.unsigned_device", "S31.no_lead"]
+    assert in_group == [(ROOM, line) for line in lines]
+
+
+async def test_a_doubt_about_the_only_lead_is_told_to_the_group(desk: StaffDesk) -> None:
+    await desk.remove_member(GROUP, MIA)
+    found = await after(desk, unsigned(user=ZOE))
+    assert [effect.text for effect in found if isinstance(effect, SayOfTrust)] == ["S31.unsigned_device", "S31.no_lead"]
+
+
 async def test_each_lead_hears_of_a_doubt_once_and_how_to_decide(desk: StaffDesk) -> None:
     found = await after(desk, unsigned(), unsigned())
     assert told(found) == ["S31.unsigned_device", "S31.unsigned_device"]

@@ -73,6 +73,7 @@ outbox = Table(
     Column("next_at", Moment, nullable=False, server_default=func.now()),
     Column("made_at", Moment, nullable=False, server_default=func.now()),
     Column("first_try_at", Moment),
+    Column("failing_since", Moment),  # nobody is asked to do something, and still it does not get through
     Column("claimed_until", Moment),
     Column("claim_token", Uuid),
     Column("code", Text),
