@@ -1,10 +1,14 @@
-"""A batch in its smallest parts, for one that cannot be committed as a whole."""
+"""A batch in its smallest parts, for one that cannot be committed as a whole; and in pieces, for one that is too long
+for one transaction."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from messenger.matrix.batch import Invite, RoomBatch, SyncBatch
+from messenger.matrix.successors import TOMBSTONE
+
+MOST_AT_ONCE = 300  # parts, in one transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +37,35 @@ class Part:
 
 
 def parts_of(batch: SyncBatch) -> list[Part]:
-    """In the order in which a batch is taken."""
+    """In the order in which a batch is taken. What ends a room comes behind what was said in it."""
     found = [Part(kind="to_device", where="", value=event) for event in batch.to_device]
     for room in batch.rooms:
-        found += [Part(kind="state", where=room.room_id, value=event) for event in room.state]
+        state = [Part(kind="state", where=room.room_id, value=event) for event in room.state]
+        found += [part for part in state if not _is_end(part)]
         found += [Part(kind="timeline", where=room.room_id, value=event) for event in room.timeline]
         found += [Part(kind="malformed", where=room.room_id, value=room.malformed)] if room.malformed else []
+        found += [part for part in state if _is_end(part)]
     found += [Part(kind="invite", where=invite.room_id, value=invite) for invite in batch.invites]
     return found + [Part(kind="left", where=room_id, value=room_id) for room_id in batch.left]
+
+
+def pieces_of(batch: SyncBatch, most: int = MOST_AT_ONCE) -> list[SyncBatch]:
+    """A backlog of thousands, to be taken one after the other: in one transaction it would keep the database waiting so
+    long that the database ends it, and the lease from being renewed."""
+    if _size(batch) <= most:
+        return [batch]
+    parts = parts_of(batch)
+    first, *others = [only(batch, parts[start : start + most]) for start in range(0, len(parts), most)]
+    return [first, *(replace(other, changed=(), gone=()) for other in others)]
+
+
+def _size(batch: SyncBatch) -> int:
+    in_rooms = sum(len(room.state) + len(room.timeline) for room in batch.rooms)
+    return in_rooms + len(batch.to_device) + len(batch.invites) + len(batch.left)
+
+
+def _is_end(part: Part) -> bool:
+    return part.kind == "state" and part.value["type"] == TOMBSTONE
 
 
 def only(batch: SyncBatch, parts: Sequence[Part]) -> SyncBatch:

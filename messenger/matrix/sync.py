@@ -1,5 +1,5 @@
 """The sync loop: everything that a batch brings, and the token that acknowledges it, in ONE transaction, the token
-last.
+last. (A backlog of thousands comes in several, the token with the last: what is taken twice is one row.)
 
 A crash anywhere before COMMIT brings the same batch again; a crash after it brings the next. Memory never runs ahead of
 the database: when the transaction fails, the Olm machine is thrown away and loaded again.
@@ -27,7 +27,7 @@ from messenger.matrix.engine import CryptoEngine, Decrypted, SyncCrypto
 from messenger.matrix.gaps import Gaps
 from messenger.matrix.http import CLIENT, AnswerTooLarge, HomeserverClient, MatrixError, Unreachable
 from messenger.matrix.invites import InvitePolicy, steady_now
-from messenger.matrix.parts import Part, only, parts_of
+from messenger.matrix.parts import MOST_AT_ONCE, Part, only, parts_of, pieces_of
 from messenger.matrix.verification import heard
 from messenger.matrix.verification.heard import Heard
 from messenger.matrix.vigilance import Vigilance
@@ -146,7 +146,10 @@ class SyncLoop:
 
     async def _take_or_bury(self, batch: SyncBatch, since: str | None) -> None:
         try:
-            await self._commit(batch, since)
+            *before, last = pieces_of(batch)
+            for piece in before:
+                await self._commit(piece, since, is_part=True)
+            await self._commit(last, since)
         except _PASSING:
             raise
         except Exception as error:
@@ -161,11 +164,18 @@ class SyncLoop:
         """A crash on the way brings all of it again; what was taken by then is not taken twice."""
         nothing = only(batch, [])
         await self._commit(nothing, since, is_part=True)  # if this fails, none of the parts is to blame
-        suspects = await self._bad_among(batch, parts_of(batch), since)
+        suspects = await self._suspects(batch, since)
         bad = await self._bad_among(batch, [part for part, _ in suspects], since)  # a second chance
         for part, reason in bad:
             log.error("a part of a batch is put aside", extra={"event_id": part.name, "error": reason})
         await self._commit(nothing, since, buried=bad)
+
+    async def _suspects(self, batch: SyncBatch, since: str | None) -> list[tuple[Part, str]]:
+        parts = parts_of(batch)
+        found: list[tuple[Part, str]] = []
+        for start in range(0, len(parts), MOST_AT_ONCE):
+            found += await self._bad_among(batch, parts[start : start + MOST_AT_ONCE], since)
+        return found
 
     async def _bad_among(
         self, batch: SyncBatch, parts: Sequence[Part], since: str | None
