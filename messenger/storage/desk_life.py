@@ -19,19 +19,34 @@ from messenger.storage.models.queues import desk, inbox, lease, outbox
 from messenger.storage.models.rights import erasure
 from messenger.storage.outbox import outbox_place
 
-# What leaves an event with our id in it, of which a second one would be a doubled message. All else shows a state and
-# may be repeated.
+# What leaves an event with our id in it, of which a second one would be a doubled message, and a missing one a gap. All
+# else shows a state or arranges something: it comes again when there is something to show or to arrange.
 SAID_ONCE = (
     "PostCard",
     "RelayToThread",
+    "RelayFile",
     "PostNotice",
+    "PostRemarks",
     "PostContext",
     "PostPack",
+    "ShowFiles",
+    "ShowFilesLater",
+    "ShowHistory",
+    "ShowTranscript",
     "SendToCustomer",
+    "SendFile",
     "TellCustomer",
     "GreetCustomer",
+    "WarnCustomer",
     "OfferMenu",
+    "AnswerInRoom",
+    "SayAnswer",
+    "TellPerson",
+    "TellGroup",
+    "SayOfTrust",
 )
+# The words of their message may be there without them.
+_BESIDE_THEIR_WORDS = ("RelayFile", "SendFile")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +194,7 @@ async def _is_there(
 ) -> bool:
     effect = load_effect(row.kind, await keys.open(row.enc_body, where=outbox_place(row.txn)))
     message = getattr(effect, "message", None)
-    if message is None:
+    if message is None or row.kind in _BESIDE_THEIR_WORDS:
         return False
     copies = sa.select(remote_message.c.remote_id).where(
         remote_message.c.account == account, remote_message.c.message_id == message, remote_message.c.kind == "copy"

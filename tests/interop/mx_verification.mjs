@@ -34,8 +34,16 @@ export async function verify(request, { first = false } = {}) {
     await reached(request, () => request.phase === VerificationPhase.Done);
     write({ ev: 'verified', user: request.otherUserId });
   } catch (error) {
+    // Its engine cancels a new request, too, while it takes an old one of the same person for a running one.
+    await ended(request);
     write({ ev: 'verify_failed', error: String(error) });
     throw error;
+  }
+}
+
+async function ended(request) {
+  if (request.phase < VerificationPhase.Cancelled) {
+    await reached(request, () => request.phase === VerificationPhase.Done).catch(() => {});
   }
 }
 
