@@ -10,7 +10,7 @@ Purpose = Literal["messages", "files"]
 BATCH = 500
 
 # What serves the organisation only while it is fresh. Days.
-KEEP_SENT, KEEP_HANDLED, KEEP_DECISIONS = 30, 90, 90
+KEEP_SENT, KEEP_HANDLED, KEEP_DECISIONS = 30, 30, 90
 
 
 @dataclass(frozen=True, slots=True)

@@ -368,7 +368,9 @@ async def _logged_in(homeserver: FakeHomeserver, name: str) -> tuple[HomeserverC
     return client, made.user_id
 
 
-async def test_a_checkpoint_is_posted_to_the_room_once_the_desk_has_come_in(log: Log) -> None:
+async def test_a_checkpoint_is_posted_to_the_room_once_the_desk_has_come_in_and_never_in_clear_where_it_is_encrypted(
+    log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
     homeserver = FakeHomeserver()
     await homeserver.start()
     reader, _ = await _logged_in(homeserver, "auditor")
@@ -383,6 +385,14 @@ async def test_a_checkpoint_is_posted_to_the_room_once_the_desk_has_come_in(log:
     seen = await reader.call("GET", f"{CLIENT}/rooms/{path(room)}/messages", query={"dir": "b", "limit": "50"})
     notices = [event["content"]["body"] for event in seen["chunk"] if event["type"] == "m.room.message"]
     assert notices[::-1] == lines_of(log.file) and len(notices) == 2
+    encryption = f"{CLIENT}/rooms/{path(room)}/state/m.room.encryption/"
+    await reader.call("PUT", encryption, {"algorithm": "m.megolm.v1.aes-sha2"})
+    for _ in range(2):
+        await log.add()
+        await witness.write()
+    again = await reader.call("GET", f"{CLIENT}/rooms/{path(room)}/messages", query={"dir": "b", "limit": "50"})
+    assert sum(event["type"] == "m.room.message" for event in again["chunk"]) == 2, "nothing in clear"
+    assert caplog.text.count("audit.room is encrypted") == 1
     for client in (reader, writer):
         await client.close()
     await homeserver.stop()
