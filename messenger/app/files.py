@@ -3,7 +3,7 @@ is safe. Nothing is relayed that did not come through here."""
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from messenger.app.hands import Hands
 from messenger.app.inspection.examine import Examined
@@ -80,7 +80,7 @@ async def fetch_checked(
     if isinstance(verdict, Refused):
         return verdict
     fp("scanned")
-    file = _file(data, verdict, examined)
+    file = _file(data, ref, verdict, examined)
     return Checked(file=file, kind=verdict.kind, marks=examined.marks, is_scanned=scanner.is_on)
 
 
@@ -125,6 +125,10 @@ async def _scanned(scanner: Scanner, data: bytes, patience_s: float | None) -> R
     return Refused("virus", found) if found else None
 
 
-def _file(data: bytes, verdict: Accepted, examined: Examined) -> File:
+def _file(data: bytes, ref: MediaRef, verdict: Accepted, examined: Examined) -> File:
     info = {"w": examined.size.width, "h": examined.size.height} if examined.size else {}
-    return File(data=data, name=verdict.filename, mime=verdict.mime, type=_TYPES[verdict.kind], info=info)
+    if verdict.kind in ("audio", "video") and ref.duration_ms is not None:
+        info["duration"] = ref.duration_ms
+    file = File(data=data, name=verdict.filename, mime=verdict.mime, type=_TYPES[verdict.kind], info=info)
+    is_voice = ref.voice and verdict.kind == "audio"
+    return replace(file, is_voice=True, waveform=ref.waveform) if is_voice else file

@@ -325,6 +325,8 @@ class File:
     mime: str
     type: str  # m.image, m.file, m.audio, m.video
     info: Mapping[str, Any] = field(default_factory=dict)
+    is_voice: bool = False
+    waveform: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

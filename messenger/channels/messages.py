@@ -51,7 +51,8 @@ class Handle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaRef:
-    """Where bytes can be fetched, never the bytes themselves. `mime`, `filename` and `size` are the sender's claims."""
+    """Where bytes can be fetched, never the bytes themselves. `mime`, `filename` and `size` are the sender's claims, and
+    so are those about sound: how long it is, and its loudness over that time (0 to 1024), as it is drawn."""
 
     id: str
     mime: str = "application/octet-stream"
@@ -60,6 +61,8 @@ class MediaRef:
     sha256: str | None = None
     inline_cid: str | None = None
     voice: bool = False
+    duration_ms: int | None = None
+    waveform: Sequence[int] = ()
     expires: datetime | None = None
 
 

@@ -1,7 +1,7 @@
 """Contents of messages as the core reads them. Pure; nothing in them is trusted, and nothing here raises."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,8 @@ TEXTS = frozenset({"m.text", "m.notice", "m.emote"})
 FILES = frozenset({"m.image", "m.file", "m.audio", "m.video"})
 VOTES = frozenset({"m.poll.response", "org.matrix.msc3381.poll.response"})
 _QUOTATIONS = ("> <@", "> * <@")
+# MSC1767 and MSC3246: so many values say how loud it is, over time.
+LOUDEST, MOST_WAVES, LONGEST_MS = 1024, 256, 86_400_000
 
 
 def message_content(content: Mapping[str, Any], *, is_reply: bool = False) -> Content:
@@ -70,4 +72,19 @@ def _media(content: Mapping[str, Any], name: str) -> MediaRef:
         filename=name[:1000],
         size=size if isinstance(size, int) and size >= 0 else None,
         voice="org.matrix.msc3245.voice" in content,
+        duration_ms=_duration_ms(content),
+        waveform=_waveform(content),
     )
+
+
+def _duration_ms(content: Mapping[str, Any]) -> int | None:
+    for said in (as_dict(content.get("org.matrix.msc1767.audio")), as_dict(content.get("info"))):
+        duration = said.get("duration")
+        if type(duration) is int and 0 <= duration <= LONGEST_MS:
+            return duration
+    return None
+
+
+def _waveform(content: Mapping[str, Any]) -> Sequence[int]:
+    waves = as_list(as_dict(content.get("org.matrix.msc1767.audio")).get("waveform"))[:MOST_WAVES]
+    return [min(max(each, 0), LOUDEST) for each in waves if type(each) is int]

@@ -59,9 +59,17 @@ class MatrixMedia:
             "file": await self.upload(file.data),
             "info": {**file.info, "mimetype": file.mime, "size": len(file.data)},
         }
+        if file.is_voice:
+            content |= as_voice(file)
         if caption and html:
             content |= {"format": "org.matrix.custom.html", "formatted_body": html}
         return content
+
+
+def as_voice(file: File) -> dict[str, Any]:
+    """What makes apps show a file as a voice message (MSC3245, with the details of MSC1767)."""
+    details = {"duration": file.info.get("duration", 0), "waveform": list(file.waveform)}
+    return {"org.matrix.msc3245.voice": {}, "org.matrix.msc1767.audio": details}
 
 
 def _is_elsewhere(error: MatrixError | Unreachable) -> bool:

@@ -82,6 +82,10 @@ FILES: list[tuple[str, str, str, bytes]] = [
     ("voice.ogg", "audio/ogg", "m.audio", voice()),
 ]
 NAMES = [file[0] for file in FILES]
+SPOKEN: dict[str, Any] = {
+    "org.matrix.msc3245.voice": {},
+    "org.matrix.msc1767.audio": {"duration": 2_500, "waveform": [0, 512, 1024]},
+}
 
 
 async def file_in(reader: Person, room: str, name: str, *, thread: str | None = None) -> Seen:
@@ -96,12 +100,15 @@ async def test_a_customers_file_arrives_byte_for_byte_in_the_thread(
     house: House, name: str, mime: str, kind: str, data: bytes
 ) -> None:
     thread = await house.conversation()
-    await thread.customer.send_file(thread.chat, data, name=name, mimetype=mime, msgtype=kind)
+    info = {"mimetype": mime, "size": len(data)}
+    more = SPOKEN if kind == "m.audio" else {}
+    await send_raw_file(thread.customer, thread.chat, data, msgtype=kind, body=name, filename=name, info=info, **more)
     shown = await file_in(house.ben, house.room, name, thread=thread.card)
     assert digest(await house.ben.download(shown)) == digest(data)
     assert shown.was_encrypted and shown.content["msgtype"] == kind
     assert shown.content["info"]["mimetype"] == mime and shown.content["info"]["size"] == len(data)
     assert shown.body.startswith("anna") and name in shown.body
+    assert {key: shown.content[key] for key in SPOKEN if key in shown.content} == more
     if kind == "m.image":
         assert (shown.content["info"]["w"], shown.content["info"]["h"]) == (3, 2)
 
@@ -111,8 +118,12 @@ async def test_an_agents_file_arrives_byte_for_byte_at_the_customers(
     house: House, name: str, mime: str, kind: str, data: bytes
 ) -> None:
     thread = await house.conversation(owner=house.ben)
-    sent = await house.ben.send_file(house.room, data, name=name, mimetype=mime, msgtype=kind, thread=thread.card)
+    more = SPOKEN if kind == "m.audio" else {}
+    relation = {"m.relates_to": {"rel_type": "m.thread", "event_id": thread.card}}
+    said = {"msgtype": kind, "body": name, "filename": name, "info": {"mimetype": mime, "size": len(data)}}
+    sent = await send_raw_file(house.ben, house.room, data, **said, **relation, **more)
     received = await file_in(thread.customer, thread.chat, name)
+    assert {key: received.content[key] for key in SPOKEN if key in received.content} == more
     assert digest(await thread.customer.download(received)) == digest(data)
     assert received.sender == house.product.desk and received.was_encrypted
     await thread.fate(sent, Fate.DELIVERED)

@@ -236,6 +236,9 @@ def test_the_quotation_above_a_reply_is_taken_away(body: str, own: str) -> None:
     assert item(GROUP, event(THREAD), opened({**TEXT, "body": body})).content.text == body, "no reply, so a quotation"
 
 
+FILE = {"msgtype": "m.audio", "body": "a.ogg", "file": {"url": "mxc://x/y"}}
+
+
 @pytest.mark.parametrize(
     ("content", "name", "caption"),
     [
@@ -250,6 +253,22 @@ def test_a_files_name_and_caption_are_told_apart(content: Mapping[str, Any], nam
     shown = item(CHAT, event(), opened({"msgtype": "m.file", "file": {"url": "mxc://x/y"}, **content})).content
     assert (shown.media[0].filename, shown.text) == (name, caption)
     assert json.loads(shown.media[0].id) == {"url": "mxc://x/y"}
+
+
+def test_a_voice_message_keeps_its_length_and_its_shape() -> None:
+    sound = {"duration": 2_500, "waveform": [0, 512, 1024]}
+    content = {**FILE, "org.matrix.msc3245.voice": {}, "org.matrix.msc1767.audio": sound}
+    [media] = item(CHAT, event(), opened(content)).content.media
+    assert (media.voice, media.duration_ms, media.waveform) == (True, 2_500, [0, 512, 1024])
+
+
+@pytest.mark.parametrize("duration", ["2500", 2.5, True, -1, 2**60, None])
+def test_nonsense_about_sound_is_left_out(duration: object) -> None:
+    sound = {"duration": duration, "waveform": [*"ab", True, 1.5, None, 10**9, -5, *[1] * 10_000]}
+    content = {**FILE, "info": {"duration": duration}, "org.matrix.msc1767.audio": sound}
+    [media] = item(CHAT, event(), opened(content)).content.media
+    assert (media.voice, media.duration_ms) == (False, None)
+    assert list(media.waveform[:3]) == [1024, 0, 1] and len(media.waveform) < 256
 
 
 @pytest.mark.parametrize("at", [None, "x", -1, 2**70, 1.5, True, {}])
