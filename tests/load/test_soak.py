@@ -83,7 +83,7 @@ async def test_long_work_at_sixty_percent_of_the_homeserver_is_quick_and_takes_n
         damage = await _read_back(house, witness)
         c_after = await bare_sends_per_s(house.synapse, lanes, BARE_S)
     print(
-        f"C: {c:.1f} events/s before, {c_after:.1f} after{'' if are_alike(c, c_after) else ' (another machine)'}; "
+        f"C: {c:.1f} events/s before, {c_after:.1f} after{'' if are_alike(c, c_after) else ' (not the same machine)'}; "
         f"on the homeserver {soaked.events_per_s:.1f} events/s, {soaked.events_per_s / c:.2f} x C\n"
         f"written: {len(pace.due_at)} messages of {CUSTOMERS} customers, {len(pace.files)} of them files, and "
         f"{pace.answers} answers, {pace.per_s:.2f}/s\ncores: {soaked.cores}\n"
