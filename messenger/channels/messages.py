@@ -51,8 +51,8 @@ class Handle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaRef:
-    """Where bytes can be fetched, never the bytes themselves. `mime`, `filename` and `size` are the sender's claims, and
-    so are those about sound: how long it is, and its loudness over that time (0 to 1024), as it is drawn."""
+    """Where bytes can be fetched, never the bytes themselves. `mime`, `filename` and `size` are the sender's claims, as
+    is what is said of sound: how long it is, and its loudness over that time (0 to 1024), as it is drawn."""
 
     id: str
     mime: str = "application/octet-stream"
