@@ -14,6 +14,7 @@ from messenger.matrix.batch import as_dict, as_text
 from messenger.matrix.engine import Decrypted
 from messenger.matrix.room_state import MEGOLM
 from messenger.matrix.suspicion import Suspicion, SuspicionCause
+from messenger.matrix.verification.heard import is_verification
 
 OURS = frozenset({"group", "case", "direct"})
 _MALFORMED = frozenset({"malformed", "malformed_plaintext", "broken_ciphertext", "too_large", "other_relation"})
@@ -33,7 +34,8 @@ def of_event(room: RoomState, event: Mapping[str, Any], opened: Decrypted | None
     """One event of a timeline. What bears our own name and an old device's key may be ours, from before a loss."""
     cause: SuspicionCause | None = None
     if opened is None:
-        cause = "clear_words" if room.encrypted and event["type"] in _IN_CLEAR and "state_key" not in event else None
+        is_said = event["type"] in _IN_CLEAR and "state_key" not in event and not is_verification(event, None)
+        cause = "clear_words" if room.encrypted and is_said else None
     elif event["sender"] == own:
         cause = None
     elif opened.state == "quarantine":

@@ -98,6 +98,7 @@ async def test_a_customer_verifies_the_desk_in_the_room(house: House) -> None:
         if "body" in report["content"]:
             assert await anna.shield(house.chat, report["id"]) == ("NONE", None)
     assert anna.undecryptable == []
+    assert "trust alert" not in house.product.log_text()
 
 
 async def test_an_agent_verifies_the_desks_device(house: House) -> None:

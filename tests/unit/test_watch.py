@@ -40,6 +40,12 @@ def test_what_cannot_be_opened_is_suspicious_only_if_nobody_honest_makes_it(open
     assert (found.cause if found else None) == cause
 
 
+def test_what_elements_verification_says_in_clear_is_not_suspicious() -> None:
+    """It asks in clear, whatever the room is."""
+    content = {"msgtype": "m.key.verification.request", "to": DESK, "body": "…", "methods": ["m.sas.v1"]}
+    assert watch.of_event(KNOWN, event("m.room.message", content), None, own=DESK) is None
+
+
 def test_words_in_clear_are_suspicious_in_a_room_that_is_encrypted() -> None:
     words = event("m.room.message", {"body": "hello"})
     assert watch.of_event(KNOWN, words, None, own=DESK) == Suspicion(cause="clear_words", room=ROOM, user=ANNA)
