@@ -63,7 +63,7 @@ async def test_an_outbox_claim_touches_only_the_heads_of_lanes(database: AsyncEn
 @pytest.mark.parametrize("lane", LANES.values(), ids=list(LANES))
 async def test_an_inbox_claim_touches_only_the_heads_of_a_few_lanes(database: AsyncEngine, lane: str) -> None:
     await fill(database, _INBOX, lane)
-    found, pages = await cost(database, inbox._CLAIM)
+    found, pages = await cost(database, inbox._CLAIM, resource="desk:test", epoch=1)
     assert found == 1
     assert pages < PAGES_A_LANE * (1 if lane == "'lane'" else LOOK_AT)
 
