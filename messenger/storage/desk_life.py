@@ -170,7 +170,9 @@ async def send_again(
         lost = [row for row in rows if not await _is_there(connection, keys, account, row, there)]
         again = outbox.update().where(outbox.c.id.in_([row.id for row in lost]))
         never_tried = {"attempts": 0, "failures": 0, "first_try_at": None, "failing_since": None, "device_id": None}
-        await connection.execute(again.values(state="new", next_at=sa.func.now(), code=None, **never_tried))
+        await connection.execute(
+            again.values(state="new", next_at=sa.func.now(), code=None, merge_key=None, **never_tried)
+        )
         await _forget_cards(connection, there, [row.conversation_id for row in lost if row.kind == "PostCard"])
     return len(lost)
 
