@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from messenger.bootstrap.identity_care import IdentityCare
 from messenger.bootstrap.marks import DeskMarks
+from messenger.matrix.http import MatrixError
 from messenger.matrix.sync import LONG_POLL_MS, SyncLoop
 from messenger.storage.outbox_queue import SqlOutboxQueue
 
@@ -30,13 +31,14 @@ class Listening:
         self._has_heard, self._is_cut_off = False, False
 
     async def step(self) -> None:
-        """Every answer after a failure says that the homeserver is back: nothing waits any longer for it."""
+        """Every answer after a failure says that the homeserver is back: nothing waits any longer for it. One that asks
+        for a pause is there."""
         try:
             await self.sync.once(timeout_ms=LONG_POLL_MS if self._has_heard else 0)
-        except Exception:
-            self._is_cut_off = True
+        except Exception as error:
+            self._is_cut_off = self._is_cut_off or not (isinstance(error, MatrixError) and error.is_throttled)
             raise
-        if not self._has_heard:
+        if not self._has_heard and not self.sync.is_behind:
             self._has_heard = True
             self._begin()
         await self._queue.hear()

@@ -32,6 +32,9 @@ class Invite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncBatch:
+    """`behind`: rooms that are left out, because what was said in them before cannot be read yet. As long as there are
+    any, `next_batch` must not be gone on from."""
+
     next_batch: str
     rooms: Sequence[RoomBatch] = ()
     invites: Sequence[Invite] = ()
@@ -41,6 +44,7 @@ class SyncBatch:
     gone: Sequence[str] = ()
     one_time_keys: int | None = None
     unused_fallback_keys: Sequence[str] | None = None  # by algorithm; None: the server knows no such keys
+    behind: Collection[str] = ()
 
     def without(self, room_ids: Collection[str]) -> "SyncBatch":
         return replace(

@@ -37,6 +37,7 @@ LONGEST_TRANSFER_S = 120.0
 # Of media only; spec v1.11, "Content repository": a file may lie with a content delivery network.
 ELSEWHERE = frozenset({307, 308})
 LONGEST_WAIT_MS = 3_600_000
+PAUSE = timedelta(seconds=5)  # of a homeserver that only says "too often"
 MAX_ERRCODE = 100
 
 
@@ -47,6 +48,15 @@ class MatrixError(Exception):
     def __init__(self, status: int, errcode: str, *, retry_after: timedelta | None = None, body: Any = None) -> None:
         super().__init__(f"{status} {errcode}")
         self.status, self.errcode, self.retry_after, self.body = status, errcode, retry_after, body
+
+    @property
+    def is_throttled(self) -> bool:
+        return self.status == 429
+
+    @property
+    def pause(self) -> timedelta:
+        """Of one that is throttled: how long to be quiet."""
+        return self.retry_after or PAUSE
 
 
 class Unreachable(Exception):

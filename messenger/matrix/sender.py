@@ -286,8 +286,8 @@ def as_channel_error(error: MatrixError | Unreachable) -> ChannelError:
     """By who must act: the sender, we, or the operator."""
     if isinstance(error, Unreachable):
         return Temporary("unreachable", raw_code=str(error))
-    if error.status == 429:
-        return Quota(scope="account", retry_after=error.retry_after or timedelta(seconds=5), raw_code=error.errcode)
+    if error.is_throttled:
+        return Quota(scope="account", retry_after=error.pause, raw_code=error.errcode)
     if error.errcode in ("M_UNKNOWN_TOKEN", "M_MISSING_TOKEN", "M_USER_DEACTIVATED"):
         return BadCredentials("auth", raw_code=error.errcode)
     if error.status >= 500:

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 from messenger.channels.errors import LeaseLost
 
@@ -17,7 +18,7 @@ async def for_ever(
     name: str, step: Callable[[], Awaitable[object]], *, pause_s: float = 0.5, longest_pause_s: float = LONGEST_PAUSE_S
 ) -> None:
     """Raises LeaseLost. A step that keeps failing in the same way is logged at its first failure and when it works
-    again."""
+    again. Whoever asks for a pause of a certain length (`retry_after`, of a 429) is left alone for so long."""
     failing, pause = "", pause_s
     while True:
         try:
@@ -33,11 +34,16 @@ async def for_ever(
                     exc_info=True,
                 )
             failing, pause = type(error).__name__, min(pause * 2, longest_pause_s)
-            await asyncio.sleep(pause)
+            await asyncio.sleep(_wanted_s(error) or pause)
         else:
             if failing:
                 log.info("worker works again", extra={"worker": name})
             failing, pause = "", pause_s
+
+
+def _wanted_s(error: Exception) -> float:
+    wanted = getattr(error, "retry_after", None)
+    return wanted.total_seconds() if isinstance(wanted, timedelta) else 0.0
 
 
 class Wake:

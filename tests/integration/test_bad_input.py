@@ -198,6 +198,21 @@ async def test_a_homeserver_that_answers_with_errors_for_a_while_is_waited_for(h
     await thread.received("an answer through all that")
 
 
+async def test_a_homeserver_that_wants_to_be_asked_more_rarely_is_obeyed_and_nothing_is_lost(
+    house: House, proxy: Proxy
+) -> None:
+    thread = await house.conversation(owner=house.ben)
+    rules = [proxy.throttle(f"{asked}$", times=2, wait_ms=300) for asked in ("GET .*/sync", "POST .*/keys/query")]
+    newcomer = await house.conversation(owner=house.ben)
+    await thread.customer.say(thread.chat, "after all those pauses")
+    await thread.say(house.ben, "an answer after all those pauses")
+    await thread.told(house.ben, "after all those pauses")
+    await thread.received("an answer after all those pauses")
+    await newcomer.say(house.ben, "welcome")
+    await newcomer.received("welcome")
+    assert [rule.hits for rule in rules] == [2, 2]
+
+
 async def test_a_file_waits_for_room_on_the_homeservers_disk(house: House, proxy: Proxy) -> None:
     """And what was written after it waits behind it."""
     thread = await house.conversation(owner=house.ben)

@@ -77,6 +77,10 @@ class Lookout:
             await unit.chats.open(ready)
         return room
 
+    def both(self) -> tuple[str, str]:
+        """The rooms of the honest and of the hostile one."""
+        return self.rooms[self.honest], self.rooms[self.hostile]
+
     async def answer(self) -> dict[str, Any]:
         """What /sync would say now; the position stays where the loop is."""
         query = {"timeout": "0"} | ({"since": self.loop._since} if self.loop._since else {})
@@ -95,6 +99,12 @@ class Lookout:
         async with self.database.begin() as connection:
             query = sa.select(inbox.c.kind).where(inbox.c.source_id == event)
             return await connection.scalar(query) == "InboundMessage"
+
+    async def taken(self, room: str) -> list[str]:
+        """Messages, in their order."""
+        wanted = sa.and_(inbox.c.lane == room, inbox.c.kind == "InboundMessage")
+        async with self.database.begin() as connection:
+            return list(await connection.scalars(sa.select(inbox.c.source_id).where(wanted).order_by(inbox.c.id)))
 
 
 class Enough(LeaseLost):

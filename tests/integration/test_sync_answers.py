@@ -4,15 +4,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 import sqlalchemy as sa
+from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messenger.matrix import http
+from messenger.matrix import gaps, http
 from messenger.storage.models.conversations import chat, place
 from messenger.storage.models.people import skill_group
 from messenger.storage.models.queues import inbox
 from messenger.storage.models.rooms import mx_room, room_succession
 from tests.integration.staff_desk import StaffDesk
 from tests.integration.test_bad_input_fuzz import Lookout, a_lookout
+from tests.support.fake_homeserver.faults import FOR_EVER, Handler
 
 
 @pytest.fixture
@@ -32,6 +34,88 @@ async def test_a_gap_that_must_not_be_read_stops_no_other_room(lookout: Lookout)
     lookout.server.answer_sync_with(body)
     assert await lookout.step() == ""
     assert await lookout.has_taken(good)
+
+
+NO_PAUSE_MS, LONG_MS = 1, 3_600_000
+MESSAGES = "/messages$"
+
+
+async def test_a_gap_that_is_throttled_keeps_no_other_room_waiting(
+    lookout: Lookout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await lookout.step()
+    monkeypatch.setattr(gaps, "GAP_PAGE", 10)
+    faults, (honest, hostile) = lookout.server.faults, lookout.both()
+    faults.timeline_limit = 5
+    said = [lookout.hostile.say(hostile, f"long {number}") for number in range(40)]
+    faults.limit(MESSAGES, retry_after_ms=LONG_MS, times=1)
+    for number in range(3):
+        good = lookout.honest.say(honest, f"good {number}")
+        assert await lookout.step() == ""
+        assert await lookout.has_taken(good) and lookout.loop.is_behind
+    assert not await lookout.has_taken(said[-1]), "before what was said earlier"
+
+    monkeypatch.setattr(lookout.loop._gaps, "_quiet_until", 0.0)
+    assert await lookout.step() == ""
+    assert not lookout.loop.is_behind
+    assert await lookout.taken(hostile) == said
+
+
+async def test_a_long_gap_of_which_little_may_be_read_at_a_time_is_read_to_its_end(
+    lookout: Lookout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await lookout.step()
+    monkeypatch.setattr(gaps, "GAP_PAGE", 10)
+    faults, (_, hostile) = lookout.server.faults, lookout.both()
+    faults.timeline_limit = 5
+    said = [lookout.hostile.say(hostile, f"long {number}") for number in range(45)]
+    asked = []
+
+    async def every_other(request: web.Request, handler: Handler) -> web.StreamResponse:
+        asked.append(request.query["from"])
+        if len(asked) % 2:
+            return await handler(request)
+        return web.json_response({"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": NO_PAUSE_MS}, status=429)
+
+    faults.rule(MESSAGES, every_other, times=FOR_EVER)
+    for _ in range(5):
+        assert await lookout.step() == ""
+    assert await lookout.taken(hostile) == said
+    assert len(asked) == len(set(asked)) + 3, "what has been read is not read again"
+
+
+async def test_a_process_that_ends_while_a_gap_waits_takes_everything_once(lookout: Lookout) -> None:
+    await lookout.step()
+    faults, (honest, hostile) = lookout.server.faults, lookout.both()
+    faults.timeline_limit = 5
+    said = [lookout.hostile.say(hostile, f"long {number}") for number in range(9)]
+    good = lookout.honest.say(honest, "good")
+    faults.limit(MESSAGES, retry_after_ms=LONG_MS, times=1)
+    assert await lookout.step() == "" and await lookout.has_taken(good)
+    await lookout.restart()
+    assert await lookout.step() == ""
+    assert not lookout.loop.is_behind
+    assert await lookout.taken(honest) == [good] and await lookout.taken(hostile) == said
+
+
+async def test_devices_that_must_not_be_asked_for_keep_only_their_own_messages_waiting(lookout: Lookout) -> None:
+    await lookout.step()
+    honest, hostile = lookout.both()
+    lookout.honest.say(honest, "so that the desk knows the device")
+    assert await lookout.step() == ""
+    limit = lookout.server.faults.limit("/keys/query$", retry_after_ms=LONG_MS, times=FOR_EVER)
+    unknown, good = lookout.hostile.say(hostile, "from a new device"), lookout.honest.say(honest, "good")
+    assert await lookout.step() == ""
+    assert await lookout.has_taken(good) and not await lookout.has_taken(unknown)
+    for number in range(3):
+        lookout.hostile.say(hostile, f"more of it {number}")
+        assert await lookout.step() == ""
+    assert limit.left == FOR_EVER - 1, "who asks for a pause gets it"
+
+    limit.left = 0
+    lookout.loop._engine._quiet_until = 0.0  # type: ignore[attr-defined]
+    assert await lookout.step() == ""  # the answer may bring nothing: the devices are asked for
+    assert await lookout.has_taken(unknown)
 
 
 async def test_more_than_fits_into_one_answer_comes_in_several(

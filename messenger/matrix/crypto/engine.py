@@ -66,6 +66,7 @@ class NioEngine:
         self._outgoing = Outgoing(self._state, self._room_keys)
         self._history = HistorySharing(self._state, http, self._lists, self._to_device)
         self._wanted: set[str] = set()  # authors whose device is unknown
+        self._quiet_until = 0.0  # until then (time.monotonic) the homeserver is not asked for devices
         self._news: set[RoomSession] = set()  # sessions to be tried again, found outside of a batch
         self._reported: set[RoomSession] = set()  # news that went into a transaction which is not known to be committed
         self._prepared: tuple[SyncCrypto | None, int] = None, 0
@@ -117,12 +118,35 @@ class NioEngine:
         if not self._state.has(self._users_of(batch, users | authors), sessions_of(batch), keys):
             async with self._store.look() as stored:
                 await self._load(stored, batch, users | authors, keys)
-        changed = _names(batch.changed)
-        await self._lists.refresh((authors | {self.user_id}) & changed, force=True)
+        await self._look_up(authors, batch)
+        await self._find_news()
+
+    async def _look_up(self, authors: set[str], batch: SyncCrypto) -> None:
+        """A homeserver that asks for a pause gets it. Meanwhile what is known must do: a message of a device that is
+        not known waits, and keeps nobody else waiting."""
+        if time.monotonic() < self._quiet_until:
+            self._wanted |= self._not_fresh(authors)
+            return
+        try:
+            await self._refresh_lists(authors, batch)
+        except MatrixError as error:
+            if not error.is_throttled:
+                raise
+            if not self._quiet_until:
+                log.warning("device_lists_throttled", extra={"device_id": self.device_id})
+            self._quiet_until = time.monotonic() + error.pause.total_seconds()
+            self._wanted |= self._not_fresh(authors)
+        else:
+            self._quiet_until = 0.0
+            self._wanted.clear()
+
+    def _not_fresh(self, authors: set[str]) -> set[str]:
+        return {user for user in authors if not self._state.user(user).is_fresh}
+
+    async def _refresh_lists(self, authors: set[str], batch: SyncCrypto) -> None:
+        await self._lists.refresh((authors | {self.user_id}) & _names(batch.changed), force=True)
         await self._lists.refresh(authors | {self.user_id})
         await self._lists.refresh({user for user in authors if self._lacks_device(user, batch)}, force=True)
-        self._wanted.clear()
-        await self._find_news()
 
     async def _load(
         self, stored: CryptoReading, batch: SyncCrypto, users: Collection[str], keys: Collection[str]
