@@ -11,6 +11,15 @@ from messenger.storage.embedded import EmbeddedPostgres
 from tests.crash.house import House
 from tests.support.databases import TestDatabases
 
+MORE_TIMES = [pytest.param(time, marks=pytest.mark.long) for time in range(2, 6)]
+
+
+@pytest.fixture(params=[1, *MORE_TIMES])
+def five_times(request: pytest.FixtureRequest) -> int:
+    """For points that the nightly series does not pass: once, and in the long run four times more. No two runs are
+    alike in what else was on its way when the program died."""
+    return int(request.param)
+
 
 @pytest.fixture
 async def house(tmp_path: Path, own_synapse: Synapse, own_postgres: EmbeddedPostgres) -> AsyncIterator[House]:

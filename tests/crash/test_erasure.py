@@ -14,7 +14,7 @@ from tests.integration.staff_desk import CHAT, CUSTOMER
 from tests.integration.test_rights import OTHER, a_life
 from tests.support.warm import run_warm
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.usefixtures("five_times")]
 
 CHECKOUT = Path(__file__).parents[2]
 # In the order in which they are passed.

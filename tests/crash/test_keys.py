@@ -25,7 +25,7 @@ from messenger.storage.subject_keys import place as subject_place
 from tests.support.databases import create_schema, key_database_of, make_database
 from tests.support.warm import WarmChild
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.usefixtures("five_times")]
 
 
 @dataclass

@@ -29,6 +29,7 @@ async def _lives_through(walk: Walk, *chapters: Chapter) -> None:
         assert walk.taken == LIVED[chapter.__name__], "the table of crash points says otherwise"
 
 
+@pytest.mark.usefixtures("five_times")
 async def test_what_is_said_comes_through_kills_at_every_step(small_house: House) -> None:
     walk = await led_by(small_house)
     await _lives_through(walk, said.taken_back, said.corrected, said.said_later, said.reacted)
@@ -36,6 +37,7 @@ async def test_what_is_said_comes_through_kills_at_every_step(small_house: House
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("five_times")
 async def test_who_has_it_and_where_it_is_comes_through_kills_and_crashes_of_servers(house: House) -> None:
     walk = await places.first_start(house)
     assert walk.taken == LIVED["first_start"]
@@ -45,6 +47,7 @@ async def test_who_has_it_and_where_it_is_comes_through_kills_and_crashes_of_ser
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("five_times")
 async def test_its_end_and_every_beginning_come_through_kills_and_crashes_of_servers(house: House) -> None:
     walk = await places.first_start(house)
     await _lives_through(walk, places.ended_and_begun_again, places.written_first, places.asked_and_given_out)

@@ -7,7 +7,7 @@ from tests.crash.house import KILLED
 from tests.support.people import People
 from tests.support.product import Product
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.usefixtures("five_times")]
 
 
 async def test_a_login_that_was_begun_is_ended_with_the_same_device(product: Product, people: People) -> None:

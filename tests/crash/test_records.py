@@ -18,7 +18,7 @@ from tests.integration.staff_desk import CUSTOMER
 from tests.integration.test_rights import a_life, conversations_like_it, resolved_days_ago
 from tests.support.warm import WarmChild
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.usefixtures("five_times")]
 DIED = -signal.SIGKILL
 
 
