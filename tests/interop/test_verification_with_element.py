@@ -148,7 +148,7 @@ async def test_after_one_between_devices_has_failed_one_in_the_room_succeeds(hou
     ben = house.agent
     for _ in range(3):
         await ben.do("when_compared", say="mismatch")
-        with pytest.raises(ElementError):
+        with pytest.raises(ElementError, match="mismatch"):
             await house.bens_verification(in_room=False)
         await ben.do("when_compared", say="match")
         await house.bens_verification(in_room=True)
