@@ -41,8 +41,8 @@ class Verdict:
         return self.first_bad is None and not self.bad_lines
 
 
-async def verify(engine: AsyncEngine, keys: DataKeys, lines: Sequence[Line]) -> Verdict:
-    """The whole chain in one snapshot, against these checkpoints."""
+async def verify(engine: AsyncEngine, keys: DataKeys, lines: Sequence[Line], *, page: int = PAGE) -> Verdict:
+    """The whole chain in one snapshot, against these checkpoints. `page`: so many rows are in memory at once."""
     good: dict[int, set[bytes]] = {}  # two that say different things of one row tell of a row that is gone
     for line in lines:
         if line.checkpoint and not line.fault:
@@ -50,7 +50,7 @@ async def verify(engine: AsyncEngine, keys: DataKeys, lines: Sequence[Line]) -> 
     async with transaction(engine) as connection:
         await connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         walk = _Walk(keys, good)
-        bad, fault = await walk.go(connection)
+        bad, fault = await walk.go(connection, page)
     return Verdict(
         rows=walk.seq if bad is None else bad - 1,
         first_bad=bad,
@@ -67,11 +67,11 @@ class _Walk:
         self._secrets: dict[int, bytes] = {}
         self.seq, self.mac, self._key_no = 0, BEGINNING, 1
 
-    async def go(self, connection: AsyncConnection) -> tuple[int | None, Fault | None]:
+    async def go(self, connection: AsyncConnection, size: int) -> tuple[int | None, Fault | None]:
         head = (await connection.exec_driver_sql("SELECT seq, mac, key_no FROM audit_head")).first()
         newest_key = head.key_no if head else 1
         trusted = 0  # the last row that a checkpoint has confirmed
-        async for page in _pages(connection):
+        async for page in _pages(connection, size):
             await self._know_secrets({row[_KEY_NO] for row in page}, newest_key)
             for row in page:
                 fault = self._step(tuple(row), newest_key)
@@ -111,10 +111,10 @@ class _Walk:
                 self._secrets[number] = chain_secret(await self._keys.of(chain_scope(number)))
 
 
-async def _pages(connection: AsyncConnection) -> AsyncIterator[Sequence[Any]]:
+async def _pages(connection: AsyncConnection, size: int) -> AsyncIterator[Sequence[Any]]:
     """As the driver gives them: a hundred thousand are read in a second."""
     driver: Any = (await connection.get_raw_connection()).driver_connection
     seq = 0
-    while page := await driver.fetch(_ROWS, seq, PAGE):
+    while page := await driver.fetch(_ROWS, seq, size):
         yield page
         seq = page[-1]["seq"]

@@ -22,13 +22,13 @@ from messenger.observability.time import utc_now
 from messenger.storage.audit import chain_scope, renew_key, words_place
 from messenger.storage.audit_chain import COLUMNS, chain_secret, link
 from messenger.storage.audit_checkpoints import Line, lines_of, read_lines, signing_key
-from messenger.storage.audit_verify import Verdict, verify
+from messenger.storage.audit_verify import PAGE, Verdict, verify
 from messenger.storage.models.audit import audit as table
 from messenger.storage.unit_of_work import SqlUnits
 from tests.support.fake_homeserver import FakeHomeserver
 from tests.support.keyring import keys_of
 
-ROWS = 12
+ROWS, PAGES = 12, (PAGE, 1, 4, 5)
 ACTOR, OBJECT = f"agent:{uuid4()}", f"conversation:{uuid4()}"
 
 
@@ -76,7 +76,11 @@ class Log:
         return read_lines(await signing_key(self.keys), lines_of(self.file))
 
     async def verdict(self) -> Verdict:
-        return await verify(self.engine, self.keys, await self.lines())
+        """The same wherever the verifier turns a page: after each row, at the end, behind it."""
+        lines = await self.lines()
+        first, *others = [await verify(self.engine, self.keys, lines, page=page) for page in PAGES]
+        assert others == [first] * len(others)
+        return first
 
     async def forge(self, seq: int) -> None:
         """Writes the chain anew from this row on, with the right key: only a checkpoint can tell."""
