@@ -77,9 +77,14 @@ async def a_life(house: House, name: str, *, preset: str = "trusted_private_chat
 
 async def raw_events(person: Person, room: str) -> list[Mapping[str, Any]]:
     """As the homeserver shows them to this person, newest first."""
+    found: list[Mapping[str, Any]] = []
     query = {"dir": "b", "limit": "500"}
-    page = await person.server.call("GET", f"/_matrix/client/v3/rooms/{path(room)}/messages", query=query)
-    return list(page["chunk"])
+    while True:
+        page = await person.server.call("GET", f"/_matrix/client/v3/rooms/{path(room)}/messages", query=query)
+        found += page["chunk"]
+        if "end" not in page:
+            return found
+        query["from"] = page["end"]
 
 
 def words_left(events: list[Mapping[str, Any]], *, sender: str | None = None) -> list[Mapping[str, Any]]:
