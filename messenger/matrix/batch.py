@@ -14,7 +14,8 @@ MAX_ID = 255  # Matrix spec, "Appendices", identifiers
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomBatch:
     """What one answer says of a room that we are in; only well-formed events. `state` are the state events in the order
-    in which they happened, those of the timeline included."""
+    in which they happened, those of the timeline included. Before a limited timeline there is a gap, from the token
+    `since` to `prev_batch`."""
 
     room_id: str
     state: Sequence[Mapping[str, Any]] = ()
@@ -22,6 +23,17 @@ class RoomBatch:
     malformed: int = 0  # how many of the timeline were no events
     is_limited: bool = False
     prev_batch: str = ""
+    since: str = ""
+
+    def followed_by(self, later: "RoomBatch") -> "RoomBatch":
+        """The gap of a later one that is limited, too, holds what stands here."""
+        return replace(
+            later if later.is_limited else self,
+            state=[*self.state, *later.state],
+            timeline=later.timeline if later.is_limited else [*self.timeline, *later.timeline],
+            malformed=self.malformed + later.malformed,
+            since=self.since,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +44,8 @@ class Invite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncBatch:
-    """`behind`: rooms that are left out, because what was said in them before cannot be read yet. As long as there are
-    any, `next_batch` must not be gone on from."""
+    """`behind`: rooms that are left out, because the gap before their timeline cannot be read yet. As long as there are
+    any, `next_batch` must not be kept: whoever begins anew begins before the gap."""
 
     next_batch: str
     rooms: Sequence[RoomBatch] = ()
@@ -44,7 +56,7 @@ class SyncBatch:
     gone: Sequence[str] = ()
     one_time_keys: int | None = None
     unused_fallback_keys: Sequence[str] | None = None  # by algorithm; None: the server knows no such keys
-    behind: Collection[str] = ()
+    behind: Sequence[RoomBatch] = ()
 
     def without(self, room_ids: Collection[str]) -> "SyncBatch":
         return replace(

@@ -6,7 +6,7 @@ Client-server API v1.16, "Syncing" and GET /rooms/{roomId}/messages."""
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -32,42 +32,54 @@ class NotYet(Exception):
 
 
 class Gaps:
-    """Pages that were read are kept until the gaps of a batch are all filled: where only a few may be read at a time,
-    each try begins where the last one ended."""
+    """A room whose gap cannot be read yet is kept, with what follows in later answers. Its pages that have been read
+    are kept, too: where only a few may be read at a time, each try begins where the last one ended."""
 
     def __init__(self, http: HomeserverClient, *, account: str) -> None:
         self._http, self._account = http, account
         self._pages: dict[tuple[str, str, str | None], _Page] = {}
-        self._behind: Collection[str] = ()
+        self._behind: Mapping[str, RoomBatch] = {}
         self._quiet_until = 0.0  # of time.monotonic()
+
+    @property
+    def is_behind(self) -> bool:
+        return bool(self._behind)
+
+    def patience_ms(self, most: int) -> int:
+        """How long to wait for news before the next try."""
+        return min(most, max(0, int(1000 * (self._quiet_until - time.monotonic())))) if self._behind else most
 
     async def fill(self, batch: SyncBatch, since: str | None) -> SyncBatch:
         """A limited timeline is paged backwards to our own token, oldest first. The first sync has no gap: history
-        before our time is not paged. A room that cannot be read yet is left out, and named in `behind`."""
-        if since is None or not any(room.is_limited for room in batch.rooms):
+        before our time is not paged. Changes nothing before it is `taken`: a batch may come again."""
+        if since is None or not (self._behind or any(room.is_limited for room in batch.rooms)):
             return batch
-        found = {room.room_id: await self._filled_by_now(room, since) for room in batch.rooms}
-        behind = [room_id for room_id, room in found.items() if room is None]
-        self._note(behind)
-        return replace(batch, rooms=[room for room in found.values() if room is not None], behind=behind)
+        rooms = {id: room for id, room in self._behind.items() if id not in batch.left}
+        for room in batch.rooms:
+            before = rooms.get(room.room_id)
+            rooms[room.room_id] = before.followed_by(room) if before else replace(room, since=since)
+        filled = [await self._filled_by_now(room) for room in rooms.values()]
+        behind = [room for room, whole in zip(rooms.values(), filled, strict=True) if whole is None]
+        return replace(batch, rooms=[whole for whole in filled if whole is not None], behind=behind)
 
-    def _note(self, behind: Collection[str]) -> None:
-        for room_id in set(behind).difference(self._behind):
+    def taken(self, batch: SyncBatch) -> None:
+        """It is committed."""
+        behind = {room.room_id: room for room in batch.behind}
+        for room_id in behind.keys() - self._behind.keys():
             log.warning("a gap waits: the homeserver wants to be asked later", extra={"room_id": room_id})
         self._behind = behind
-        if not behind:
-            self._pages.clear()
+        self._pages = {place: page for place, page in self._pages.items() if place[0] in behind}
 
-    async def _filled_by_now(self, room: RoomBatch, since: str) -> RoomBatch | None:
+    async def _filled_by_now(self, room: RoomBatch) -> RoomBatch | None:
         try:
-            return await self._filled(room, since) if room.is_limited else room
+            return await self._filled(room) if room.is_limited else room
         except NotYet:
             return None
 
-    async def _filled(self, room: RoomBatch, since: str) -> RoomBatch:
+    async def _filled(self, room: RoomBatch) -> RoomBatch:
         # What was said in a room between our invitation and our joining stands before our token. Only the batch itself
         # tells that we have just come in: the sender may know the room already.
-        until = None if any(self._lets_us_in(event) for event in room.state) else since
+        until = None if any(self._lets_us_in(event) for event in room.state) else room.since
         older: list[Mapping[str, Any]] = []
         start, pages = room.prev_batch, 0
         while start and pages < GAP_PAGES:

@@ -4,7 +4,8 @@ last. (A backlog of thousands comes in several, the token with the last: what is
 A crash anywhere before COMMIT brings the same batch again; a crash after it brings the next. Memory never runs ahead of
 the database: when the transaction fails, the Olm machine is thrown away and loaded again.
 
-While a gap cannot be read, the token stays and all other rooms are taken from each answer.
+While a gap cannot be read, all other rooms are taken from each answer, and the token is not kept: a process that ends
+begins before the gap.
 
 What fails again and again, and by nobody's absence, is taken in parts: what cannot be taken alone is buried with the
 token's transaction, so that it stops neither the other rooms nor those who come after it."""
@@ -46,7 +47,6 @@ LONG_POLL_MS, GRACE_S = 20_000, 10  # a dead line is noticed after 30 seconds
 # From one /sync to the next: so much for each event that the last one has brought, but never less than the first and
 # never more than the second. From 60 events a second on it grows to its end; below, it falls back.
 SPACING_S, LONGEST_SPACING_S, SPACING_OF_AN_EVENT_S = 0.1, 0.4, 1 / 60
-BEHIND_SPACING_S = 1.0  # while a gap waits, the same answer comes again with what is new
 WHOLE_TRIES = 3  # then a batch is taken in parts
 # Nothing in the batch has to do with it: it is tried until it works, as a whole.
 _PASSING = (LeaseLost, StorageAway, MatrixError, Unreachable, OSError)
@@ -78,7 +78,6 @@ class SyncLoop:
         self._since: str | None = None
         self._failures = 0  # of the batch that comes after `_since`
         self.heard_at = time.monotonic()  # when the last batch was committed; in the beginning, when we were made
-        self.is_behind = False  # a gap waits
         self._asked_at, self._spacing_s, self._has_started = 0.0, SPACING_S, False
 
     async def once(self, *, timeout_ms: int = LONG_POLL_MS) -> int:
@@ -87,17 +86,22 @@ class SyncLoop:
             await self._start()
         since = self._since
         await self._keep_distance()
-        answer = await self._ask(since, timeout_ms)
+        answer = await self._ask(since, self._gaps.patience_ms(timeout_ms))
         answered_at = time.monotonic()
         batch = await self._gaps.fill(answer, since)
         await self._take_or_bury(batch, since)
         self._count(batch, answered_at)
-        self.is_behind, self._most_events = bool(batch.behind), MOST_EVENTS
-        self._since = since if self.is_behind else batch.next_batch
+        self._gaps.taken(batch)
+        self._since, self._most_events = batch.next_batch, MOST_EVENTS
         await self._engine.settle()
         count = sum(len(room.timeline) for room in batch.rooms)
-        self._spacing_s = BEHIND_SPACING_S if self.is_behind else _spacing_s(count)
+        self._spacing_s = min(max(SPACING_S, count * SPACING_OF_AN_EVENT_S), LONGEST_SPACING_S)
         return count
+
+    @property
+    def is_behind(self) -> bool:
+        """A gap waits."""
+        return self._gaps.is_behind
 
     def _count(self, batch: SyncBatch, answered_at: float) -> None:
         self.heard_at = time.monotonic()
@@ -173,8 +177,7 @@ class SyncLoop:
         bad = await self._bad_among(batch, [part for part, _ in suspects], since)  # a second chance
         for part, reason in bad:
             log.error("a part of a batch is put aside", extra={"event_id": part.name, "error": reason})
-        if not batch.behind:  # what is behind comes with all of this again
-            await self._commit(nothing, since, buried=bad)
+        await self._commit(nothing, since, buried=bad)
 
     async def _suspects(self, batch: SyncBatch, since: str | None) -> list[tuple[Part, str]]:
         parts = parts_of(batch)
@@ -207,7 +210,7 @@ class SyncLoop:
         is_part: bool = False,
         buried: Sequence[tuple[Part, str]] = (),
     ) -> None:
-        """`is_part`: the token stays, as it does while a gap waits."""
+        """`is_part`: the token is not kept, as it is not while a gap waits."""
         is_part = is_part or bool(batch.behind)
         crypto = _crypto(batch)
         self._heard = []
@@ -389,10 +392,6 @@ def _crypto(batch: SyncBatch) -> SyncCrypto:
         unused_fallback_keys=batch.unused_fallback_keys,
         events=encrypted,
     )
-
-
-def _spacing_s(count: int) -> float:
-    return min(max(SPACING_S, count * SPACING_OF_AN_EVENT_S), LONGEST_SPACING_S)
 
 
 def _query(most_events: int, timeout_ms: int, since: str | None) -> dict[str, str]:

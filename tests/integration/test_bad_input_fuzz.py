@@ -100,6 +100,10 @@ class Lookout:
             query = sa.select(inbox.c.kind).where(inbox.c.source_id == event)
             return await connection.scalar(query) == "InboundMessage"
 
+    async def cursor(self) -> str | None:
+        """The token that is kept."""
+        return await self.loop._store.cursor()
+
     async def taken(self, room: str) -> list[str]:
         """Messages, in their order."""
         wanted = sa.and_(inbox.c.lane == room, inbox.c.kind == "InboundMessage")

@@ -49,11 +49,12 @@ async def test_a_gap_that_is_throttled_keeps_no_other_room_waiting(
     faults.timeline_limit = 5
     said = [lookout.hostile.say(hostile, f"long {number}") for number in range(40)]
     faults.limit(MESSAGES, retry_after_ms=LONG_MS, times=1)
-    for number in range(3):
-        good = lookout.honest.say(honest, f"good {number}")
+    for count in (0, 2, 8, 1):  # eight are more than fits into one answer
+        good = lookout.honest.say(honest, "good")
         assert await lookout.step() == ""
         assert await lookout.has_taken(good) and lookout.loop.is_behind
-    assert not await lookout.has_taken(said[-1]), "before what was said earlier"
+        said += [lookout.hostile.say(hostile, f"and {count}") for _ in range(count)]
+    assert not await lookout.taken(hostile), "before what was said earlier"
 
     monkeypatch.setattr(lookout.loop._gaps, "_quiet_until", 0.0)
     assert await lookout.step() == ""
@@ -82,6 +83,44 @@ async def test_a_long_gap_of_which_little_may_be_read_at_a_time_is_read_to_its_e
         assert await lookout.step() == ""
     assert await lookout.taken(hostile) == said
     assert len(asked) == len(set(asked)) + 3, "what has been read is not read again"
+
+
+async def test_who_leaves_while_their_gap_waits_is_not_waited_for(lookout: Lookout) -> None:
+    await lookout.step()
+    faults, (honest, hostile) = lookout.server.faults, lookout.both()
+    faults.timeline_limit = 5
+    for number in range(9):
+        lookout.hostile.say(hostile, f"long {number}")
+    faults.limit(MESSAGES, retry_after_ms=LONG_MS, times=1)
+    assert await lookout.step() == "" and lookout.loop.is_behind
+    world = lookout.server.world
+    world.emit(world.rooms[hostile], lookout.hostile.user_id, "m.room.member", {"membership": "leave"},
+               state_key=lookout.user_id)  # fmt: skip
+    good = lookout.honest.say(honest, "good")
+    assert await lookout.step() == "" and await lookout.has_taken(good)
+    assert not lookout.loop.is_behind and await lookout.cursor() == lookout.loop._since
+
+
+async def test_a_batch_that_fails_is_not_taken_twice_while_a_gap_waits(
+    lookout: Lookout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await lookout.step()
+    faults, (_, hostile) = lookout.server.faults, lookout.both()
+    faults.timeline_limit = 5
+    said = [lookout.hostile.say(hostile, f"long {number}") for number in range(9)]
+    faults.limit(MESSAGES, retry_after_ms=LONG_MS, times=1)
+    assert await lookout.step() == "" and lookout.loop.is_behind
+    said += [lookout.hostile.say(hostile, f"more {number}") for number in range(2)]
+    monkeypatch.setattr(lookout.loop._gaps, "_quiet_until", 0.0)
+    whole = lookout.loop._commit
+
+    async def fail(*arguments: object, **more: object) -> None:
+        monkeypatch.setattr(lookout.loop, "_commit", whole)
+        raise OSError
+
+    monkeypatch.setattr(lookout.loop, "_commit", fail)
+    assert [await lookout.step(), await lookout.step()] == ["OSError", ""]
+    assert await lookout.taken(hostile) == said
 
 
 async def test_a_process_that_ends_while_a_gap_waits_takes_everything_once(lookout: Lookout) -> None:
