@@ -9,8 +9,7 @@ from messenger.domain.people import SkillGroup
 Purpose = Literal["messages", "files"]
 BATCH = 500
 
-# What serves the organisation only while it is fresh. Days.
-KEEP_SENT, KEEP_HANDLED, KEEP_DECISIONS = 30, 30, 90
+KEEP_DECISIONS = timedelta(days=90)  # of the router: they serve the organisation only while they are fresh
 
 
 @dataclass(frozen=True, slots=True)

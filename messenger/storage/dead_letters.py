@@ -60,15 +60,13 @@ class DeadLetters:
             if letter.queue == "outbox":
                 await self._drop_effect(connection, row)
             elif letter.queue == "inbox":
-                await connection.execute(
-                    inbox.update().where(inbox.c.id == row.id).values(state="done", enc_body=b"", enc_raw=None)
-                )
+                gone = inbox.update().where(inbox.c.id == row.id)
+                await connection.execute(gone.values(state="done", enc_body=b"", enc_raw=None, next_at=sa.func.now()))
             await self._decide(connection, letter, "drop", by=by, at=at, words=reason)
 
     async def _drop_effect(self, connection: AsyncConnection, row: Any) -> None:
-        await connection.execute(
-            outbox.update().where(outbox.c.id == row.id).values(state="cancelled", code="dropped", merge_key=None)
-        )
+        gone = outbox.update().where(outbox.c.id == row.id)
+        await connection.execute(gone.values(state="cancelled", code="dropped", merge_key=None, next_at=sa.func.now()))
         if row.state == "unknown":
             effect = load_effect(row.kind, await self._keys.open(row.enc_body, where=outbox_place(row.txn)))
             assert isinstance(effect, SendToCustomer), "nothing else keeps its lane"

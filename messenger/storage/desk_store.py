@@ -187,7 +187,9 @@ class SqlDeskUnit:
     async def unpark(self, row: Parked, arrival: Arrival) -> None:
         if await self._replayed([arrival] if arrival.ciphertext else []):
             await self._connection.execute(
-                inbox.update().where(inbox.c.id == row.id).values(state="quarantine", enc_raw=None)
+                inbox.update()
+                .where(inbox.c.id == row.id)
+                .values(state="quarantine", enc_raw=None, next_at=sa.func.now())
             )
             return
         values = await self._row(arrival)

@@ -61,7 +61,7 @@ def _settle(*more: str) -> Statement:
     sent in its lane? A single row that is not `held` says that the lease is lost."""
     return Statement(f"""
 WITH {HELD}, ended AS (
-  UPDATE outbox SET state = new.state, code = new.code, claimed_until = NULL
+  UPDATE outbox SET state = new.state, code = new.code, claimed_until = NULL, next_at = now()
   FROM held, unnest({_arrays("ended", _ENDED)}) AS new({", ".join(_ENDED)})
   WHERE outbox.id = new.id AND claim_token = new.token AND outbox.state = 'claimed'
   RETURNING outbox.id, outbox.lane

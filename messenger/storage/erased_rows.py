@@ -39,7 +39,7 @@ _LOCK = sa.text("SELECT id FROM conversation WHERE contact_id = :contact ORDER B
 _BLOCK = sa.text("UPDATE conversation SET blocked = 'erased' WHERE contact_id = :contact")
 _OF_PERSON = """(conversation_id IN (SELECT id FROM conversation WHERE contact_id = :contact)
   OR lane IN (SELECT 'chat:' || id FROM chat WHERE contact_id = :contact))"""
-_CANCEL = sa.text(f"UPDATE outbox SET state = 'cancelled' WHERE state = 'new' AND {_OF_PERSON}")  # noqa: S608
+_CANCEL = sa.text(f"UPDATE outbox SET state = 'cancelled', next_at = now() WHERE state = 'new' AND {_OF_PERSON}")  # noqa: S608
 _IS_SENDING = sa.text(f"""
 SELECT true FROM outbox WHERE state = 'claimed' AND claimed_until > now() AND {_OF_PERSON} LIMIT 1""")  # noqa: S608
 

@@ -41,7 +41,7 @@ _HOLD = sa.text(f"""
 UPDATE inbox SET state = 'held', flood_id = :flood
 WHERE lane = :lane AND state = 'new' AND kind IN ({_BY_PEOPLE})""")  # noqa: S608 - fixed texts of ours
 _DROP = sa.text("""
-UPDATE inbox SET state = 'done', enc_body = '', enc_raw = NULL
+UPDATE inbox SET state = 'done', enc_body = '', enc_raw = NULL, next_at = now()
 WHERE flood_id = :flood AND state = 'held' AND kind <> 'MessageDeleted'""")
 _ADMIT = sa.text("""
 UPDATE inbox SET state = 'new', next_at = now(), paced = 'admitted' WHERE flood_id = :flood AND state = 'held'""")

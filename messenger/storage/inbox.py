@@ -49,13 +49,17 @@ FROM (
 ) AS claimed LEFT JOIN LATERAL ({CHAT_OF_LANE}) AS in_chat ON true
 LEFT JOIN LATERAL ({CONVERSATION_OF_CHAT}) AS going_on ON true"""  # noqa: S608 - fixed texts of ours
 )
-_SETTLE = inbox.update().where(inbox.c.id == sa.bindparam("row")).values(state=sa.bindparam("ended"))
+_SETTLE = (
+    inbox.update().where(inbox.c.id == sa.bindparam("row")).values(state=sa.bindparam("ended"), next_at=sa.func.now())
+)
 # What is handled needs its words no more: only that it came, so that it comes once.
 _DONE = Write(
-    name="settled", text="UPDATE inbox SET state = 'done', enc_body = '', enc_raw = NULL WHERE id = :row RETURNING id"
+    name="settled",
+    text="""
+UPDATE inbox SET state = 'done', enc_body = '', enc_raw = NULL, next_at = now() WHERE id = :row RETURNING id""",
 )
 _ABSORB = sa.text("""
-UPDATE inbox SET state = 'done', enc_body = '', enc_raw = NULL WHERE id IN (
+UPDATE inbox SET state = 'done', enc_body = '', enc_raw = NULL, next_at = now() WHERE id IN (
   SELECT id FROM inbox WHERE lane = :lane AND state = 'new' AND next_at <= now() FOR UPDATE SKIP LOCKED
 )""")
 # The type of each column of a new row, and what stands there if nothing is said.

@@ -87,7 +87,7 @@ _KEEP_BACK = sa.text(f"SELECT id FROM outbox WHERE {_HAS_NOT_LEFT} FOR UPDATE") 
 _IS_SENDING = sa.text(
     "SELECT true FROM outbox WHERE lane = :lane AND state IN ('new', 'claimed', 'unknown') AND attempts > 0 LIMIT 1"
 )
-_CANCEL = sa.text(f"UPDATE outbox SET state = 'cancelled' WHERE {_HAS_NOT_LEFT}")  # noqa: S608 - fixed texts of ours
+_CANCEL = sa.text(f"UPDATE outbox SET state = 'cancelled', next_at = now() WHERE {_HAS_NOT_LEFT}")  # noqa: S608 - fixed texts of ours
 _REMARKS_WAIT = sa.text(f"""
 SELECT greatest(interval '0', here.remarks_at - now(), interval '{REMARKS_IN_ROOM.total_seconds()} s' * (
   SELECT count(*) FROM outbox JOIN conversation AS there ON there.id = outbox.conversation_id

@@ -3,14 +3,14 @@ transaction with one row of the audit log; a process that dies between two goes 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.app.audit import AuditEntry
 from messenger.domain.people import SkillGroup
-from messenger.domain.retention import BATCH, KEEP_DECISIONS, KEEP_HANDLED, KEEP_SENT, Limit, limits_of
+from messenger.domain.retention import BATCH, KEEP_DECISIONS, Limit, limits_of
 from messenger.observability.failpoints import fp
 from messenger.storage.audit import append
 from messenger.storage.data_keys import DataKeys
@@ -39,11 +39,12 @@ ORDER BY conversation.resolved_at LIMIT :most
 ON CONFLICT (conversation_id, scope) WHERE conversation_id IS NOT NULL
 DO UPDATE SET step = 'plan', begun_at = excluded.begun_at, next_at = now(), done_at = NULL, certificate = NULL
 RETURNING conversation_id""")
-_QUEUES = {
-    "outbox": ("outbox", "state IN ('sent', 'failed', 'cancelled') AND made_at < :before", KEEP_SENT),
-    "inbox": ("inbox", "state = 'done' AND received_at < :before", KEEP_HANDLED),
-    "decisions": ("routing_decision", "at < :before", KEEP_DECISIONS),
-}
+_DECISIONS = "decisions"
+_OLD_DECISIONS = sa.text("SELECT count(*) FROM routing_decision WHERE at < :before")
+_FORGET_DECISIONS = sa.text("""
+DELETE FROM routing_decision WHERE id IN (
+  SELECT id FROM routing_decision WHERE at < :before ORDER BY id LIMIT :most
+)""")
 _OUT_OF_REACH = sa.text("""
 SELECT place ->> 'place' AS place, place ->> 'outcome' AS outcome, sum((place ->> 'count')::bigint) AS count
 FROM erasure CROSS JOIN LATERAL jsonb_array_elements(erasure.certificate -> 'places') AS place
@@ -78,9 +79,8 @@ class Retention:
 
     async def report(self, now: datetime) -> Sequence[Due]:
         async with transaction(self._engine) as connection:
-            return [await _due(connection, limit) for limit in await _limits(connection, now)] + [
-                await _due_in_queue(connection, name, now) for name in _QUEUES
-            ]
+            limits = await _limits(connection, now)
+            return [*[await _due(connection, limit) for limit in limits], await _old_decisions(connection, now)]
 
     async def out_of_reach(self) -> Sequence[OutOfReach]:
         async with transaction(self._engine) as connection:
@@ -95,9 +95,8 @@ class Retention:
         for limit in limits:
             while batch := await self._order(limit, now):
                 ordered += batch
-        for name in _QUEUES:
-            while await self._delete(name, now) == BATCH:
-                pass
+        while await self._forget_decisions(now) == BATCH:
+            pass
         return ordered
 
     async def _order(self, limit: Limit, now: datetime) -> int:
@@ -109,14 +108,12 @@ class Retention:
         fp("retention_batch")
         return len(ids)
 
-    async def _delete(self, name: str, now: datetime) -> int:
-        table, which, days = _QUEUES[name]
-        statement = f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE {which} ORDER BY id LIMIT :most)"  # noqa: S608
-        values = {"before": now - timedelta(days=days), "most": BATCH}
+    async def _forget_decisions(self, now: datetime) -> int:
         async with transaction(self._engine) as connection:
-            count = (await connection.execute(sa.text(statement), values)).rowcount
+            values = {"before": now - KEEP_DECISIONS, "most": BATCH}
+            count = (await connection.execute(_FORGET_DECISIONS, values)).rowcount
             if count:
-                await append(connection, self._keys, [_batch(name, "all", count)], at=now)
+                await append(connection, self._keys, [_batch(_DECISIONS, "all", count)], at=now)
         return count
 
 
@@ -149,8 +146,6 @@ async def _due(connection: AsyncConnection, limit: Limit) -> Due:
     )
 
 
-async def _due_in_queue(connection: AsyncConnection, name: str, now: datetime) -> Due:
-    table, which, days = _QUEUES[name]
-    query = sa.text(f"SELECT count(*) FROM {table} WHERE {which}")  # noqa: S608 - fixed texts of ours
-    count = await connection.scalar(query, {"before": now - timedelta(days=days)})
-    return Due(purpose=name, group="", days=days, due=count or 0, kept=0, oldest=None)
+async def _old_decisions(connection: AsyncConnection, now: datetime) -> Due:
+    count = await connection.scalar(_OLD_DECISIONS, {"before": now - KEEP_DECISIONS})
+    return Due(purpose=_DECISIONS, group="", days=KEEP_DECISIONS.days, due=count or 0, kept=0, oldest=None)

@@ -1,8 +1,9 @@
 """Takes away what nothing needs any more: words of finished work, rows that only guarded against repeats, keys that
 nothing hangs on. In small batches, resumable at any point: what is left over is found by the next run.
 
-inbox         a row loses its body when it is handled (`inbox.settle`); it goes after `KEPT_ROWS`
-outbox        a row keeps its body for `KEPT_BODIES`, longer than anything is tried again; it goes after `KEPT_ROWS`
+inbox         a row loses its body when it is handled (`inbox.settle`); it goes `KEPT_ROWS` later
+outbox        a row keeps its body for `KEPT_BODIES` after it ended, for a homeserver that loses what it was given; it
+              goes after `KEPT_ROWS`
 flood         goes `KEPT_ROWS` after it was decided about
 megolm_seen   a ciphertext is remembered as long as its room key is there: without it nothing can be replayed
 sent_before   what was found sent when the desk was recovered goes after `KEPT_ROWS`
@@ -24,9 +25,9 @@ from messenger.storage.models.keys import data_key
 from messenger.storage.subject_keys import ORPHAN_AFTER
 
 BATCH = 1_000
-# Transaction ids and source ids must outlive every repeat that can come.
+# Transaction ids and source ids must outlive every repeat that can come, and a row may have waited long for its end.
 KEPT_ROWS = timedelta(days=30)
-# Nothing is tried for longer than a day; what a homeserver restored from a backup lacks is sent again from here.
+# What a homeserver restored from a backup lacks is sent again from here.
 KEPT_BODIES = timedelta(days=2)
 KEPT_QUEUE_KEYS = timedelta(days=7)
 
@@ -34,15 +35,15 @@ _STATEMENTS = {
     "bodies": """
         UPDATE outbox SET enc_body = '' WHERE id IN (SELECT id FROM outbox
           WHERE state IN ('sent', 'failed', 'cancelled') AND enc_body <> ''
-            AND coalesce(first_try_at, made_at) < now() - CAST(:kept_bodies AS interval) LIMIT :most)""",
+            AND next_at < now() - CAST(:kept_bodies AS interval) LIMIT :most)""",
     "outbox": """
         DELETE FROM outbox WHERE id IN (SELECT id FROM outbox
           WHERE state IN ('sent', 'failed', 'cancelled')
-            AND coalesce(first_try_at, made_at) < now() - CAST(:kept_rows AS interval) LIMIT :most)""",
+            AND next_at < now() - CAST(:kept_rows AS interval) LIMIT :most)""",
     "inbox": """
         DELETE FROM inbox WHERE id IN (SELECT id FROM inbox
           WHERE state IN ('done', 'quarantine', 'undecryptable')
-            AND received_at < now() - CAST(:kept_rows AS interval) LIMIT :most)""",
+            AND next_at < now() - CAST(:kept_rows AS interval) LIMIT :most)""",
     "floods": """
         DELETE FROM flood WHERE id IN (SELECT id FROM flood
           WHERE decided_at < now() - CAST(:kept_rows AS interval) LIMIT :most)""",

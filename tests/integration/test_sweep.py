@@ -11,11 +11,17 @@ import sqlalchemy as sa
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from messenger.app.outcome import NOTHING
+from messenger.observability.time import utc_now
+from messenger.storage import leases
 from messenger.storage.data_keys import day_subject
+from messenger.storage.endings import Ending, settle
 from messenger.storage.models.crypto import mx_megolm
 from messenger.storage.models.keys import data_key
 from messenger.storage.models.queues import inbox, megolm_seen, outbox
 from messenger.storage.models.subject_keys import subject_key
+from messenger.storage.outbox_queue import SqlOutboxQueue
+from messenger.storage.retention import Retention
 from messenger.storage.sweep import Swept, sweep
 from tests.integration.staff_desk import DESK, StaffDesk, customer_says
 
@@ -39,6 +45,11 @@ async def make_older(desk: StaffDesk, table: Table, *columns: str, by: timedelta
         await connection.execute(table.update().values({name: table.c[name] - by for name in columns}))
 
 
+async def end_all(desk: StaffDesk, table: Table, state: str) -> None:
+    async with desk.engine.begin() as connection:
+        await connection.execute(table.update().values(state=state))
+
+
 async def test_a_handled_item_leaves_its_id_and_no_words(desk: StaffDesk) -> None:
     assert set(await column(desk, inbox.c.state)) == {"done"}
     assert set(await column(desk, inbox.c.enc_body)) == {b""}
@@ -52,19 +63,47 @@ async def test_what_is_not_handled_keeps_its_words(desk: StaffDesk) -> None:
 
 @pytest.mark.parametrize(("days", "bodies", "rows"), [(1, 0, 0), (3, 1, 0), (31, 1, 1)])
 async def test_a_sent_row_loses_its_words_then_goes(desk: StaffDesk, days: int, bodies: int, rows: int) -> None:
-    async with desk.engine.begin() as connection:
-        await connection.execute(outbox.update().values(state="sent"))
-    await make_older(desk, outbox, "made_at", by=timedelta(days=days))
+    await end_all(desk, outbox, "sent")
+    await make_older(desk, outbox, "next_at", by=timedelta(days=days))
     before = len(await column(desk, outbox.c.id))
     swept = await sweep(desk.engine, desk.keys)
     assert (bool(swept.bodies), bool(swept.outbox)) == (bool(bodies), bool(rows))
     assert len(await column(desk, outbox.c.id)) == (0 if rows else before)
 
 
+async def test_a_row_that_was_made_long_ago_and_sent_just_now_keeps_its_txn_and_its_words(desk: StaffDesk) -> None:
+    """As a file that waits for the virus scanner, or an answer that waits for a person."""
+    await make_older(desk, outbox, "made_at", "next_at", by=timedelta(days=40))
+    await send_all(desk)
+    txns = await column(desk, outbox.c.txn)
+    swept = await sweep(desk.engine, desk.keys)
+    await Retention(desk.engine, desk.keys).run(utc_now())
+    assert (swept.bodies, swept.outbox) == (0, 0) and await column(desk, outbox.c.txn) == txns
+
+
+async def send_all(desk: StaffDesk) -> None:
+    lease = await leases.acquire(desk.engine, f"desk:{DESK}", "test", timedelta(minutes=5))
+    assert lease is not None
+    queue = SqlOutboxQueue(desk.engine, desk.keys, desk=DESK, device="D", lease=lease)
+    while rows := await queue.claim(10):
+        endings = [Ending(row=row, state="sent", outcome=NOTHING) for row in rows]
+        async with desk.engine.begin() as connection:
+            await settle(connection, desk.keys, endings, lease)
+
+
+async def test_an_item_that_came_long_ago_and_was_handled_just_now_keeps_its_id(desk: StaffDesk) -> None:
+    await desk.put(customer_says("$late", "x"), lane="late")
+    await make_older(desk, inbox, "received_at", "next_at", by=timedelta(days=40))
+    await desk.work(1)
+    await sweep(desk.engine, desk.keys)
+    await Retention(desk.engine, desk.keys).run(utc_now())
+    assert await column(desk, inbox.c.lane) == ["late"]
+
+
 async def test_what_waits_is_never_swept_however_old(desk: StaffDesk) -> None:
     await desk.put(customer_says("$waiting", "x"))
-    for table, moment in ((outbox, "made_at"), (inbox, "received_at")):
-        await make_older(desk, table, moment, by=timedelta(days=400))
+    await make_older(desk, outbox, "made_at", "next_at", by=timedelta(days=400))
+    await make_older(desk, inbox, "received_at", "next_at", by=timedelta(days=400))
     waiting = len(await column(desk, outbox.c.id))
     await sweep(desk.engine, desk.keys)
     assert len(await column(desk, outbox.c.id)) == waiting

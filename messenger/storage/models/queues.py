@@ -40,7 +40,7 @@ inbox = Table(
     Column("state", Text, nullable=False, server_default=text("'new'")),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("failures", Integer, nullable=False, server_default=text("0")),  # of the attempts; waiting is none
-    Column("next_at", Moment, nullable=False, server_default=func.now()),
+    Column("next_at", Moment, nullable=False, server_default=func.now()),  # when it ended, if it has
     Column("received_at", Moment, nullable=False, server_default=func.now()),
     Column("paced", Text, nullable=False, server_default=text("''")),  # which limits it has behind it
     Column("flood_id", BigInteger),  # by which flood it is held, or was
@@ -70,7 +70,7 @@ outbox = Table(
     Column("state", Text, nullable=False, server_default=text("'new'")),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("failures", Integer, nullable=False, server_default=text("0")),  # of the attempts; a killed one is none
-    Column("next_at", Moment, nullable=False, server_default=func.now()),
+    Column("next_at", Moment, nullable=False, server_default=func.now()),  # when it ended, if it has
     Column("made_at", Moment, nullable=False, server_default=func.now()),
     Column("first_try_at", Moment),
     Column("failing_since", Moment),  # nobody is asked to do something, and still it does not get through
