@@ -52,7 +52,7 @@ async def reapply_erasures(storage: Storage, settings: Settings) -> int:
     known = await erasures.ledger_positions(storage.engine)
     if max(known.values(), default=0) > len(entries):
         raise LedgerIsShort(
-            f"{settings.erasure_ledger_file()} has {len(entries)} entries, the database has applied "
+            f"{settings.erasure_ledger_file()} ends after {len(entries)}, and the database has applied erasure "
             f"{max(known.values())}: bring back your copy of this file before anything is served"
         )
     missing = {entry.subject: entry for entry in entries if entry.subject not in known}

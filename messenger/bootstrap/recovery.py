@@ -155,13 +155,15 @@ class _Recovery:
         entries = await asyncio.to_thread(ledger(self._settings).entries)
         missing = (await read_mark(self._http, self._account)).erasures - len(entries)
         if missing > 0 and not is_lost:
+            whom = "1 person was" if missing == 1 else f"{missing} people were"
             raise CannotRecover(
-                f"{missing} people were erased whom {self._settings.erasure_ledger_file()} does not name: with this "
+                f"{whom} erased whom {self._settings.erasure_ledger_file()} does not name: with this "
                 "database they would come back. Bring your newest copy of that file, then run this again. If there is "
                 "none: --ledger-is-lost, and the audit log says so"
             )
         if missing > 0:
-            self._report.remarks.append(f"{missing} erasures are forgotten: who was erased by them is here again")
+            forgotten = "erasure is forgotten" if missing == 1 else "erasures are forgotten"
+            self._report.remarks.append(f"{missing} {forgotten}: whoever was erased is here again")
             await note(
                 self._storage.engine, self._storage.keys, action="erasure.forgotten", object=f"erasures:{missing}"
             )

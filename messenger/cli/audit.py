@@ -58,7 +58,8 @@ def verify(
     if not verdict.is_whole:
         raise Failed("the rows fit each other, but not every checkpoint can be trusted")
     output.say(
-        f"{verdict.rows} rows are as they were written; {verdict.checkpoints} checkpoints vouch for the first "
+        f"{output.counted(verdict.rows, 'row is as it was written', 'rows are as they were written')}; "
+        f"{output.counted(verdict.checkpoints, 'checkpoint vouches', 'checkpoints vouch')} for the first "
         f"{verdict.witnessed} of them"
     )
 

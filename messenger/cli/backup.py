@@ -125,7 +125,7 @@ def restore(
     settings = settings_of(ctx)
     manifest = bootstrap.verify(settings, folder)
     if only_ledger:
-        output.say(f"The erasure ledger has {bootstrap.restore_ledger(settings, folder)} entries.")
+        output.say(f"The erasure ledger has {_entries(bootstrap.restore_ledger(settings, folder))}.")
         return
     if manifest.kind == "continuous":
         entries = run(bootstrap.restore_to(settings, folder, at.replace(tzinfo=at.tzinfo or UTC) if at else None))
@@ -134,7 +134,7 @@ def restore(
     else:
         entries = run(bootstrap.restore(settings, folder, keys=keys, replace_empty=replace_empty))
     _tell(manifest, folder, as_json=False)
-    output.say(f"The erasure ledger has {entries} entries; whom it names is erased again before anything is served.")
+    output.say(f"The erasure ledger has {_entries(entries)}; whom it names is erased again before anything is served.")
     output.say("Restored. The desks in it need new devices before they may work: stellwerk recover-desk")
 
 
@@ -155,18 +155,26 @@ def drill(
         output.say(output.dump(output.plain(done)))
     else:
         seconds = ", ".join(f"{name} {taken:.1f} s" for name, taken in done.seconds.items())
-        output.say(f"Of {output.cell(done.made_at)}, {done.bytes / 1e6:.1f} MB, {done.rows} rows: {seconds}.")
-        output.say(f"{done.opened} messages open, {done.erased} are erased, {done.unreadable} cannot be opened.")
+        rows = output.counted(done.rows, "row")
+        output.say(f"Of {output.cell(done.made_at)}, {done.bytes / 1e6:.1f} MB, {rows}: {seconds}.")
+        opened = output.counted(done.opened, "message opens", "messages open")
+        erased = output.counted(done.erased, "is erased", "are erased")
+        output.say(f"{opened}, {erased}, {done.unreadable} cannot be opened.")
     if done.unreadable:
         output.error("messages cannot be opened: is the key set younger than the main set?")
         raise typer.Exit(1)
+
+
+def _entries(count: int) -> str:
+    return output.counted(count, "entry", "entries")
 
 
 def _tell(manifest: "Manifest", folder: Path, *, as_json: bool) -> None:
     if as_json:
         output.say(output.dump(output.plain(manifest)))
         return
-    size, rows = f"{manifest.bytes / 1e6:.1f} MB", sum(manifest.counts.values())
+    size, rows = f"{manifest.bytes / 1e6:.1f} MB", output.counted(sum(manifest.counts.values()), "row")
     output.say(f"{folder}: {manifest.kind}, of {output.cell(manifest.made_at)}, {size},")
-    output.say(f"{rows} rows in {len(manifest.counts)} tables, schema {manifest.schema}, Stellwerk {manifest.program}.")
+    tables = output.counted(len(manifest.counts), "table")
+    output.say(f"{rows} in {tables}, schema {manifest.schema}, Stellwerk {manifest.program}.")
     output.say("Complete, unchanged, and made under our root key.")

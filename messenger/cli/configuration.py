@@ -19,4 +19,4 @@ def schema() -> None:
 def check(ctx: typer.Context) -> None:
     """Reads the settings and says whether they can be used."""
     settings = settings_of(ctx)
-    output.say(f"{settings.file}: in order, {len(settings.matrix.desks)} desk(s)")
+    output.say(f"{settings.file}: in order, {output.counted(len(settings.matrix.desks), 'desk')}")

@@ -216,22 +216,15 @@ def export(
     """Everything that is stored about a person, as one archive: for machines, for people, with all files."""
     made = with_rights(ctx, lambda rights: rights.export(address, operator(by), file))
     output.say(
-        f"{file}: {_counted(made.conversations, 'conversation')}, "
-        f"{_counted(made.messages, 'message')}, {_counted(made.files, 'file')}, "
+        f"{file}: {output.counted(made.conversations, 'conversation')}, "
+        f"{output.counted(made.messages, 'message')}, {output.counted(made.files, 'file')}, "
         f"{made.bytes / 1e6:.1f} MB. Nobody else on this machine can read it; hand it over and delete it."
     )
     if made.missing:
-        output.warn(f"{_files(made.missing)} named but not in it; data.json says why")
+        output.warn(f"{output.counted(made.missing, 'file is', 'files are')} named but not in it; data.json says why")
     if made.with_warnings:
-        output.warn(f"{_files(made.with_warnings)} to be opened with care or not at all; its page says which, and why")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _files(count: int) -> str:
-    return "1 file is" if count == 1 else f"{count} files are"
+        risky = output.counted(made.with_warnings, "file is", "files are")
+        output.warn(f"{risky} to be opened with care or not at all; its page says which, and why")
 
 
 def add_to(app: typer.Typer) -> None:

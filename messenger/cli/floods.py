@@ -43,7 +43,7 @@ def admit(ctx: typer.Context, id: Number, as_json: AsJson = False) -> None:
     count = ask(ctx, lambda admin: admin.decide_flood(id, "admitted"))
     if as_json:
         return output.say(output.dump({"id": id, "verdict": "admitted", "messages": count}))
-    output.say(f"Flood {id} is let in: {count} {_messages(count)} in order.")
+    output.say(f"Flood {id} is let in: {output.counted(count, 'message follows', 'messages follow')} in order.")
 
 
 @app.command("drop")
@@ -57,8 +57,4 @@ def drop(
     count = ask(ctx, lambda admin: admin.decide_flood(id, "dropped", reason))
     if as_json:
         return output.say(output.dump({"id": id, "verdict": "dropped", "messages": count}))
-    output.say(f"Flood {id} is thrown away: {count} message{'' if count == 1 else 's'}.")
-
-
-def _messages(count: int) -> str:
-    return "message follows" if count == 1 else "messages follow"
+    output.say(f"Flood {id} is thrown away: {output.counted(count, 'message')}.")

@@ -40,8 +40,12 @@ def rotate(ctx: typer.Context) -> None:
     console = Console(stderr=True)
     with console.status("") as shown:
         done = run(
-            bootstrap.rotate_root_key(settings, tell=lambda count: shown.update(f"{count} keys are under the new one"))
+            bootstrap.rotate_root_key(settings, tell=lambda n: shown.update(f"{_keys_are(n)} under the new one"))
         )
-    output.say(f"{done.keys} keys are under root key {done.root_key} now, {settings.security.root_key_file}.")
+    output.say(f"{_keys_are(done.keys)} under root key {done.root_key} now, {settings.security.root_key_file}.")
     output.say(f"Copy it to a safe place. The old one is {done.kept}: keep it apart as long as there are backups of "
                "the key database from before, 30 days at most, then destroy it.")  # fmt: skip
+
+
+def _keys_are(count: int) -> str:
+    return output.counted(count, "key is", "keys are")

@@ -52,6 +52,11 @@ def details(value: Any, *, as_json: bool, labels: Mapping[str, str]) -> None:
         say(f"{label:<{width}}  {cell(getattr(value, name))}")
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """`many`: unless it is `one` with an s."""
+    return f"{count} {one if count == 1 else many or f'{one}s'}"
+
+
 def dump(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 

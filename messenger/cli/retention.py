@@ -26,5 +26,6 @@ def run_now(
     for each in report.out_of_reach:
         output.say(f"{each.outcome} in earlier runs: {each.count} at {each.place}")
     if not dry_run:
-        output.say(f"{report.ordered} conversations are being cleaned by the desk.")
+        ordered = output.counted(report.ordered, "conversation is", "conversations are")
+        output.say(f"{ordered} being cleaned by the desk.")
     return None

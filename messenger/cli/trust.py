@@ -48,4 +48,4 @@ def accept(ctx: typer.Context, address: StaffId) -> None:
 def remove(ctx: typer.Context, address: StaffId) -> None:
     """What is doubted about this person is not right: the device gets no keys, or the account leaves the room."""
     count = ask(ctx, lambda admin: admin.decide_trust(address, trusted=False))
-    output.say(f"{address} is out in {count} room{'s' if count > 1 else ''}; what waited leaves now.")
+    output.say(f"{address} is out in {output.counted(count, 'room')}; what waited leaves now.")

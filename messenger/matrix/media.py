@@ -67,9 +67,10 @@ class MatrixMedia:
 
 
 def as_voice(file: File) -> dict[str, Any]:
-    """What makes apps show a file as a voice message (MSC3245, with the details of MSC1767)."""
-    details = {"duration": file.info.get("duration", 0), "waveform": list(file.waveform)}
-    return {"org.matrix.msc3245.voice": {}, "org.matrix.msc1767.audio": details}
+    """What makes apps show a file as a voice message (MSC3245, with the details of MSC1767). How long it is is only
+    said where that is known: an app would show a 0."""
+    length = {"duration": file.info["duration"]} if "duration" in file.info else {}
+    return {"org.matrix.msc3245.voice": {}, "org.matrix.msc1767.audio": {**length, "waveform": list(file.waveform)}}
 
 
 def _is_elsewhere(error: MatrixError | Unreachable) -> bool:

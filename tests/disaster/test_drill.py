@@ -89,7 +89,7 @@ async def test_a_ledger_that_is_shorter_than_the_homeserver_has_seen_it_is_asked
     await site.destroy()
     site.lose_ledger()
     await site.restore()
-    assert "1 people were erased whom" in await site.types("recover-desk", succeeds=False)
+    assert "1 person was erased whom" in await site.types("recover-desk", succeeds=False)
     assert not await _is_erased(site)
     site.settings.erasure_ledger_file().write_bytes(whole)
     await site.types("recover-desk")

@@ -106,7 +106,7 @@ def test_a_set_is_private_whole_and_comes_back_as_it_was(place: Place) -> None:
     key_file.unlink()
     done = place("restore", "set")
     assert done.exit_code == 0 and "recover-desk" in done.output, done.output
-    assert "ledger has 1 entries" in done.output
+    assert "ledger has 1 entry" in done.output
     assert (ledger_file.read_bytes(), key_file.read_bytes()) == (ledger_then, key)
     assert place("group", "list", "--json").stdout == groups
     assert place("migrate", "status").exit_code == 0

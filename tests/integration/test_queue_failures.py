@@ -133,7 +133,7 @@ async def test_the_first_that_gets_through_takes_everything_along_that_was_put_o
     """/sync goes on all the time, so that nothing else says that the homeserver is back."""
     for number in range(LANES):
         await desk.put(customer_says(f"$more{number}", "x", chat=f"!chat{number}:x", sender=f"@more{number}:x"))
-    away = Away()
+    away = Failing(Temporary("unreachable"))
     worker = OutboxWorker(
         queue,
         away,
@@ -146,7 +146,7 @@ async def test_the_first_that_gets_through_takes_everything_along_that_was_put_o
     await carry_out(worker, queue)
     put_off = await seconds_put_off(desk)
     assert len(put_off) >= LANES and min(put_off) > 250
-    away.is_over = True
+    away.error = None
     await first_due(desk)
     await carry_out(worker, queue)
     assert max(await seconds_put_off(desk), default=0) < 60
@@ -165,7 +165,8 @@ async def test_what_fails_again_just_behind_an_outage_is_soon_tried_again(
     desk: StaffDesk, queue: SqlOutboxQueue
 ) -> None:
     await as_after_ten_minutes(desk)
-    worker = OutboxWorker(queue, Away(), device="D", wake=Wake(0.01), after=Wake(0.01))  # type: ignore[arg-type]
+    away = Failing(Temporary("unreachable"))
+    worker = OutboxWorker(queue, away, device="D", wake=Wake(0.01), after=Wake(0.01))  # type: ignore[arg-type]
     await carry_out(worker, queue)
     await queue.hurry()
     await carry_out(worker, queue)
@@ -222,17 +223,6 @@ async def states_of_cards(desk: StaffDesk) -> list[str]:
         return list(await connection.scalars(sa.select(outbox.c.state).where(outbox.c.kind == "PostCard")))
 
 
-class Failing:
-    def __init__(self, error: ChannelError) -> None:
-        self.error = error
-
-    def with_care(self) -> "Failing":
-        return self
-
-    async def deliver(self, effect: Effect, txn: str) -> Outcome:
-        raise self.error
-
-
 async def carry_out(worker: OutboxWorker, queue: SqlOutboxQueue) -> None:
     """What is due now."""
     settling = asyncio.create_task(settle_for_ever(queue))
@@ -262,17 +252,18 @@ async def seconds_put_off(desk: StaffDesk) -> list[float]:
         return [float(each) for each in await connection.scalars(query)]
 
 
-class Away:
-    """A homeserver that is away."""
+class Failing:
+    """What stands between us and the reader, as long as there is an error."""
 
-    is_over = False
+    def __init__(self, error: ChannelError) -> None:
+        self.error: ChannelError | None = error
 
-    def with_care(self) -> "Away":
+    def with_care(self) -> "Failing":
         return self
 
     async def deliver(self, effect: Effect, txn: str) -> Outcome:
-        if not self.is_over:
-            raise Temporary("unreachable")
+        if self.error:
+            raise self.error
         return Outcome()
 
 

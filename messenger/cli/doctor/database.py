@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from messenger.cli.doctor.finding import Finding, fail, ok, warn
-from messenger.cli.output import cell
+from messenger.cli.output import cell, counted
 from messenger.config import Settings
 from messenger.observability.time import utc_now
 
@@ -72,8 +72,9 @@ async def rooms(settings: Settings) -> Sequence[Finding]:
         for name in lost
     ]
     if waiting:
+        many = counted(len(waiting), "was replaced by another", "were replaced by others")
         codes = ", ".join(f"{code} ({count})" for code, count in sorted(Counter(waiting).items()))
-        found.append(warn("rooms", f"{len(waiting)} were replaced by others where something is missing: {codes}"))
+        found.append(warn("rooms", f"{many} where something is missing: {codes}"))
     return found or [ok("rooms", "the desk is in the rooms of all groups")]
 
 
@@ -98,7 +99,7 @@ async def dead_letters(settings: Settings) -> Sequence[Finding]:
         count = await admin.undecided_dead_letters()
     if not count:
         return [ok("dead letters", "none waits for a decision")]
-    wait = "1 waits" if count == 1 else f"{count} wait"
+    wait = counted(count, "waits", "wait")
     return [warn("dead letters", f"{wait} for a decision: stellwerk deadletter list, then retry or drop")]
 
 
@@ -109,6 +110,7 @@ async def floods(settings: Settings) -> Sequence[Finding]:
         held = await admin.open_floods()
     if not held.floods:
         return [ok("floods", "nothing is held back")]
-    many = "1 waits" if held.floods == 1 else f"{held.floods} wait"
-    words = f"{many} for a decision, {held.messages} messages are held back: stellwerk flood list, then admit or drop"
+    wait = counted(held.floods, "waits", "wait")
+    back = counted(held.messages, "message is", "messages are")
+    words = f"{wait} for a decision, {back} held back: stellwerk flood list, then admit or drop"
     return [warn("floods", words)]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from messenger.cli.doctor.finding import Finding, fail, found_by, ok, warn
+from messenger.cli.output import counted
 from messenger.config import Desk, Settings
 from messenger.config.secret_files import wrong_with
 from messenger.matrix.versions import judge_libraries
@@ -50,8 +51,11 @@ async def erasure_ledger(settings: Settings) -> Sequence[Finding]:
     if there > here:
         return [fail(check, f"{second} is longer than {file}: stop the service and copy it there")]
     if there < here:
-        return [warn(check, f"{here - there} of {here} entries are not in {second} yet: can it be written to?")]
-    return [ok(check, f"{here} entries" + ("" if second else "; set privacy.erasure_ledger_copy_file: a second place"))]
+        are = "is" if here - there == 1 else "are"
+        some = f"{here - there} of {counted(here, 'entry', 'entries')}"
+        return [warn(check, f"{some} {are} not in {second} yet: can it be written to?")]
+    words = counted(here, "entry", "entries")
+    return [ok(check, words if second else f"{words}; set privacy.erasure_ledger_copy_file: a second place")]
 
 
 async def checkpoints(settings: Settings) -> Sequence[Finding]:
