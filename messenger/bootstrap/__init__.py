@@ -2,6 +2,7 @@
 
 from messenger.bootstrap.admin import Admin, open_admin
 from messenger.bootstrap.backup import LastBackup, back_up, back_up_keys, last_backup, restore, restore_ledger, verify
+from messenger.bootstrap.checkpoint_room import is_checkpoint_room_encrypted
 from messenger.bootstrap.database import (
     SchemaStatus,
     embedded_database,
@@ -36,6 +37,7 @@ __all__ = [
     "desk_well_known",
     "drill",
     "embedded_database",
+    "is_checkpoint_room_encrypted",
     "key_migration_sql",
     "key_status",
     "last_backup",

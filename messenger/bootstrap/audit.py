@@ -14,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.bootstrap.database import Storage, open_storage
 from messenger.config import Settings
-from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError, path
 from messenger.observability import metrics
 from messenger.observability.failpoints import fp
 from messenger.observability.time import utc_now
@@ -110,43 +109,6 @@ async def _end(engine: AsyncEngine) -> tuple[int, bytes]:
     async with engine.begin() as connection:
         row = (await connection.execute(sa.select(audit_head.c.seq, audit_head.c.mac))).one()
     return row.seq, row.mac
-
-
-def poster(http: HomeserverClient, room: str) -> Post | None:
-    """Into a room whose members can read where the chain stood: a third place, on other people's devices."""
-    if not room:
-        return None
-
-    told = False
-
-    async def post(checkpoint: Checkpoint, line: str) -> None:
-        nonlocal told
-        if await _is_encrypted(http, room):
-            if not told:
-                log.error("audit.room is encrypted: no checkpoints go there, name another one", extra={"room_id": room})
-            told = True
-            return
-        told = False
-        body = {"msgtype": "m.notice", "body": line}
-        url = f"{CLIENT}/rooms/{path(room)}/send/m.room.message/{path(f'audit-{checkpoint.mac.hex()}')}"
-        await http.call("PUT", url, body)
-
-    return post
-
-
-async def _is_encrypted(http: HomeserverClient, room: str, *, may_join: bool = True) -> bool:
-    """What is written there would be in clear. Comes into the room, if somebody has invited us."""
-    state = f"{CLIENT}/rooms/{path(room)}/state/m.room.encryption"
-    try:
-        await http.call("GET", state)
-    except MatrixError as error:
-        if error.status == 403 and may_join:  # not in it yet
-            await http.call("POST", f"{CLIENT}/rooms/{path(room)}/join", {})
-            return await _is_encrypted(http, room, may_join=False)
-        if error.status != 404:
-            raise
-        return False
-    return True
 
 
 async def check_audit(settings: Settings, checkpoints: Path | None = None) -> Checked:

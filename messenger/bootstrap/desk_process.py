@@ -13,7 +13,8 @@ from messenger.app.hands import Hands, Organisation
 from messenger.app.inspection.inspector import Inspector
 from messenger.app.outside_ports import NO_SCANNER
 from messenger.app.ports import StorageAway
-from messenger.bootstrap.audit import Witness, poster
+from messenger.bootstrap.audit import Witness
+from messenger.bootstrap.checkpoint_room import CheckpointRoom
 from messenger.bootstrap.database import Storage
 from messenger.bootstrap.desk import be_quiet, identify, log_in
 from messenger.bootstrap.erasures import erasure_hands
@@ -26,6 +27,7 @@ from messenger.bootstrap.pace import pace
 from messenger.bootstrap.reports import Reports
 from messenger.bootstrap.scanning import ScannerWatch, scanner_of
 from messenger.bootstrap.versions import check_versions
+from messenger.channels.errors import ChannelError
 from messenger.config import Desk, Settings
 from messenger.matrix.chat_channel import MatrixChannel
 from messenger.matrix.chat_door import MatrixDoor
@@ -220,7 +222,9 @@ class DeskProcess:
         self._house = Housekeeping(
             storage, self._hands, clock=self._clock, inbox=self._inbox_wake, outbox=self._outbox_wake
         )
-        self._witness = Witness(storage, settings, post=poster(self._http, settings.audit.room))
+        room = settings.audit.room
+        post = CheckpointRoom(self._http, self._book, room).post if room else None
+        self._witness = Witness(storage, settings, post=post)
         self._retention = RetentionWorker(Retention(storage.engine, storage.keys).run)
         self.erasures = ErasureWorker(
             SqlErasureQueue(storage.engine), erasure_hands(storage, settings, self._desk, rooms=self._erasing())
@@ -343,7 +347,7 @@ class DeskProcess:
         try:
             async with asyncio.timeout(LAST_CHECKPOINT_S):
                 await self._witness.write()
-        except (OSError, TimeoutError, StorageAway, SQLAlchemyError, MatrixError, Unreachable) as error:
+        except (OSError, TimeoutError, StorageAway, SQLAlchemyError, MatrixError, Unreachable, ChannelError) as error:
             log.warning("no last checkpoint of the audit log", extra={"error": type(error).__name__})
 
 

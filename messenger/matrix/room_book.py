@@ -94,6 +94,11 @@ class RoomBook:
             raise PersonLeft
         return room
 
+    async def is_encrypted(self, room_id: str) -> bool:
+        """As the homeserver says now, or has ever said. Raises MatrixError, Unreachable, and Temporary where the room's
+        state cannot be learnt."""
+        return (await self._learned(room_id)).encrypted
+
     async def must_be_inside(self, room_id: str) -> None:
         """Raises Undecided for a room of the staff that has thrown us out: what is to be done there waits."""
         _must_be_inside(self._remembered(room_id) or await self._load(room_id))

@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, distinct_on, insert
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from messenger.app.desk_ports import RoomState
 from messenger.storage.database import fetch
@@ -40,6 +40,13 @@ _LOAD = Statement(
         mx_room.c.account == sa.bindparam("of"), mx_room.c.room_id == sa.any_(sa.bindparam("ids", type_=ARRAY(sa.Text)))
     )
 )
+
+
+async def was_encrypted(engine: AsyncEngine, room_id: str) -> bool:
+    """Has any desk ever seen it so?"""
+    async with engine.connect() as connection:
+        seen = sa.exists().where(mx_room.c.room_id == room_id, mx_room.c.encrypted)
+        return bool(await connection.scalar(sa.select(seen)))
 
 
 async def load(connection: AsyncConnection, account: str, ids: Sequence[str]) -> Mapping[str, RoomState]:

@@ -14,10 +14,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.app.audit import NotACode, audit
-from messenger.bootstrap.audit import Post, Witness, poster
+from messenger.bootstrap.audit import Witness
 from messenger.bootstrap.database import Storage
 from messenger.config import Settings
-from messenger.matrix.http import CLIENT, HomeserverClient, path
 from messenger.observability.time import utc_now
 from messenger.storage.audit import chain_scope, renew_key, words_place
 from messenger.storage.audit_chain import COLUMNS, chain_secret, link
@@ -25,7 +24,6 @@ from messenger.storage.audit_checkpoints import Line, lines_of, read_lines, sign
 from messenger.storage.audit_verify import PAGE, Verdict, verify
 from messenger.storage.models.audit import audit as table
 from messenger.storage.unit_of_work import SqlUnits
-from tests.support.fake_homeserver import FakeHomeserver
 from tests.support.keyring import keys_of
 
 ROWS, PAGES = 12, (PAGE, 1, 4, 5)
@@ -41,10 +39,10 @@ class Log:
         self.file = folder / "checkpoints.jsonl"
         self.witness = self.new_witness()
 
-    def new_witness(self, post: Post | None = None) -> Witness:
+    def new_witness(self) -> Witness:
         audit_section = Settings.model_fields["audit"].default.model_copy(update={"checkpoint_file": self.file})
         settings = Settings.model_construct(audit=audit_section)
-        return Witness(Storage(engine=self.engine, keys=self.keys, namespace=uuid4()), settings, post=post)
+        return Witness(Storage(engine=self.engine, keys=self.keys, namespace=uuid4()), settings)
 
     async def add(self, rows: int = 1, **more: str) -> None:
         async with self.units() as unit:
@@ -362,41 +360,3 @@ async def test_a_witness_is_content_with_what_grows(log: Log, caplog: pytest.Log
             await log.witness.look()
             await log.add()
     assert not caplog.text
-
-
-async def _logged_in(homeserver: FakeHomeserver, name: str) -> tuple[HomeserverClient, str]:
-    made, client = homeserver.register(name), HomeserverClient(homeserver.url)
-    who = {"type": "m.id.user", "user": made.user_id}
-    login = {"type": "m.login.password", "identifier": who, "password": made.password}
-    client.token = (await client.call("POST", f"{CLIENT}/login", login))["access_token"]
-    return client, made.user_id
-
-
-async def test_a_checkpoint_is_posted_to_the_room_once_the_desk_has_come_in_and_never_in_clear_where_it_is_encrypted(
-    log: Log, caplog: pytest.LogCaptureFixture
-) -> None:
-    homeserver = FakeHomeserver()
-    await homeserver.start()
-    reader, _ = await _logged_in(homeserver, "auditor")
-    writer, desk = await _logged_in(homeserver, "desk")
-    room = (await reader.call("POST", f"{CLIENT}/createRoom", {"invite": [desk]}))["room_id"]
-    post = poster(writer, room)
-    assert post is not None and poster(writer, "") is None
-    witness = log.new_witness(post=post)
-    await witness.write()
-    await log.add()
-    await witness.write()
-    seen = await reader.call("GET", f"{CLIENT}/rooms/{path(room)}/messages", query={"dir": "b", "limit": "50"})
-    notices = [event["content"]["body"] for event in seen["chunk"] if event["type"] == "m.room.message"]
-    assert notices[::-1] == lines_of(log.file) and len(notices) == 2
-    encryption = f"{CLIENT}/rooms/{path(room)}/state/m.room.encryption/"
-    await reader.call("PUT", encryption, {"algorithm": "m.megolm.v1.aes-sha2"})
-    for _ in range(2):
-        await log.add()
-        await witness.write()
-    again = await reader.call("GET", f"{CLIENT}/rooms/{path(room)}/messages", query={"dir": "b", "limit": "50"})
-    assert sum(event["type"] == "m.room.message" for event in again["chunk"]) == 2, "nothing in clear"
-    assert caplog.text.count("audit.room is encrypted") == 1
-    for client in (reader, writer):
-        await client.close()
-    await homeserver.stop()

@@ -23,6 +23,24 @@ async def identity(settings: Settings, desk: Desk) -> Sequence[Finding]:
     return [Finding(level=each.level, check=name + each.code.replace("_", " "), words=each.words) for each in found]
 
 
+async def checkpoint_room(settings: Settings, desk: Desk) -> Sequence[Finding]:
+    """Does it get the checkpoints of the audit log?"""
+    from messenger.bootstrap import is_checkpoint_room_encrypted
+
+    check, room = "checkpoint room", settings.audit.room
+    try:
+        is_encrypted = await is_checkpoint_room_encrypted(settings, desk)
+    except LookupError:
+        return [warn(check, f"can be looked at after the first `stellwerk serve`; invite {desk.user_id} to {room}")]
+    except MatrixError as error:
+        words = f"nobody knows whether {room} is encrypted ({error}), so that no checkpoint goes there. "
+        return [fail(check, f"{words}Is {desk.user_id} invited there, and is audit.room spelled right?")]
+    if is_encrypted:
+        words = f"{room} is encrypted, or was, and checkpoints would stand there in clear: none goes there. "
+        return [fail(check, f"{words}Make a room without encryption, invite {desk.user_id}, and set audit.room to it")]
+    return [ok(check, f"{room} is not encrypted: its members read every checkpoint")]
+
+
 async def rate_limit(settings: Settings, desk: Desk) -> Sequence[Finding]:
     """Only an administrator can read the limit, so that this is a reminder unless `measured_limit` is asked for."""
     words = (

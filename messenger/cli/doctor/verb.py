@@ -73,6 +73,8 @@ def _checks_elsewhere(settings: Settings, measure: bool) -> dict[str, Check]:
         "scanner": partial(scanner.scanner, settings),
     }
     limit = account.measured_limit if measure else account.rate_limit
+    for desk in settings.matrix.desks[:1] if settings.audit.room else []:
+        checks["checkpoint room"] = partial(account.checkpoint_room, settings, desk)
     for desk in settings.matrix.desks:
         checks[desk.user_id] = partial(account.identity, settings, desk)
         checks[f"{desk.user_id}: rate limit"] = partial(limit, settings, desk)

@@ -46,8 +46,8 @@ class Audit(Section):
     room: RoomId = Field(
         default="",
         description=(
-            "Matrix room id to which every checkpoint is posted, too. Invite the desk there. Checkpoints hold no "
-            "secrets, so the room needs no encryption. Empty: none."
+            "Matrix room id to which every checkpoint is posted, too, in clear: they hold no secrets. Invite the desk "
+            "there. The room must never have been encrypted, else none is posted. Empty: none."
         ),
     )
 
