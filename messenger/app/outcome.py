@@ -36,9 +36,11 @@ Sending = AtCustomer | RelayToThread | MirrorReactions
 
 
 def ended(effect: Sending, txn: str, code: str) -> NewItem:
-    """The result of a send; it comes back through the inbox."""
+    """The result of a send; it comes back through the inbox, once. What was accepted may be sent again for a homeserver
+    that has lost it, and be refused then: that is another result."""
     item = SendEnded(conversation=effect.conversation, message=effect.message, effect=_name(effect), code=code)
-    return NewItem(source="outbox", source_id=txn, lane=f"ended:{effect.message}", item=item)
+    source_id = f"{txn}|{code}" if code else txn
+    return NewItem(source="outbox", source_id=source_id, lane=f"ended:{effect.message}", item=item)
 
 
 def waits_for_scanner(effect: RelayToThread | SendToCustomer | ShowFiles, txn: str) -> NewItem:

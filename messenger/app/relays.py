@@ -26,19 +26,20 @@ async def relay_to_thread(hands: Hands, effect: RelayToThread, txn: str) -> Outc
         must_be_readable(message)
         relay = Relay(case=case, message=message, words=texts(case.group.language))
         relay = replace(await answering(unit, relay), rings=await _rings_owner(unit, case, message))
+    if effect.is_words_only:
+        return Outcome(traces=await _words_ahead(hands, relay, txn))
     try:
         said, refused = await relay_said(hands, relay)
     except ScannerAway:
-        return await _words_first(hands, effect, relay, txn)
+        return Outcome(traces=await _words_ahead(hands, relay, txn), items=[waits_for_scanner(effect, txn)])
     events = [await hands.post(case, each, part_txn(txn, n)) for n, each in enumerate(said)]
     return Outcome(traces=_copies(hands, relay, events), items=[ended(effect, txn, refused.code)] if refused else [])
 
 
-async def _words_first(hands: Hands, effect: RelayToThread, relay: Relay, txn: str) -> Outcome:
+async def _words_ahead(hands: Hands, relay: Relay, txn: str) -> Sequence[Trace]:
     said = words_said(relay) if relay.message.content.text else []
     events = [await hands.post(relay.case, each, part_txn(f"{txn}w", n)) for n, each in enumerate(said)]
-    traces = [replace(trace, part=APART + trace.part) for trace in _copies(hands, relay, events)]
-    return Outcome(traces=traces, items=[waits_for_scanner(effect, txn)])
+    return [replace(trace, part=APART + trace.part) for trace in _copies(hands, relay, events)]
 
 
 async def relay_file(hands: Hands, effect: RelayFile, txn: str) -> Outcome:

@@ -51,22 +51,23 @@ class _Answer:
 
 async def send_to_customer(hands: Hands, effect: SendToCustomer, txn: str) -> Outcome:
     answer = await _answer(hands, effect, txn)
+    if effect.is_words_only:
+        return await _words_ahead(hands, answer)
     if answer.message.content.media:
         try:
             remote = await _send_file(hands, answer)
         except ScannerAway:
-            return await _words_first(hands, effect, answer)
+            return replace(await _words_ahead(hands, answer), items=[waits_for_scanner(effect, txn)])
     else:
         remote = [id for out in _parts(hands, answer) for id in (await hands.send(out)).remote_ids]
     return Outcome(traces=_copies(answer, remote), items=[ended(effect, txn, "")], spoke=_spoke(answer.case))
 
 
-async def _words_first(hands: Hands, effect: SendToCustomer, answer: _Answer) -> Outcome:
+async def _words_ahead(hands: Hands, answer: _Answer) -> Outcome:
     outs = _parts(hands, replace(answer, txn=f"{answer.txn}w")) if answer.message.content.text else []
     remote = [id for out in outs for id in (await hands.send(out)).remote_ids]
     traces = [replace(trace, part=APART + trace.part) for trace in _copies(answer, remote)]
-    spoke = _spoke(answer.case) if remote else None
-    return Outcome(traces=traces, items=[waits_for_scanner(effect, answer.txn)], spoke=spoke)
+    return Outcome(traces=traces, spoke=_spoke(answer.case) if remote else None)
 
 
 async def send_file(hands: Hands, effect: SendFile, txn: str) -> Outcome:

@@ -51,7 +51,6 @@ from messenger.storage import leases
 from messenger.storage.clock import QueueClock
 from messenger.storage.courier import Courier
 from messenger.storage.database import guarded
-from messenger.storage.desk_life import load_sent
 from messenger.storage.desk_store import SqlDeskStore
 from messenger.storage.desks import desk_key
 from messenger.storage.erasures import SqlErasureQueue
@@ -60,6 +59,7 @@ from messenger.storage.inbox_queue import SqlInboxQueue
 from messenger.storage.outbox import take_back_claims
 from messenger.storage.outbox_queue import SqlOutboxQueue
 from messenger.storage.retention import Retention
+from messenger.storage.sent_again import load_sent
 from messenger.storage.unit_of_work import SqlUnits
 from messenger.workers.erasure import ErasureWorker
 from messenger.workers.inbox import InboxWorker

@@ -29,7 +29,7 @@ from messenger.matrix.http import CLIENT, HomeserverClient, MatrixError
 from messenger.matrix.identity.key_backup import BackupChanged, KeyBackup
 from messenger.matrix.identity.values import Identity, IdentityLocked
 from messenger.matrix.sent_index import joined_rooms, sent_since
-from messenger.storage import desk_life, leases
+from messenger.storage import desk_life, leases, sent_again
 from messenger.storage.desk_store import SqlDeskStore
 from messenger.storage.desks import DeskLogin, desk_key, load_login, save_login
 
@@ -224,17 +224,18 @@ class _Recovery:
         if since is not None:
             index = await sent_since(self._http, account, since - CLOCKS_DIFFER, rooms)
             events = [
-                desk_life.SentEvent(txn=txn, room_id=room, event_id=event)
+                sent_again.SentEvent(txn=txn, room_id=room, event_id=event)
                 for txn, (room, event) in index.by_txn.items()
             ]
-            await desk_life.save_sent(database, account, events)
+            await sent_again.save_sent(database, account, events)
             self._report.sent_before = len(events)
         if lost_since is not None and since is not None:
             self._report.homeserver_lost_since = lost_since
-            self._report.sent_again = await desk_life.send_again(
-                database, self._storage.keys, account, since=lost_since, there=index.events
-            )
+            # Before what was lost is forgotten: who is asked again would not know any more that anything was.
             await catch_up(self._http, engine, self._store, since=lost_since - CLOCKS_DIFFER)
+            self._report.sent_again = await sent_again.send_again(
+                database, self._storage.keys, account, since=lost_since, events=index.events, txns=index.by_txn
+            )
         self._report.chats_found = await invitations_of_the_lost(self._http, self._storage, account, rooms)
 
     async def _live(self, newest: datetime | None) -> None:

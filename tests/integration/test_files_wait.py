@@ -3,9 +3,11 @@ and the sending worker on a real database, with a desk that writes down what it 
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -58,6 +60,7 @@ class Board:
     account: str = DESK
     shown: dict[str, Said] = field(default_factory=dict)
     by_txn: dict[str, str] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=count)
 
     def link(self, place: Place) -> str:
         return "https://x"
@@ -67,7 +70,7 @@ class Board:
 
     async def post(self, place: Place, said: Said, *, txn: str, policy: object) -> str:
         if txn not in self.by_txn:
-            self.by_txn[txn] = CARD if not self.shown else f"$shown{len(self.by_txn)}"
+            self.by_txn[txn] = CARD if not self.shown else f"$shown{next(self.numbers)}"
             self.shown[self.by_txn[txn]] = said
         return self.by_txn[txn]
 
@@ -178,6 +181,13 @@ class World:
 
 @pytest.fixture
 async def world(database: AsyncEngine, socket_folder: Path) -> AsyncIterator[World]:
+    async with a_world(database, socket_folder) as world:
+        yield world
+
+
+@asynccontextmanager
+async def a_world(database: AsyncEngine, socket_folder: Path) -> AsyncIterator[World]:
+    """Ben has a conversation in hand."""
     desk = StaffDesk(database)
     lease = await leases.acquire(desk.engine, f"desk:{DESK}", "test", timedelta(minutes=5))
     assert lease is not None

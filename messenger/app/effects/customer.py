@@ -21,9 +21,11 @@ class AtCustomer(OfConversation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendToCustomer(AtCustomer):
-    """`hold_s`: so long it waits, and can be changed or taken back."""
+    """`hold_s`: so long it waits, and can be changed or taken back. `is_words_only`: its file is there already, or will
+    never be."""
 
     hold_s: float = 0.0
+    is_words_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,9 +16,10 @@ class ToThread(OfConversation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayToThread(ToThread):
-    """A customer's message."""
+    """A customer's message. `is_words_only`: its file is there already, or will never be."""
 
     message: UUID
+    is_words_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
