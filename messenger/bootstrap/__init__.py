@@ -1,7 +1,7 @@
 """The composition root: the one place that sees everything and puts it together."""
 
 from messenger.bootstrap.admin import Admin, open_admin
-from messenger.bootstrap.backup import LastBackup, back_up, back_up_keys, last_backup, restore, restore_ledger, verify
+from messenger.bootstrap.backup import back_up, back_up_keys, last_backups, program, restore, restore_ledger, verify
 from messenger.bootstrap.checkpoint_room import is_checkpoint_room_encrypted
 from messenger.bootstrap.database import (
     SchemaStatus,
@@ -15,7 +15,7 @@ from messenger.bootstrap.database import (
 from messenger.bootstrap.desk import DeskIdentity, desk_findings, desk_identity, desk_well_known, open_desk_client
 from messenger.bootstrap.drill import Drilled, drill
 from messenger.bootstrap.keys import key_status, rotate_root_key
-from messenger.bootstrap.point_in_time import back_up_continuously, restore_to, verify_continuous
+from messenger.bootstrap.point_in_time import back_up_continuously, end_continuous_backup, restore_to, verify_continuous
 from messenger.bootstrap.recovery import Recovered, recover_desk
 from messenger.bootstrap.service import serve
 from messenger.storage.backup_set import Manifest
@@ -25,7 +25,6 @@ __all__ = [
     "Admin",
     "DeskIdentity",
     "Drilled",
-    "LastBackup",
     "Manifest",
     "Recovered",
     "SchemaStatus",
@@ -37,15 +36,17 @@ __all__ = [
     "desk_well_known",
     "drill",
     "embedded_database",
+    "end_continuous_backup",
     "is_checkpoint_room_encrypted",
     "key_migration_sql",
     "key_status",
-    "last_backup",
+    "last_backups",
     "migrate",
     "migration_sql",
     "open_admin",
     "open_desk_client",
     "open_engine",
+    "program",
     "recover_desk",
     "restore",
     "restore_ledger",

@@ -5,14 +5,12 @@ for a shorter time, so that an erasure reaches them too. A key set that is young
 holds the erasure ledger of its time, so that whoever was erased is erased again before a restored database serves."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import sqlalchemy as sa
 from sqlalchemy import make_url
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -21,6 +19,7 @@ from messenger.bootstrap.acting import note
 from messenger.bootstrap.backup_ledger import bring_ledger_back, ledger_after, pack_ledger
 from messenger.bootstrap.database import Engines, open_engines, open_storage
 from messenger.config import Settings
+from messenger.queries import operations
 from messenger.storage import migration
 from messenger.storage.backup_set import (
     BadSet,
@@ -40,12 +39,6 @@ from messenger.storage.root_keys import RootKeys
 
 MAIN, KEYS, CONTINUOUS = "main", "keys", "continuous"
 _SCHEMAS = {MAIN: migration.MAIN, KEYS: migration.KEYS}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LastBackup:
-    kind: str
-    made_at: datetime
 
 
 async def back_up(settings: Settings, folder: Path) -> Manifest:
@@ -84,6 +77,8 @@ async def restore(settings: Settings, folder: Path, *, keys: Path | None = None,
         if keys is not None and key_manifest is not None:
             await _load(settings, engines.keys, keys, key_manifest, replace_empty=replace_empty)
         await _load(settings, engines.main, folder, manifest, replace_empty=replace_empty)
+        for each in filter(None, (manifest, key_manifest)):
+            await remember(engines.main, each, made_at=each.made_at)
     await note_restore(settings, manifest)
     return entries
 
@@ -100,14 +95,10 @@ async def note_restore(settings: Settings, manifest: Manifest) -> None:
         await note(storage.engine, storage.keys, action="backup.restore", object=f"set:{manifest.id}")
 
 
-async def last_backup(settings: Settings) -> LastBackup | None:
-    """The newest of the main database that it knows of. None also for one whose schema is older than backups."""
-    async with open_engines(settings) as engines, engines.main.connect() as connection:
-        if not await connection.scalar(sa.text("SELECT to_regclass('backup_set') IS NOT NULL")):
-            return None
-        query = sa.select(backup_set).where(backup_set.c.kind != KEYS).order_by(backup_set.c.made_at.desc()).limit(1)
-        row = (await connection.execute(query)).first()
-    return LastBackup(kind=row.kind, made_at=row.made_at) if row else None
+async def last_backups(settings: Settings) -> Mapping[str, datetime]:
+    """Of each kind the newest that the database knows of."""
+    async with open_engines(settings) as engines:
+        return await operations.last_backups(engines.main)
 
 
 async def _back_up(settings: Settings, folder: Path, kind: str) -> Manifest:
@@ -187,7 +178,8 @@ async def load_set(engine: AsyncEngine, folder: Path, manifest: Manifest, *, is_
 
 
 async def remember(engine: AsyncEngine, manifest: Manifest, *, made_at: datetime) -> None:
-    """For `doctor`. A continuous one says again and again that it lives."""
+    """For who asks how old the last one is. A continuous one says again and again that it lives. A set does not know of
+    itself: what is restored from it is told."""
     values = {"id": manifest.id, "kind": manifest.kind, "made_at": made_at, "bytes": manifest.bytes}
     new = insert(backup_set).values(**values)
     async with engine.begin() as connection:
@@ -208,6 +200,7 @@ def _url(engine: AsyncEngine) -> str:
 
 
 def program() -> str:
+    """The version of this program."""
     try:
         return version("stellwerk")
     except PackageNotFoundError:

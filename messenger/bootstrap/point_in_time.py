@@ -67,6 +67,13 @@ async def back_up_continuously(
                 await _wait(settings, stop, process, folder)
 
 
+async def end_continuous_backup(settings: Settings) -> None:
+    """It is wanted no more: what it has stays, nobody waits for it. Raises NotEmbedded and BadSet."""
+    _assert_embedded(settings)
+    async with open_storage(settings):
+        await continuous.end(_server(settings))
+
+
 async def _begin(
     server: EmbeddedPostgres, tools: Tools, folder: Path, roots: RootKeys, schema: str, rows: Mapping[str, int]
 ) -> None:

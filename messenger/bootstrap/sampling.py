@@ -81,6 +81,7 @@ def _keep_care(found: Sample) -> None:
     for cause in metrics.DOUBTS:
         metrics.TRUST_ALERTS.of(cause=cause).set(found.doubts.get(cause, 0))
     metrics.ERASURES.of().set(found.erasures)
+    metrics.BACKUP_AGE.forget()
     for kind, age in found.backups.items():
         metrics.BACKUP_AGE.of(kind=kind).set(age)
     metrics.WAL_LAG.of().set(max(0.0, found.wal_lag or 0.0))

@@ -68,10 +68,26 @@ def make(
 
 
 @app.command()
-def continuous(ctx: typer.Context, folder: Folder) -> None:
+def continuous(
+    ctx: typer.Context,
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="The set's folder.", file_okay=False, resolve_path=True)
+    ] = None,
+    end: Annotated[
+        bool, typer.Option("--end", help="It is wanted no more: the server keeps nothing for it, and nobody is told.")
+    ] = False,
+) -> None:
     """Runs until it is stopped, beside the service: a first copy of the embedded server, then each change as it is
     made, so that `restore --at` can bring back any moment. With the same DIR it goes on where it was."""
-    run(_continuous(settings_of(ctx), folder))
+    from messenger import bootstrap
+
+    if (folder is None) is not end:
+        raise typer.BadParameter("say where to, DIR, or --end")
+    if folder is not None:
+        run(_continuous(settings_of(ctx), folder))
+        return
+    run(bootstrap.end_continuous_backup(settings_of(ctx)))
+    output.say("The continuous backup has ended. Its folder stays as it is.")
 
 
 async def _continuous(settings: Settings, folder: Path) -> None:

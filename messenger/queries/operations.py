@@ -3,6 +3,7 @@ indexes of what is at work; what is done is not counted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,9 +11,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.storage.database import at_once
 
+# A continuous backup is one of this server as long as the server keeps its log for it. One that was restored, or
+# loaded from a set, says of no stream any more that it were its own.
+_LAST_BACKUPS = """
+  SELECT kind, max(made_at) AS made_at FROM backup_set
+  WHERE kind <> 'continuous' OR EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = 'stellwerk_backup')
+  GROUP BY kind"""
+
 # Heads of lanes: what waits behind another row is not late. A row that was tried is as old as its first try, however
 # long it pauses between tries; one that waits for a person's decision about keys has an alert of its own.
-_SAMPLE = sa.text("""
+_SAMPLE = sa.text(f"""
 SELECT json_build_object(
   'groups', (SELECT json_object_agg(id, name) FROM skill_group),
   'conversations', (SELECT json_agg(live) FROM (
@@ -41,15 +49,16 @@ SELECT json_build_object(
   'doubts', (SELECT json_object_agg(cause, count) FROM (
     SELECT cause, count(*) AS count FROM trust_alert WHERE state = 'open' GROUP BY cause) AS open),
   'erasures', (SELECT count(*) FROM erasure WHERE done_at IS NULL),
-  'backups', (SELECT json_object_agg(kind, age) FROM (
-    SELECT kind, extract(epoch FROM now() - max(made_at)) AS age FROM backup_set GROUP BY kind) AS made),
+  'backups', (SELECT json_object_agg(kind, extract(epoch FROM now() - made_at)) FROM ({_LAST_BACKUPS}) AS made),
   'leases', (SELECT json_object_agg(resource, json_build_array(epoch, extract(epoch FROM now() - until))) FROM lease),
   'transaction', (SELECT max(extract(epoch FROM now() - xact_start)) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()),
   'dead_tuples', (SELECT json_object_agg(relname, n_dead_tup) FROM pg_stat_user_tables),
   'wal_lag', (SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)
     FROM pg_replication_slots WHERE slot_name = 'stellwerk_backup')
-) AS sample""").columns(sa.column("sample", sa.JSON))
+) AS sample""").columns(  # noqa: S608
+    sa.column("sample", sa.JSON)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +83,15 @@ class Sample:
     transaction: float | None
     dead_tuples: Mapping[str, int]
     wal_lag: float | None  # bytes
+
+
+async def last_backups(engine: AsyncEngine) -> Mapping[str, datetime]:
+    """When the newest was made that the database knows of, by kind. Nothing for a schema that is older than backups."""
+    async with engine.connect() as connection:
+        if not await connection.scalar(sa.text("SELECT to_regclass('backup_set') IS NOT NULL")):
+            return {}
+        rows = await connection.execute(sa.text(_LAST_BACKUPS))
+        return {row.kind: row.made_at for row in rows}
 
 
 _LISTS = ("conversations", "agents")

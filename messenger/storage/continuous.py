@@ -45,6 +45,14 @@ async def make_base(server: EmbeddedPostgres, tools: Tools, folder: Path) -> Pat
     return folder / BASE / CHECKSUMS
 
 
+async def end(server: EmbeddedPostgres) -> None:
+    """From now on the server keeps the log for nobody. Raises BadSet while somebody streams it."""
+    try:
+        await server.execute(_DROP_SLOT)
+    except asyncpg.ObjectInUseError:
+        raise BadSet("the continuous backup runs: stop it first") from None
+
+
 async def _renew_slot(server: EmbeddedPostgres) -> None:
     """From now on the server keeps the log for us. A slot of an older copy ends."""
     await server.execute(_DROP_SLOT)

@@ -19,6 +19,8 @@ from messenger.storage import continuous
 from messenger.storage.backup_set import BadSet
 from messenger.storage.dump import DatabaseInUse
 from messenger.storage.embedded import EmbeddedPostgres
+from messenger.storage.postgres_tools import tools_for
+from messenger.storage.server_programs import VERSION
 from tests.crash.house import House
 from tests.disaster.site import Site
 from tests.support.databases import TestDatabases
@@ -98,6 +100,18 @@ async def test_any_moment_comes_back_and_nothing_is_lost_or_doubled(embedded_sit
     assert not await house.judge()
     await house.assert_books_balance()
     await site.product.stop()
+
+
+async def test_who_ends_a_stream_for_good_is_waited_for_no_more(own_postgres: EmbeddedPostgres, tmp_path: Path) -> None:
+    tools = tools_for(own_postgres.uri(), VERSION, is_embedded=True)
+    await continuous.make_base(own_postgres, tools, tmp_path / "stream")
+    async with continuous.stream(tools, tmp_path / "stream"):
+        await eventually(lambda: own_postgres.value("SELECT active FROM pg_replication_slots"), what="it streams")
+        with pytest.raises(BadSet, match="stop it first"):
+            await continuous.end(own_postgres)
+    await eventually(lambda: own_postgres.value("SELECT NOT active FROM pg_replication_slots"), what="it has stopped")
+    await continuous.end(own_postgres)
+    assert await own_postgres.value("SELECT count(*) FROM pg_replication_slots") == 0
 
 
 def test_a_copy_with_a_changed_file_or_a_gap_in_its_log_is_refused(tmp_path: Path) -> None:

@@ -7,14 +7,17 @@ import stat
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
 from typer.testing import Result
 
 from messenger.bootstrap.erasures import ledger
+from messenger.cli.doctor import database
 from messenger.config import Settings
 from messenger.observability.time import utc_now
+from messenger.storage.continuous import SLOT
 from messenger.storage.database import connect
 from messenger.storage.encryption import write_root_key
 from messenger.storage.models.disaster import backup_set
@@ -226,15 +229,72 @@ def test_a_drill_restores_beside_the_installation_and_touches_nothing_of_it(plac
 
 def test_doctor_asks_for_a_backup_that_is_missing_or_old(place: Place) -> None:
     place("migrate", "up")
-    assert "there has never been one" in place("doctor").output
-    place("backup", "set")
-    assert "backup: the last one is of" in place("doctor").output
-    asyncio.run(_age_backups(place.main, hours=27))
-    assert "27 hours ago. Make one now" in place("doctor").output
+    assert _said_of_backups(place) == [
+        "warn backup: there has never been one. Daily: stellwerk backup DIR",
+        "warn backup of the keys: there has never been one. Daily: stellwerk backup --keys DIR",
+    ]
+    place("backup", "set", "--keys", "keys")
+    main, keys = _said_of_backups(place)
+    assert main.startswith("ok backup: the last one is of") and main.endswith(", just now")
+    assert keys.startswith("ok backup of the keys: the last one is of")
+    _age_backups(place, "main", hours=27)
+    _age_backups(place, "keys", hours=72)
+    main, keys = _said_of_backups(place)
+    assert main.startswith("warn backup:") and "27 hours ago. Make one now: stellwerk backup DIR" in main
+    assert keys.startswith("warn backup of the keys:") and "3 days ago. Make one now" in keys
 
 
-async def _age_backups(url: str, *, hours: int) -> None:
-    engine = connect(url)
-    async with engine.begin() as connection:
-        await connection.execute(backup_set.update().values(made_at=sa.func.now() - timedelta(hours=hours)))
-    await engine.dispose()
+def test_doctor_says_when_the_keys_are_older_than_what_they_must_open(place: Place) -> None:
+    place("migrate", "up")
+    place("backup", "set", "--keys", "keys")
+    _age_backups(place, "keys", hours=3)
+    _, keys = _said_of_backups(place)
+    assert keys.startswith("warn") and "before the last one of the main database" in keys
+
+
+def test_doctor_knows_a_stream_that_runs_and_one_that_stands_still(place: Place) -> None:
+    place("migrate", "up")
+    _change(place, backup_set.insert().values(id=uuid4(), kind="continuous", bytes=1))
+    assert len(_said_of_backups(place)) == 2, "of another server: it keeps no log for it"
+    _change(place, sa.text(f"SELECT pg_create_physical_replication_slot('{SLOT}', true)"))
+    try:
+        [stream] = _said_of_backups(place)
+        assert stream.startswith("ok continuous backup: runs"), "and there need be no set"
+        _age_backups(place, "continuous", hours=2)
+        *sets, stream = _said_of_backups(place)
+        assert len(sets) == 2 and stream.startswith("warn continuous backup: stands still")
+        assert "2 hours ago. Start it" in stream
+    finally:
+        _change(place, sa.text(f"SELECT pg_drop_replication_slot('{SLOT}')"))
+
+
+def test_what_comes_back_knows_the_sets_it_came_from_and_no_stream(place: Place) -> None:
+    place("migrate", "up")
+    _change(place, backup_set.insert().values(id=uuid4(), kind="continuous", bytes=1))
+    place("backup", "set", "--keys", "keys")
+    before = _said_of_backups(place)
+    place.move(keys_too=True)
+    done = place("restore", "set", "--keys", "keys")
+    assert done.exit_code == 0, done.output
+    assert _said_of_backups(place) == before
+    assert [finding.split()[0] for finding in before] == ["ok", "ok"]
+
+
+def _said_of_backups(place: Place) -> list[str]:
+    findings = asyncio.run(database.backup(place.settings))
+    return [f"{finding.level} {finding.check}: {finding.words}" for finding in findings]
+
+
+def _age_backups(place: Place, kind: str, *, hours: int) -> None:
+    made_at = sa.func.now() - timedelta(hours=hours)
+    _change(place, backup_set.update().where(backup_set.c.kind == kind).values(made_at=made_at))
+
+
+def _change(place: Place, statement: sa.Executable) -> None:
+    async def change() -> None:
+        engine = connect(place.main)
+        async with engine.begin() as connection:
+            await connection.execute(statement)
+        await engine.dispose()
+
+    asyncio.run(change())

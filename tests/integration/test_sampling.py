@@ -1,5 +1,7 @@
 """What is sampled from the database, in one statement over indexes."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import uuid4
 
@@ -14,7 +16,9 @@ from messenger.observability import metrics
 from messenger.queries import operations
 from messenger.queries.operations import sample
 from messenger.storage import leases
+from messenger.storage.continuous import SLOT
 from messenger.storage.models.conversations import conversation
+from messenger.storage.models.disaster import backup_set
 from messenger.storage.models.floods import flood
 from messenger.storage.models.people import skill_group
 from messenger.storage.models.queues import dead_letter, inbox, outbox
@@ -98,6 +102,35 @@ async def test_what_waits_for_people_is_counted(database: AsyncEngine) -> None:
     assert value("stellwerk_held_messages") == 1
     assert value("stellwerk_trust_alerts", cause="identity_changed") == 1
     assert value("stellwerk_key_wait_seconds") == pytest.approx(120, abs=60)
+
+
+async def test_the_last_backup_of_each_kind_has_its_age_and_a_stream_only_while_the_server_keeps_its_log_for_it(
+    database: AsyncEngine,
+) -> None:
+    ages = {"main": (90, 30), "keys": (40,), "continuous": (1,)}
+    async with database.begin() as connection:
+        for kind, minutes in ages.items():
+            for each in minutes:
+                made_at = sa.func.now() - timedelta(minutes=each)
+                await connection.execute(backup_set.insert().values(id=uuid4(), kind=kind, made_at=made_at, bytes=1))
+    async with _keeping_the_log(database):
+        await Sampler(database).look()
+        assert value("stellwerk_backup_age_seconds", kind="main") == pytest.approx(30 * 60, abs=50)
+        assert value("stellwerk_backup_age_seconds", kind="keys") == pytest.approx(40 * 60, abs=50)
+        assert value("stellwerk_backup_age_seconds", kind="continuous") == pytest.approx(60, abs=50)
+    await Sampler(database).look()
+    assert value("stellwerk_backup_age_seconds", kind="continuous") is None, "this server has none"
+    assert value("stellwerk_backup_age_seconds", kind="main") == pytest.approx(30 * 60, abs=50)
+
+
+@asynccontextmanager
+async def _keeping_the_log(database: AsyncEngine) -> AsyncIterator[None]:
+    async with database.connect() as connection:
+        await connection.execute(sa.text(f"SELECT pg_create_physical_replication_slot('{SLOT}', true)"))
+        try:
+            yield
+        finally:
+            await connection.execute(sa.text(f"SELECT pg_drop_replication_slot('{SLOT}')"))
 
 
 async def test_the_statement_reads_no_table_of_what_is_done(database: AsyncEngine) -> None:

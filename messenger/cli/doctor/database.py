@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from messenger.cli.doctor.finding import Finding, fail, ok, warn
@@ -13,8 +13,8 @@ from messenger.observability.time import utc_now
 if TYPE_CHECKING:
     from messenger.bootstrap import SchemaStatus
 
-# Once a day, and two hours for a backup that takes its time.
-BACKUP_IS_OLD = timedelta(hours=26)
+# Once a day, and two hours for a backup that takes its time. A continuous one says each minute that it lives.
+BACKUP_IS_OLD, STREAM_IS_SILENT = timedelta(hours=26), timedelta(minutes=5)
 
 
 async def database(settings: Settings) -> Sequence[Finding]:
@@ -51,15 +51,52 @@ def _key_database(settings: Settings) -> Finding:
 
 
 async def backup(settings: Settings) -> Sequence[Finding]:
-    from messenger.bootstrap import last_backup
+    """Of both databases, by sets and by the stream. What the stream has needs no set."""
+    from messenger.bootstrap import last_backups
 
-    last = await last_backup(settings)
-    if last is None:
-        return [warn("backup", "there has never been one. Daily: stellwerk backup DIR")]
-    age, when = utc_now() - last.made_at, f"the last one is of {cell(last.made_at)}"
-    if age > BACKUP_IS_OLD:
-        return [warn("backup", f"{when}, {age / timedelta(hours=1):.0f} hours ago. Make one now: stellwerk backup DIR")]
-    return [ok("backup", when)]
+    last = await last_backups(settings)
+    stream = _stream(last.get("continuous"), is_embedded=not settings.database.address())
+    main, keys = last.get("main"), last.get("keys")
+    sets = [
+        _set("backup", main, "stellwerk backup DIR"),
+        _set("backup of the keys", keys, "stellwerk backup --keys DIR"),
+    ]
+    if main and keys and keys < main and sets[1].level == "ok":
+        words = f"is of {cell(keys)}, before the last one of the main database: who came between could not be read"
+        sets[1] = warn("backup of the keys", f"{words}. Make one now: stellwerk backup --keys DIR")
+    if stream and stream[0].level == "ok" and "continuous" in last:
+        sets = [finding for finding in sets if finding.level == "ok"]
+    return [*sets, *stream]
+
+
+def _set(check: str, made_at: datetime | None, verb: str) -> Finding:
+    if made_at is None:
+        return warn(check, f"there has never been one. Daily: {verb}")
+    when = f"the last one is of {cell(made_at)}, {_ago(made_at)}"
+    return warn(check, f"{when}. Make one now: {verb}") if _is_older(made_at, BACKUP_IS_OLD) else ok(check, when)
+
+
+def _stream(alive_at: datetime | None, *, is_embedded: bool) -> Sequence[Finding]:
+    check = "continuous backup"
+    if alive_at is None:
+        words = "there has never been one. A day could be lost; with stellwerk backup continuous DIR it is a second"
+        return [ok(check, words)] if is_embedded else []
+    if _is_older(alive_at, STREAM_IS_SILENT):
+        words = f"stands still; its last sign of life is of {cell(alive_at)}, {_ago(alive_at)}"
+        return [warn(check, f"{words}. Start it: stellwerk backup continuous DIR (wanted no more: --end)")]
+    return [ok(check, f"runs; seen at {cell(alive_at)}, {_ago(alive_at)}")]
+
+
+def _is_older(moment: datetime, age: timedelta) -> bool:
+    return utc_now() - moment > age
+
+
+def _ago(moment: datetime) -> str:
+    age = utc_now() - moment
+    for name, unit in (("days", timedelta(days=1)), ("hours", timedelta(hours=1)), ("minutes", timedelta(minutes=1))):
+        if age >= 2 * unit:
+            return f"{age / unit:.0f} {name} ago"
+    return "just now"
 
 
 async def rooms(settings: Settings) -> Sequence[Finding]:
