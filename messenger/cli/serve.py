@@ -41,7 +41,7 @@ async def _serve(settings: Settings, ready_file: Path | None) -> None:
 
     def ready() -> None:
         _spare_what_stays()
-        log.info("ready", pid=os.getpid())
+        log.info("ready", pid=os.getpid(), version=bootstrap.program())
         if ready_file is not None:
             ready_file.write_text(f"{os.getpid()}\n")
         notify_service_manager("READY=1")

@@ -21,6 +21,7 @@ from messenger.storage.models.queues import lease
 from tests.crash import books
 from tests.crash.house import DEATH_PATIENCE_S, MISSED_AFTER, STIMULI, House
 from tests.crash.points import Point
+from tests.support.other_code import OtherCode
 from tests.support.product import Product
 from tests.support.waiting import eventually
 
@@ -68,13 +69,13 @@ class Fate:
         return f"{'stopped' if self.is_stopped else 'killed'} at {moment}"
 
 
-def next_to(house: House, name: str) -> Product:
+def next_to(house: House, name: str, *, code: OtherCode | None = None) -> Product:
     """Another process of the same installation, with a log of its own."""
     first = house.product
     folder = first.folder.with_name(name)
     folder.mkdir()
     shutil.copy(first.settings_file, folder)
-    return Product(folder, house.synapse.url, first.desk, first.database_url)
+    return Product(folder, house.synapse.url, first.desk, first.database_url, code=code)
 
 
 @asynccontextmanager

@@ -17,10 +17,12 @@ import sqlalchemy as sa
 from messenger import bootstrap
 from messenger.bootstrap import Admin
 from messenger.config import Settings
+from messenger.demo.child import Child
 from messenger.demo.synapse import Synapse
 from messenger.storage.database import connect
 from messenger.storage.models.queues import lease
 from tests.support.databases import key_database_of, make_database
+from tests.support.other_code import OtherCode
 from tests.support.waiting import eventually
 from tests.support.warm import WarmChild
 
@@ -36,14 +38,17 @@ def _program() -> Sequence[str]:
 
 
 class Product:
-    """One installation: its settings file, its desk's account and, while it runs, its process."""
+    """One installation: its settings file, its desk's account and, while it runs, its process: of our code, or of
+    other code."""
 
-    def __init__(self, folder: Path, homeserver_url: str, desk: str, database_url: str) -> None:
+    def __init__(
+        self, folder: Path, homeserver_url: str, desk: str, database_url: str, *, code: OtherCode | None = None
+    ) -> None:
         self.folder, self.desk, self.database_url = folder, desk, database_url
         self.key_database_url = key_database_of(database_url)
         self.settings_file, self.log = folder / "stellwerk.toml", folder / "stellwerk.log"
-        self._homeserver_url = homeserver_url
-        self._child: WarmChild | None = None
+        self._homeserver_url, self._code = homeserver_url, code
+        self._child: Child | None = None
 
     @classmethod
     async def install(
@@ -99,7 +104,7 @@ class Product:
         ready = self.folder / "ready"
         ready.unlink(missing_ok=True)
         command = [sys.executable, *program, "--config", str(self.settings_file), "serve", "--ready-file", str(ready)]
-        self._child = WarmChild("Stellwerk", command, log=self.log, env={**os.environ, **(environment or {})})
+        self._child = self._process(command, {**os.environ, **(environment or {})})
         self._child.start()
 
         async def is_ready() -> bool:
@@ -107,6 +112,11 @@ class Product:
 
         if wait:
             await self._child.wait_healthy(is_ready, timeout_s=START_PATIENCE_S)
+
+    def _process(self, command: Sequence[str], environment: Mapping[str, str]) -> Child:
+        if self._code is None:
+            return WarmChild("Stellwerk", command, log=self.log, env=environment)
+        return Child("Stellwerk", command, log=self.log, env={**environment, **self._code.environment})
 
     async def _end_lease_of_the_killed(self) -> None:
         if self._child is None or self._child.exit_code != -signal.SIGKILL:
