@@ -158,7 +158,13 @@ def show(key: str, value: Any) -> str:
 def load(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Every setting of a group, with defaults for what is not stored. Keys of a newer version are left alone; a value
     that cannot be raises WrongSetting, for a default might be laxer than what was meant."""
-    return {key: _loaded(found, stored[key]) if key in stored else found.default for key, found in _BY_KEY.items()}
+    return {key: load_one(key, stored) for key in _BY_KEY}
+
+
+def load_one(key: str, stored: Mapping[str, Any]) -> Any:
+    """As `load`, of one setting."""
+    found = setting(key)
+    return _loaded(found, stored[key]) if key in stored else found.default
 
 
 def store(values: Mapping[str, Any]) -> dict[str, Any]:

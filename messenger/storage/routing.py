@@ -3,6 +3,7 @@ the row of the person is its lock."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from messenger.app.records import RoutingDecision, Serving
+from messenger.domain import group_settings
 from messenger.domain.ids import AgentId, ConversationId, GroupId
 from messenger.domain.people import Assignment, Role, SkillGroup
 from messenger.domain.routing.availability import Availability
@@ -46,19 +48,20 @@ WHERE seat.group_id = CAST(:group AS uuid)"""
 _ALL_SEATS = sa.text(_SEATS)
 _LOCKED_SEAT = sa.text(f"{_SEATS} AND staff.id = CAST(:agent AS uuid) FOR NO KEY UPDATE OF staff")
 
-# An open conversation is the customer's turn since our last answer, or since its owner got it.
+# An open conversation is the customer's turn since our last answer, or since its owner got it. `rules` are the groups'
+# minutes by their ids: a value to look into, and no rows to join, for a plan that is kept does not know how many groups
+# and people it will be asked for, and has begun with the groups.
 _IN_WORK = """
 SELECT mine.owner_id, mine.group_id,
   count(*) FILTER (WHERE mine.waiting_since IS NOT NULL) AS ours,
   count(*) FILTER (WHERE mine.waiting_since IS NULL AND falls.at > :now) AS customers,
   min(falls.at) FILTER (WHERE mine.waiting_since IS NULL AND falls.at > :now) AS falls_at
 FROM conversation AS mine
-JOIN unnest(CAST(:groups AS uuid[]), CAST(:minutes AS int[])) AS rule(group_id, minutes)
-  ON rule.group_id = mine.group_id
 CROSS JOIN LATERAL (
-  SELECT greatest(mine.answered_at, mine.claimed_at) + make_interval(mins => rule.minutes) AS at
+  SELECT greatest(mine.answered_at, mine.claimed_at)
+    + make_interval(mins => CAST(CAST(:rules AS jsonb) ->> CAST(mine.group_id AS text) AS int)) AS at
 ) AS falls
-WHERE mine.state = 'open' {whose}
+WHERE mine.state = 'open' AND jsonb_exists(CAST(:rules AS jsonb), CAST(mine.group_id AS text)) {whose}
 GROUP BY mine.owner_id, mine.group_id"""
 _IN_WORK_OF = sa.text(_IN_WORK.format(whose="AND mine.owner_id = ANY(CAST(:staff AS uuid[]))"))
 _IN_WORK_OF_ALL = sa.text(_IN_WORK.format(whose=""))
@@ -87,10 +90,26 @@ _LATEST = sa.text("""
 SELECT at, explanation FROM routing_decision WHERE conversation_id = CAST(:which AS uuid) ORDER BY id DESC LIMIT 1""")
 
 
+# `jsonb_strip_nulls` leaves out what a group has not set.
+_RULES = sa.text("""
+SELECT id, jsonb_strip_nulls(jsonb_build_object(
+  'load_inactive_minutes', settings -> 'load_inactive_minutes',
+  'load_waiting_percent', settings -> 'load_waiting_percent')) AS settings
+FROM skill_group""")
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """What a group's settings make of a load."""
+
+    inactive_minutes: int
+    waiting_percent: int
+
+
 class SqlRouting:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
-        self._groups: Mapping[UUID, SkillGroup] = {}
+        self._rules: Mapping[UUID, _Rule] = {}
 
     async def lock_group(self, id: GroupId) -> SkillGroup:
         query = sa.select(skill_group).where(skill_group.c.id == id).with_for_update(key_share=True)
@@ -143,46 +162,42 @@ class SqlRouting:
 
     async def loads(self, *, now: datetime) -> Mapping[UUID, float]:
         """What everybody has in work, by who has anything."""
-        groups, rows = await self._in_work(None, now)
+        rules, rows = await self._in_work(None, now)
         loads: dict[UUID, float] = {}
         for row in rows:
-            loads[row.owner_id] = loads.get(row.owner_id, 0.0) + _load(groups, row)
+            loads[row.owner_id] = loads.get(row.owner_id, 0.0) + _load(rules, row)
         return loads
 
     async def _with_loads(self, seats: Sequence[Any], now: datetime) -> Sequence[Serving]:
-        groups, rows = await self._in_work([seat.id for seat in seats], now)
+        rules, rows = await self._in_work([seat.id for seat in seats], now)
         by_owner: dict[UUID, list[Any]] = {}
         for row in rows:
             by_owner.setdefault(row.owner_id, []).append(row)
-        return [_serving(seat, by_owner.get(seat.id, []), groups) for seat in seats]
+        return [_serving(seat, by_owner.get(seat.id, []), rules) for seat in seats]
 
-    async def _in_work(self, staff: Sequence[UUID] | None, now: datetime) -> tuple[Mapping[UUID, SkillGroup], Any]:
+    async def _in_work(self, staff: Sequence[UUID] | None, now: datetime) -> tuple[Mapping[UUID, _Rule], Any]:
         """What these people have in work (None: everybody), counted for each group, with the groups' rules."""
-        groups = await self._rules()
-        parameters = {
-            "groups": list(groups),
-            "minutes": [group.load_inactive_minutes for group in groups.values()],
-            "now": now,
-        }
+        rules = await self._all_rules()
+        minutes = {str(group): rule.inactive_minutes for group, rule in rules.items()}
+        parameters = {"rules": json.dumps(minutes), "now": now}
         if staff is None:
-            return groups, (await self._connection.execute(_IN_WORK_OF_ALL, parameters)).all()
-        return groups, (await self._connection.execute(_IN_WORK_OF, {**parameters, "staff": list(staff)})).all()
+            return rules, (await self._connection.execute(_IN_WORK_OF_ALL, parameters)).all()
+        return rules, (await self._connection.execute(_IN_WORK_OF, {**parameters, "staff": list(staff)})).all()
 
-    async def _rules(self) -> Mapping[UUID, SkillGroup]:
-        """All groups, read once in a unit."""
-        if not self._groups:
-            rows = await self._connection.execute(sa.select(skill_group))
-            self._groups = {row.id: as_group(row) for row in rows}
-        return self._groups
+    async def _all_rules(self) -> Mapping[UUID, _Rule]:
+        """Of all groups, read once in a unit; there may be hundreds of them, so nothing else of them is read."""
+        if not self._rules:
+            self._rules = {row.id: _rule(row.settings) for row in await self._connection.execute(_RULES)}
+        return self._rules
 
 
-def _serving(seat: Any, in_work: Sequence[Any], groups: Mapping[UUID, SkillGroup]) -> Serving:
+def _serving(seat: Any, in_work: Sequence[Any], rules: Mapping[UUID, _Rule]) -> Serving:
     role = Role(seat.role)
     skills = json.loads(seat.skills) if isinstance(seat.skills, str) else seat.skills
     person = Person(
         agent=AgentId(seat.id),
         availability=Availability(seat.availability),
-        load=sum(_load(groups, row) for row in in_work),
+        load=sum(_load(rules, row) for row in in_work),
         units=float(seat.capacity_units),
         skills=skills or {},
         idle_since=seat.idle_since,
@@ -191,5 +206,13 @@ def _serving(seat: Any, in_work: Sequence[Any], groups: Mapping[UUID, SkillGroup
     return Serving(person=person, role=role, falls_at=min((r.falls_at for r in in_work if r.falls_at), default=None))
 
 
-def _load(groups: Mapping[UUID, SkillGroup], row: Any) -> float:
-    return Weighing(phi=groups[row.group_id].load_waiting_percent / 100).of(row.ours, row.customers)
+def _load(rules: Mapping[UUID, _Rule], row: Any) -> float:
+    return Weighing(phi=rules[row.group_id].waiting_percent / 100).of(row.ours, row.customers)
+
+
+def _rule(stored: Any) -> _Rule:
+    settings = json.loads(stored) if isinstance(stored, str) else stored
+    return _Rule(
+        inactive_minutes=group_settings.load_one("load_inactive_minutes", settings),
+        waiting_percent=group_settings.load_one("load_waiting_percent", settings),
+    )

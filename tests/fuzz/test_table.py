@@ -44,8 +44,8 @@ OURS = frozenset(
     matrix/sent_index.py:read queries/audit.py:_row queries/person_export.py:_tame storage/continuous.py:_path
     storage/continuous.py:check_base storage/conversation_rows.py:_on_its_way storage/cases.py:opened_tags
     storage/crypto_rows.py:read storage/desk_store.py:parked storage/desk_store.py:read storage/desks.py:load_login
-    storage/erased_rows.py:_sender storage/root_keys.py:read storage/routing.py:_serving storage/routing.py:latest
-    storage/sweep.py:_destroy_queue_keys
+    storage/erased_rows.py:_sender storage/root_keys.py:read storage/routing.py:_rule storage/routing.py:_serving
+    storage/routing.py:latest storage/sweep.py:_destroy_queue_keys
     """.split()  # noqa: SIM905 - a list of forty quoted names is harder to read
 )
 

@@ -2,6 +2,7 @@
 PostgreSQL touches: no busy machine changes them."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest_asyncio
@@ -9,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from benchmarks.parts import full_desk
-from messenger.storage import boards, lists
-from messenger.storage.models.people import group_member, staff
+from messenger.storage import boards, lists, routing
+from messenger.storage.models.people import group_member, skill_group, staff
 
 GROUPS, AGENTS, OPEN, RESOLVED = 20, 200, 5_000, 50_000
 
@@ -51,3 +52,16 @@ async def test_lists_and_boards_touch_only_what_they_show(full: AsyncEngine) -> 
     found, pages = await cost(full, boards._PRESENT, group=groups[0], roles=["agent", "lead"])
     assert found == AGENTS * 3 // GROUPS
     assert pages < 25 * found
+
+
+async def test_what_a_groups_people_have_in_work_costs_the_same_with_many_groups(database: AsyncEngine) -> None:
+    """Those of one group have each 15 conversations at work, ten of them open, wherever these belong."""
+    await full_desk.fill(database, groups=100, agents=1_000, open=25_000, resolved=1_000)
+    async with database.begin() as connection:
+        groups = list(await connection.scalars(sa.select(skill_group.c.id)))
+        seats = sa.select(group_member.c.staff_id).where(group_member.c.group_id == groups[0])
+        people = list(await connection.scalars(seats))
+    rules = json.dumps({str(group): 60 for group in groups})
+    found, pages = await cost(database, routing._IN_WORK_OF, rules=rules, staff=people, now=datetime.now(UTC))
+    assert found == len(people), "each person's are of one group here"
+    assert pages < (15 + 3) * len(people), "a page for each conversation, and the way to them"
