@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from messenger.app.items import ChatInvited
 from messenger.app.records import NewItem
 from messenger.bootstrap.database import Storage
+from messenger.bootstrap.desk import patiently
 from messenger.channels.messages import Handle
 from messenger.matrix.batch import as_dict, as_list, as_text, is_user_id, server_of
 from messenger.matrix.crypto.engine import NioEngine
@@ -66,7 +67,7 @@ async def _known_rooms(database: AsyncEngine, account: str) -> frozenset[str]:
 async def _invitation(http: HomeserverClient, account: str, room: str) -> NewItem | None:
     """None for rooms of our own: their makers find them again by their alias."""
     try:
-        state = as_list(await http.call("GET", f"{CLIENT}/rooms/{path(room)}/state"))
+        state = as_list(await patiently(lambda: http.call("GET", f"{CLIENT}/rooms/{path(room)}/state")))
     except MatrixError:
         return None
     creators = [

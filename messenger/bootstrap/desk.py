@@ -1,13 +1,14 @@
 """One bot account: its login, its identity, and what `doctor` finds out about it."""
 
+import asyncio
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from messenger.bootstrap.database import Storage, open_storage
 from messenger.config import Desk, Settings
@@ -28,6 +29,7 @@ from messenger.storage.leases import Lease
 log = logging.getLogger(__name__)
 
 DEVICE_NAME = "Stellwerk"
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +73,30 @@ async def _begin(storage: Storage, desk: Desk, known: DeskLogin | None) -> DeskL
     return begun
 
 
+async def patiently(step: Callable[[], Awaitable[Result]]) -> Result:
+    """One step of a start, again after the pause that a homeserver asks for. A step may be repeated as whole starts
+    are."""
+    is_told = False
+    while True:
+        try:
+            return await step()
+        except MatrixError as error:
+            if not error.is_throttled:
+                raise
+            if not is_told:
+                log.warning("the homeserver asks for a pause", extra={"seconds": error.pause.total_seconds()})
+            is_told = True
+            await asyncio.sleep(error.pause.total_seconds())
+
+
 async def be_quiet(http: HomeserverClient) -> None:
     """Turns the desk's notifications off (client-server API, "Push Rules": `.m.rule.master`): nobody looks at them, and
     for each message the homeserver would keep one, and count them at each /sync."""
     try:
         await http.call("PUT", f"{CLIENT}/pushrules/global/override/.m.rule.master/enabled", {"enabled": True})
     except MatrixError as error:
+        if error.is_throttled:
+            raise
         log.info("the homeserver keeps notifications for the desk", extra={"errcode": error.errcode})
 
 

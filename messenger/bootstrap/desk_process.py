@@ -16,7 +16,7 @@ from messenger.app.ports import StorageAway
 from messenger.bootstrap.audit import Witness
 from messenger.bootstrap.checkpoint_room import CheckpointRoom
 from messenger.bootstrap.database import Storage
-from messenger.bootstrap.desk import be_quiet, identify, log_in
+from messenger.bootstrap.desk import be_quiet, identify, log_in, patiently
 from messenger.bootstrap.erasures import erasure_hands
 from messenger.bootstrap.housekeeping import Housekeeping
 from messenger.bootstrap.identity_care import IdentityCare
@@ -101,15 +101,17 @@ class DeskProcess:
         renew = for_ever("lease", self._renew, longest_pause_s=self._renewal_pause_s)
         self._keeper = asyncio.create_task(renew, name="lease")
         await check_versions(self._http)
-        login = await log_in(self._storage, self._settings, self._desk)
+        login = await patiently(lambda: log_in(self._storage, self._settings, self._desk))
         self._http.token, self._device = login.token, login.device_id
         self._marks = DeskMarks(self._http, self._storage.engine, self._lease, self._account)
-        await self._marks.check()
-        await self._open_engine()
-        identity = await identify(self._storage, self._settings, self._desk, self._http, self._engine, login)
+        await patiently(self._marks.check)
+        await patiently(self._open_engine)
+        identity = await patiently(
+            lambda: identify(self._storage, self._settings, self._desk, self._http, self._engine, login)
+        )
         tell = self._reports.findings
         self._care = IdentityCare(self._http, self._engine, identity, self._account, tell=tell)
-        await be_quiet(self._http)
+        await patiently(lambda: be_quiet(self._http))
         await self._pace.load(self._buckets, utc_now())
         await self._clock.look()
         await take_back_claims(self._storage.engine, desk=self._account)

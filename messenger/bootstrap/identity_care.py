@@ -4,6 +4,7 @@ shows of the identity is looked at, people whom somebody has verified are signed
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
@@ -40,26 +41,41 @@ class IdentityCare:
         self._http, self._engine, self._identity, self._account = http, engine, identity, account
         self._tell, self._is_doubtful = tell, asyncio.Event()
         self.backup = KeyBackup(http, engine, identity)
+        self._quiet_until = 0.0
 
     async def save_new_keys(self) -> None:
         """Before the next /sync makes the homeserver forget what it has just handed over: whoever loses the database
         must find each room key in one of the two places. What fails here the backup's own step repeats, and tells."""
-        if self._engine.takes_note_of_new_keys():
+        if self._engine.takes_note_of_new_keys() and not self._quiet_s:
             with contextlib.suppress(MatrixError, Unreachable, BackupChanged):
-                await self.backup.upload_pending()
+                await self._upload()
 
     async def back_up(self) -> None:
         """A device that has just been signed anew first takes back what earlier ones have left."""
         if self._identity.mode == "restored":
             await self.backup.restore()
             self._identity = replace(self._identity, mode="unchanged")
+        await asyncio.sleep(self._quiet_s)
         try:
-            count = await self.backup.upload_pending()
+            count = await self._upload()
         except BackupChanged:
             self.look_again()
             raise
         if not count:
             await asyncio.sleep(BACKUP_EVERY_S)
+
+    async def _upload(self) -> int:
+        """A homeserver that asks for a pause gets it from all who want to upload."""
+        try:
+            return await self.backup.upload_pending()
+        except MatrixError as error:
+            if error.is_throttled:
+                self._quiet_until = time.monotonic() + error.pause.total_seconds()
+            raise
+
+    @property
+    def _quiet_s(self) -> float:
+        return max(0.0, self._quiet_until - time.monotonic())
 
     def look_again(self) -> None:
         """The homeserver says that our own keys have changed, or the backup is not ours any more."""

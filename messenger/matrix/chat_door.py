@@ -119,7 +119,9 @@ class MatrixDoor:
     async def _is_inside(self, room: str) -> bool:
         try:
             return bool(await self._state(room))
-        except MatrixError:
+        except MatrixError as error:
+            if error.status not in (403, 404):
+                raise
             return False
 
     async def _state(self, room: str) -> list[Mapping[str, Any]]:

@@ -143,7 +143,8 @@ class MatrixDesk:
             fp("history_shared")
             await self._http.call("POST", f"{CLIENT}/rooms/{path(room, 'invite')}", {"user_id": address})
         except MatrixError as error:
-            if not await self._is_there(room, address):
+            is_no_answer = error.is_throttled or error.status >= 500
+            if is_no_answer or not await self._is_there(room, address):
                 raise as_channel_error(error) from error
         except Unreachable as error:
             raise as_channel_error(error) from error

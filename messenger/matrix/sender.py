@@ -229,7 +229,9 @@ class Sender:
     async def _state(self, room_id: str, type: str, key: str = "") -> Mapping[str, Any]:
         try:
             return as_dict(await self._http.call("GET", f"{CLIENT}/rooms/{path(room_id, 'state', type, key)}"))
-        except MatrixError:
+        except MatrixError as error:
+            if error.status not in (403, 404):
+                raise  # no answer to what was asked
             return {}
 
     def _note_doubts(self, room_id: str, policy: DevicePolicy, found: Sequence[Doubt]) -> None:

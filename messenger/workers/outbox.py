@@ -18,7 +18,16 @@ from messenger.app.effects.thread import EditInThread, RelayToThread
 from messenger.app.outcome import Outcome, ended
 from messenger.app.ports import BodyErased, StorageAway
 from messenger.app.records import OutboxRow
-from messenger.channels.errors import BadCredentials, ChannelError, LeaseLost, Rejected, Temporary, Uncertain, Undecided
+from messenger.channels.errors import (
+    BadCredentials,
+    ChannelError,
+    LeaseLost,
+    Quota,
+    Rejected,
+    Temporary,
+    Uncertain,
+    Undecided,
+)
 from messenger.observability import metrics
 from messenger.observability.time import utc_now
 from messenger.workers.reach import Reach
@@ -223,8 +232,9 @@ class OutboxWorker:
         return _PAUSES_S[0 if is_old else min(row.failures, len(_PAUSES_S) - 1)]
 
     def _log_postponed(self, row: OutboxRow, error: ChannelError, pause: timedelta) -> None:
-        """What waits for a person's decision is said once: it may be looked at for days."""
-        if isinstance(error, Undecided) and row.failures:
+        """What waits for a person's decision is said once, for it may be looked at for days; so is what waits because
+        the homeserver asks for it: that is its pace and no failure."""
+        if isinstance(error, Undecided | Quota) and row.failures:
             return
         log.log(
             logging.INFO if row.failures < 2 else logging.WARNING,

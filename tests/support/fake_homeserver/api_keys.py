@@ -159,6 +159,19 @@ def backup_keys(context: Context) -> Json:
     return backup[room_id][session_id]
 
 
+def delete_backup_keys(context: Context) -> Json:
+    room_id, session_id = context.request.match_info.get("room"), context.request.match_info.get("session")
+    backup = context.account.backup
+    if room_id is None:
+        backup.clear()
+    elif session_id is None:
+        backup.pop(room_id, None)
+    else:
+        backup.get(room_id, {}).pop(session_id, None)
+    count = sum(len(sessions) for sessions in backup.values())
+    return {"count": count, "etag": str(count)}
+
+
 ROUTES: Routes = {
     ("POST", f"{CLIENT}/keys/upload"): upload_keys,
     ("POST", f"{CLIENT}/keys/query"): query_keys,
@@ -174,6 +187,6 @@ ROUTES: Routes = {
     **{
         (method, f"{CLIENT}/room_keys/keys{suffix}"): endpoint
         for suffix in ("", "/{room}", "/{room}/{session}")
-        for method, endpoint in (("PUT", put_backup_keys), ("GET", backup_keys))
+        for method, endpoint in (("PUT", put_backup_keys), ("GET", backup_keys), ("DELETE", delete_backup_keys))
     },
 }

@@ -45,6 +45,11 @@ class Faults:
         self._rules.append(made)
         return made
 
+    def prefer(self, rule: Rule) -> None:
+        """It is tried before those that were made earlier."""
+        self._rules.remove(rule)
+        self._rules.insert(0, rule)
+
     def fail(
         self, path: str, *, status: int = 503, errcode: str = "M_UNKNOWN", times: int = 1, method: str = ""
     ) -> Rule:
