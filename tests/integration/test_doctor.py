@@ -1,5 +1,6 @@
 """`stellwerk doctor` against a real homeserver: it tells a limited account from an unlimited one."""
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from messenger.cli.doctor.account import is_limited
 from messenger.cli.doctor.homeserver import homeserver
 from messenger.demo.synapse import Synapse
 from messenger.matrix.http import CLIENT, HomeserverClient
-from tests.support.warm import WarmChild
+from tests.support.product import Product
+from tests.support.warm import WarmChild, run_warm
 
 
 @pytest.fixture
@@ -43,3 +45,43 @@ async def test_an_account_under_the_default_limits_is_told_from_one_without(
 
 async def test_a_real_synapse_is_in_order(synapse: Synapse) -> None:
     assert [finding.level for finding in await homeserver(synapse.url)] == ["ok", "ok", "ok"]
+
+
+OF_A_SERVING_DESK = (
+    "master key",
+    "self signing key",
+    "device signed",
+    "foreign devices",
+    "key backup",
+    "one time keys",
+)
+
+
+async def of_the_desk(product: Product) -> dict[str, str]:
+    """What `doctor --json` finds of its identity and keys: levels by check."""
+    _, said = await run_warm("messenger.cli", "--config", str(product.settings_file), "doctor", "--json")
+    name = f"{product.desk}: "
+    found = {each["check"].removeprefix(name): each["level"] for each in json.loads(said)}
+    return {check: level for check, level in found.items() if check in OF_A_SERVING_DESK}
+
+
+async def test_beside_a_serving_desk_its_identity_backup_and_keys_are_looked_at(
+    product: Product, synapse: Synapse
+) -> None:
+    assert await of_the_desk(product) == {}, "it has none before its first start"
+    await product.start()
+    assert await of_the_desk(product) == dict.fromkeys(OF_A_SERVING_DESK, "ok")
+
+    thief = HomeserverClient(synapse.url)
+    password = (product.folder / "desk.password").read_text()
+    login = {
+        "type": "m.login.password",
+        "identifier": {"type": "m.id.user", "user": product.desk},
+        "password": password,
+    }
+    thief.token = (await thief.call("POST", f"{CLIENT}/login", login))["access_token"]
+    version = (await thief.call("GET", f"{CLIENT}/room_keys/version"))["version"]
+    await thief.call("DELETE", f"{CLIENT}/room_keys/version/{version}")
+    await thief.close()
+    assert await of_the_desk(product) == {**dict.fromkeys(OF_A_SERVING_DESK, "ok"), "key backup": "fail"}
+    assert product.is_running
