@@ -64,6 +64,7 @@ class Parser:
     makes: Maker
     reads: Callable[[Any, Path], object]
     raises: tuple[type[Exception], ...] = ()
+    least: float = 1.0  # the share of spoiled inputs that must be understood all the same; 1 where it refuses nothing
     is_text: bool = False  # takes any text, so it is timed with the slow ones
     short: int = 150
     long: int = 10_000
@@ -344,6 +345,7 @@ PARSERS = (
         ],
         makes=json_bytes(*models.SYNC_ANSWERS),
         reads=_sync,
+        least=0.2,
         raises=(http.Unreachable,),
         short=100,
     ),
@@ -352,6 +354,7 @@ PARSERS = (
         covers=["matrix/http.py:_decoded"],
         makes=pairs(lambda chance: chance.choice([200, 400, 403, 429, 502]), json_bytes(*models.REFUSALS)),
         reads=_refusal,
+        least=0.5,
         raises=(http.Unreachable,),
     ),
     Parser(
@@ -365,6 +368,7 @@ PARSERS = (
         covers=["matrix/media.py:_file", "matrix/media.py:_opened", "storage/erasure_plan.py:mxc_of"],
         makes=pairs(spoilt(*models.ENCRYPTED_FILES), lambda chance: spoiled(chance, models.SEALED_FILE)),
         reads=_descriptor,
+        least=0.04,
         raises=(Rejected,),
     ),
     Parser(
@@ -393,6 +397,7 @@ PARSERS = (
         covers=["matrix/identity/secret_storage.py:decrypt_secret", "matrix/identity/secret_storage.py:opens"],
         makes=spoilt(models.SECRET, models.KEY_DESCRIPTION),
         reads=_secret,
+        least=0.02,
         raises=(secret_storage.WrongKey,),
     ),
     Parser(
@@ -400,6 +405,7 @@ PARSERS = (
         covers=["matrix/identity/values.py:from_secret", "matrix/identity/values.py:_from_fields"],
         makes=json_bytes(json.loads(models.IDENTITY.to_secret())),
         reads=lambda data, folder: values.Identity.from_secret(data) and None,
+        least=0.04,
         raises=(ValueError, RecursionError),  # of our own sealed bytes: whatever it is, the desk does not start
     ),
     Parser(
@@ -407,6 +413,7 @@ PARSERS = (
         covers=["matrix/identity/recovery_key.py:decode_recovery_key"],
         makes=texts(models.RECOVERY_KEY, models.RECOVERY_KEY[:20]),
         reads=lambda words, folder: recovery_key.decode_recovery_key(words),
+        least=0.005,
         raises=(ValueError,),
         is_text=True,
     ),
@@ -429,6 +436,7 @@ PARSERS = (
         covers=["domain/hours.py:parse_hours", "domain/hours.py:_dates"],
         makes=texts(*models.HOURS),
         reads=lambda words, folder: parse_hours(words, BERLIN).text(),
+        least=0.03,
         raises=(BadHours,),
         is_text=True,
     ),
@@ -448,6 +456,7 @@ PARSERS = (
         covers=["domain/group_settings.py:parse", "domain/setting_kinds.py:parse"],
         makes=_a_setting,
         reads=_setting,
+        least=0.06,
         raises=(group_settings.WrongSetting,),
     ),
     Parser(
@@ -487,6 +496,7 @@ PARSERS = (
         ],
         makes=blobs(*models.WHOLE_FILES),
         reads=_looked_into,
+        least=0.9,
         raises=(MemoryError, RecursionError),  # the process that looks into files answers these with a refusal
         short=60,
     ),
@@ -495,6 +505,7 @@ PARSERS = (
         covers=["channels/outbound/targets.py:target", "channels/outbound/addresses.py:is_public"],
         makes=texts(*models.ADDRESSES),
         reads=_addresses,
+        least=0.2,
         raises=(Refused,),
         is_text=True,
     ),
@@ -507,6 +518,7 @@ PARSERS = (
         ],
         makes=blobs(*models.SETTINGS),
         reads=_settings_file,
+        least=0.08,
         raises=(ConfigError,),
         short=25,
     ),
@@ -515,6 +527,7 @@ PARSERS = (
         covers=["config/secret_files.py:read_secret"],
         makes=pairs(lambda chance: chance.choice(models.VARIABLES), texts(*models.VARIABLE_WORDS)),
         reads=_environment,
+        least=0.08,
         raises=(ConfigError,),
         short=25,
     ),
@@ -523,6 +536,7 @@ PARSERS = (
         covers=["storage/backup_set.py:read_manifest", "storage/backup_set.py:_manifest"],
         makes=json_bytes(models.MANIFEST),
         reads=_manifest,
+        least=0.005,
         raises=(backup_set.BadSet,),
     ),
     Parser(
@@ -530,6 +544,7 @@ PARSERS = (
         covers=["storage/erasure_ledger.py:_read", "storage/signing.py:is_signed"],
         makes=blobs(models.LEDGER),
         reads=_ledger,
+        least=0.15,
         raises=(erasure_ledger.LedgerDamaged,),
     ),
     Parser(
@@ -545,6 +560,7 @@ PARSERS = (
         ],
         makes=blobs(models.KEY_FILE),
         reads=_key_files,
+        least=0.2,
         raises=(encryption.BadRootKey, signing.BadSigningKey),
     ),
     Parser(
@@ -567,6 +583,7 @@ PARSERS = (
         covers=["cli/state.py:_value"],
         makes=texts(*models.VARIABLE_WORDS),
         reads=lambda words, folder: state._value(words) and None,
+        least=0.5,
         raises=(typer.BadParameter,),
         is_text=True,
     ),
