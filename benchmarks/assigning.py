@@ -99,8 +99,8 @@ async def measure(arguments: argparse.Namespace) -> report.Figures:
 
 
 async def freed(town: Town, rounds: int) -> report.Figures:
-    queue, wake = SqlInboxQueue(town.engine), Wake()
-    workers = [InboxWorker(town.units, queue, wake=wake, after=Wake()) for _ in range(INBOX_WORKERS)]
+    queue, wake = SqlInboxQueue(town.engine, town.keys), Wake()
+    workers = [InboxWorker(town.units, queue, wake=wake) for _ in range(INBOX_WORKERS)]
     running = [asyncio.create_task(for_ever("inbox", worker.step)) for worker in workers]
     found = [await _one_freed(town, n) for n in range(rounds)]
     for task in running:

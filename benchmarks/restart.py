@@ -37,6 +37,7 @@ from tests.support.waiting import eventually
 WAVE = 200
 WRITING, EACH, SLEEPING = 50, 3, 20
 PATIENCE_S, LOOK_S, REST_S = 60.0, 0.01, 3.0
+SETTINGS = {"STELLWERK__MATRIX__INVITES_PER_MINUTE": "10000"}
 
 
 @dataclass(slots=True)
@@ -66,7 +67,7 @@ class Run:
 
     async def open(self) -> None:
         await self.product.add_group(servers.GROUP, [(self.side.agent_id, "Agent", "agent")], default=True)
-        await self.product.start()
+        await self.product.start(environment=SETTINGS)
         await self.side.take_seat(await self.product.group_room(servers.GROUP))
 
     def look(self) -> int:
@@ -169,7 +170,7 @@ class Run:
     async def _start(self) -> Clock:
         clock = Clock()
         watch = asyncio.create_task(self._watch(clock))
-        await self.product.start()
+        await self.product.start(environment=SETTINGS)
         clock.ready, clock.cpu_at_ready = clock.now, cpu_seconds(self.product.pid)
         await watch
         return clock
