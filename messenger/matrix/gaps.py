@@ -101,15 +101,15 @@ class Gaps:
         """Events, newest first, and where the next page begins; "" at the end. Raises NotYet."""
         place = room_id, start, until
         if place not in self._pages:
-            self._pages[place] = await self._read_if_allowed(*place)
+            self._pages[place] = await self._fetch_if_allowed(*place)
         return self._pages[place]
 
-    async def _read_if_allowed(self, room_id: str, start: str, until: str | None) -> _Page:
+    async def _fetch_if_allowed(self, room_id: str, start: str, until: str | None) -> _Page:
         """A room that the homeserver keeps from us (we were thrown out, it was deleted) must not stop the others."""
         if (pause_s := self._quiet_until - time.monotonic()) > 0:
             raise NotYet(pause_s)
         try:
-            return await self._read(room_id, start, until)
+            return await self._fetch(room_id, start, until)
         except MatrixError as error:
             if error.is_throttled:
                 pause_s = error.pause.total_seconds()
@@ -120,7 +120,7 @@ class Gaps:
             log.error("a gap cannot be filled: refused", extra={"room_id": room_id, "errcode": error.errcode})
             return [], ""
 
-    async def _read(self, room_id: str, start: str, until: str | None) -> _Page:
+    async def _fetch(self, room_id: str, start: str, until: str | None) -> _Page:
         query = {"dir": "b", "limit": str(GAP_PAGE), "from": start} | ({"to": until} if until else {})
         answer = await self._http.call("GET", f"{CLIENT}/rooms/{path(room_id)}/messages", query=query)
         page = as_dict(answer)
@@ -160,7 +160,7 @@ class Gaps:
     async def _page_in_time(self, room_id: str, start: str) -> _Page:
         while True:
             try:
-                return await self._read_if_allowed(room_id, start, None)
+                return await self._fetch_if_allowed(room_id, start, None)
             except NotYet as not_yet:
                 await asyncio.sleep(not_yet.pause_s)
 

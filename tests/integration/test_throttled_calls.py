@@ -248,14 +248,15 @@ async def test_a_throttled_call_waits_alone_and_happens_once(scene: Scene, call:
 
 CHECKPOINTS = "the worker of the checkpoints repeats it (for_ever waits as long as is asked for: unit/test_supervise)"
 RECOVERY = "a person runs it, sees how it ends, and may run it again"
+BY_HAND = "`doctor` tells the refusal"
 RECEIVING = "what the desk takes in: test_sync_answers"
 AFTER_DOUBT = "raises Quota, as every other call of a delivery does; asked for only where an earlier try is in doubt"
 # Every function that asks the homeserver for something: which calls it makes (their method and path), of which each
 # kind is refused once below; or why not.
 SITES: Mapping[str, str] = {
-    "bootstrap/audit.py:post": CHECKPOINTS,
-    "bootstrap/audit.py:poster": CHECKPOINTS,
-    "bootstrap/audit.py:_is_encrypted": CHECKPOINTS,
+    "bootstrap/checkpoint_room.py:post": CHECKPOINTS,
+    "bootstrap/checkpoint_room.py:_is_encrypted": CHECKPOINTS,
+    "bootstrap/checkpoint_room.py:is_checkpoint_room_encrypted": BY_HAND,
     "bootstrap/catching_up.py:_invitation": RECOVERY,
     "bootstrap/desk.py:be_quiet": "PUT .*/pushrules/",
     "bootstrap/desk.py:_is_valid": "GET .*/account/whoami",
@@ -292,7 +293,7 @@ SITES: Mapping[str, str] = {
     "matrix/erasure.py:_pages": "GET .*/(event|relations)/",
     "matrix/erasure.py:_foreign_servers": "GET .*/members",
     "matrix/erasure.py:_if_allowed": "POST .*/forget",
-    "matrix/gaps.py:_read": RECEIVING,
+    "matrix/gaps.py:_fetch": RECEIVING,
     "matrix/identity/backup_version.py:current_backup": "GET .*/room_keys/version",
     "matrix/identity/backup_version.py:create_backup": "POST .*/room_keys/version",
     "matrix/identity/cross_signing.py:query_own_keys": RECEIVING,
