@@ -5,10 +5,11 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 # The tests start programs hundreds of times: without the cache, each start compiles all its sources anew.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo test test-long kills check format lint types imports dependencies translations bench lock clean
+.PHONY: help demo test test-long kills check format lint types imports dependencies translations sbom bench lock clean
 
 # A uv on PATH is used first. pip's --target is allowed where the system's own Python may not be changed (PEP 668).
 UV := $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.tools/bin/uv)
+COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url pyproject.toml
 BIN := .venv/bin
 # Much of a test run is waiting for servers: with four workers two cores have no pause. Each worker has its own servers;
 # tests of one module stay together on one worker.
@@ -30,6 +31,7 @@ help:
 	@echo "make check       format, lint, types, layers, dependencies, translations"
 	@echo "make format      put the sources into the one format"
 	@echo "make bench       the benchmarks"
+	@echo "make sbom        a list of all parts of an installation (CycloneDX), to be compared with known weaknesses"
 	@echo "make lock        work out requirements.lock anew   (UPGRADE=1 takes the newest versions)"
 	@echo "make clean       remove the environment and the data of demo and tests"
 
@@ -81,13 +83,23 @@ translations: $(READY)
 	@echo "→ Translations"
 	@$(BIN)/python -m messenger.i18n check
 
+sbom: $(READY)
+	@echo "→ What an installation consists of, with versions and licences: build/stellwerk.cdx.json (CycloneDX)"
+	@mkdir -p build
+	@$(COMPILE) --no-annotate --no-header --constraint requirements.lock -o build/installed.lock
+	@test -x build/installed/bin/python || $(UV) venv --quiet --python '>=3.11' build/installed
+	@VIRTUAL_ENV=$(CURDIR)/build/installed $(UV) pip sync --quiet build/installed.lock
+	@VIRTUAL_ENV=$(CURDIR)/build/installed $(UV) pip install --quiet --no-deps .
+	@$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-format JSON \
+		-o build/stellwerk.cdx.json build/installed/bin/python
+	@echo "✓ $$(grep -c '"purl"' build/stellwerk.cdx.json) parts"
+
 bench: $(READY)
 	@for program in benchmarks/[a-z]*.py; do echo "→ $$program"; $(BIN)/python "$$program" $(ARGS) || exit 1; done
 
 lock: $(UV)
 	@echo "→ Working out requirements.lock"
-	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --all-extras \
-		$(if $(UPGRADE),--upgrade) pyproject.toml -o requirements.lock
+	@$(COMPILE) --all-extras $(if $(UPGRADE),--upgrade) -o requirements.lock
 
 clean:
 	rm -rf .venv .tools var build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

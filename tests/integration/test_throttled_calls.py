@@ -341,6 +341,7 @@ def test_every_place_that_asks_the_homeserver_is_listed() -> None:
     assert _sites() == set(SITES)
 
 
+@pytest.mark.long  # most of a minute; single calls, and that each place is listed, are tried by default
 async def test_a_desk_whose_every_first_call_is_refused_starts_and_serves(
     tmp_path: Path, test_databases: TestDatabases
 ) -> None:
