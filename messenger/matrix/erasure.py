@@ -171,7 +171,9 @@ def _files_of(opened: Decrypted) -> Iterable[str]:
 
 
 def _is_refusal(error: MatrixError | Unreachable) -> bool:
-    return isinstance(error, MatrixError) and 400 <= error.status < 500 and error.status not in (401, 429)
+    return (
+        isinstance(error, MatrixError) and 400 <= error.status < 500 and not (error.is_throttled or error.status == 401)
+    )
 
 
 def _not_redacted(target: Target, error: MatrixError | Unreachable) -> Ended:
@@ -181,6 +183,6 @@ def _not_redacted(target: Target, error: MatrixError | Unreachable) -> Ended:
 
 
 def _later(error: MatrixError | Unreachable) -> NotNow:
-    if isinstance(error, MatrixError) and error.status == 429:
-        return NotNow("rate_limit", seconds=error.retry_after.total_seconds() if error.retry_after else 5)
+    if isinstance(error, MatrixError) and error.is_throttled:
+        return NotNow("rate_limit", seconds=error.pause.total_seconds())
     return NotNow("homeserver", seconds=5)

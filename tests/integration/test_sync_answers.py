@@ -1,6 +1,7 @@
 """What the sync loop does when the homeserver keeps something from it: other rooms are served, nothing is lost."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -8,6 +9,7 @@ from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messenger.matrix import gaps, http
+from messenger.matrix.batch import SyncBatch
 from messenger.storage.models.conversations import chat, place
 from messenger.storage.models.people import skill_group
 from messenger.storage.models.queues import inbox
@@ -40,14 +42,19 @@ NO_PAUSE_MS, LONG_MS = 1, 3_600_000
 MESSAGES = "/messages$"
 
 
+async def a_gap(lookout: Lookout, count: int) -> list[str]:
+    """The hostile one says more than fits into one answer; returns the events."""
+    await lookout.step()
+    lookout.server.faults.timeline_limit = 5
+    _, hostile = lookout.both()
+    return [lookout.hostile.say(hostile, f"long {number}") for number in range(count)]
+
+
 async def test_a_gap_that_is_throttled_keeps_no_other_room_waiting(
     lookout: Lookout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await lookout.step()
     monkeypatch.setattr(gaps, "GAP_PAGE", 10)
-    faults, (honest, hostile) = lookout.server.faults, lookout.both()
-    faults.timeline_limit = 5
-    said = [lookout.hostile.say(hostile, f"long {number}") for number in range(40)]
+    said, faults, (honest, hostile) = await a_gap(lookout, 40), lookout.server.faults, lookout.both()
     faults.limit(MESSAGES, retry_after_ms=LONG_MS, times=1)
     for count in (0, 2, 8, 1):  # eight are more than fits into one answer
         good = lookout.honest.say(honest, "good")
@@ -65,11 +72,8 @@ async def test_a_gap_that_is_throttled_keeps_no_other_room_waiting(
 async def test_a_long_gap_of_which_little_may_be_read_at_a_time_is_read_to_its_end(
     lookout: Lookout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await lookout.step()
     monkeypatch.setattr(gaps, "GAP_PAGE", 10)
-    faults, (_, hostile) = lookout.server.faults, lookout.both()
-    faults.timeline_limit = 5
-    said = [lookout.hostile.say(hostile, f"long {number}") for number in range(45)]
+    said, faults, (_, hostile) = await a_gap(lookout, 45), lookout.server.faults, lookout.both()
     asked = []
 
     async def every_other(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -86,11 +90,8 @@ async def test_a_long_gap_of_which_little_may_be_read_at_a_time_is_read_to_its_e
 
 
 async def test_who_leaves_while_their_gap_waits_is_not_waited_for(lookout: Lookout) -> None:
-    await lookout.step()
+    await a_gap(lookout, 9)
     faults, (honest, hostile) = lookout.server.faults, lookout.both()
-    faults.timeline_limit = 5
-    for number in range(9):
-        lookout.hostile.say(hostile, f"long {number}")
     faults.limit(MESSAGES, retry_after_ms=LONG_MS, times=1)
     assert await lookout.step() == "" and lookout.loop.is_behind
     world = lookout.server.world
@@ -104,30 +105,27 @@ async def test_who_leaves_while_their_gap_waits_is_not_waited_for(lookout: Looko
 async def test_a_batch_that_fails_is_not_taken_twice_while_a_gap_waits(
     lookout: Lookout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await lookout.step()
-    faults, (_, hostile) = lookout.server.faults, lookout.both()
-    faults.timeline_limit = 5
-    said = [lookout.hostile.say(hostile, f"long {number}") for number in range(9)]
-    faults.limit(MESSAGES, retry_after_ms=LONG_MS, times=1)
+    said, (_, hostile) = await a_gap(lookout, 9), lookout.both()
+    lookout.server.faults.limit(MESSAGES, retry_after_ms=LONG_MS, times=1)
     assert await lookout.step() == "" and lookout.loop.is_behind
     said += [lookout.hostile.say(hostile, f"more {number}") for number in range(2)]
     monkeypatch.setattr(lookout.loop._gaps, "_quiet_until", 0.0)
-    whole = lookout.loop._commit
+    whole, given = lookout.loop._commit, list[list[str]]()
 
-    async def fail(*arguments: object, **more: object) -> None:
-        monkeypatch.setattr(lookout.loop, "_commit", whole)
-        raise OSError
+    async def fail_once(batch: SyncBatch, since: str | None, **more: Any) -> None:
+        given.append([event["event_id"] for room in batch.rooms for event in room.timeline])
+        if len(given) == 1:
+            raise OSError
+        await whole(batch, since, **more)
 
-    monkeypatch.setattr(lookout.loop, "_commit", fail)
+    monkeypatch.setattr(lookout.loop, "_commit", fail_once)
     assert [await lookout.step(), await lookout.step()] == ["OSError", ""]
+    assert given == [said, said], "the second time as the first"
     assert await lookout.taken(hostile) == said
 
 
 async def test_a_process_that_ends_while_a_gap_waits_takes_everything_once(lookout: Lookout) -> None:
-    await lookout.step()
-    faults, (honest, hostile) = lookout.server.faults, lookout.both()
-    faults.timeline_limit = 5
-    said = [lookout.hostile.say(hostile, f"long {number}") for number in range(9)]
+    said, faults, (honest, hostile) = await a_gap(lookout, 9), lookout.server.faults, lookout.both()
     good = lookout.honest.say(honest, "good")
     faults.limit(MESSAGES, retry_after_ms=LONG_MS, times=1)
     assert await lookout.step() == "" and await lookout.has_taken(good)

@@ -83,7 +83,7 @@ async def is_limited(client: HomeserverClient) -> bool:
         for number in range(DEFAULT_BURST + 2):
             await client.call("PUT", f"{CLIENT}/rooms/{room}/send/net.stellwerk.probe/doctor{number}", {})
     except MatrixError as error:
-        if error.status != 429:
+        if not error.is_throttled:
             raise
         return True
     finally:
