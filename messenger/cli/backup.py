@@ -71,7 +71,7 @@ def make(
 def continuous(
     ctx: typer.Context,
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="The set's folder.", file_okay=False, resolve_path=True)
+        Path | None, typer.Argument(metavar="DIR", help="The set's folder.", file_okay=False, resolve_path=True)
     ] = None,
     end: Annotated[
         bool, typer.Option("--end", help="It is wanted no more: the server keeps nothing for it, and nobody is told.")
